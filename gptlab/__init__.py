@@ -1,0 +1,1 @@
+"""GPT Lab: train a GPT from scratch by pointing and clicking. The engine imports without Gradio."""

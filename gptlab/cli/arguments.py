@@ -1,0 +1,101 @@
+"""What can be typed: commands, options and their help. Bounds and meanings of settings stand in config.py."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from gptlab.config import all_settings
+from gptlab.presets import DEFAULT_PRESET, presets
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser. `options.command` is the dotted name of the function that does it."""
+    top = argparse.ArgumentParser(prog="python -m gptlab", description="Train a GPT from scratch on this machine.",
+                                  allow_abbrev=False)
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, function: str, help: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=help, description=help, parents=[*parents, _everywhere()],
+                                    allow_abbrev=False)
+        added.set_defaults(command=f"gptlab.cli.{function}")
+        return added
+
+    command("datasets", "listing.datasets", "List the built-in data sets and the prepared ones.")
+
+    prepare = command("prepare", "datasets.prepare", "Turn a text into tokens on disk.", _settings("data"))
+    prepare.add_argument("source", metavar="SOURCE", help="a built-in data set by name, or a text, Markdown, CSV or "
+                         "JSON-lines file")
+    prepare.add_argument("--name", help="what to call the data set (default: after its source)")
+
+    train = command("train", "training.train", "Train a model; Ctrl-C stops cleanly.", _settings("data model train sample"))
+    train.add_argument("--dataset", metavar="NAME|FILE", help="a prepared data set, a built-in one, or a file; the last "
+                       "two are prepared first (default: the preset's)")
+    train.add_argument("--preset", metavar="P", default=DEFAULT_PRESET,
+                       help=f"the settings to start from (default: %(default)s); one of {', '.join(presets())}")
+    train.add_argument("--name", metavar="RUN", help="what to call the run (default: after its preset)")
+
+    command("resume", "training.resume", "Go on with a run that was stopped or interrupted.", _run())
+    command("runs", "listing.runs", "List all runs.")
+
+    generate = command("generate", "text.generate", "Let a trained model write.", _run(), _checkpoint(),
+                       _settings("sample"))
+    generate.add_argument("--prompt", metavar="TEXT", default="", help="what the text begins with (default: nothing)")
+    how = generate.add_mutually_exclusive_group()
+    how.add_argument("--greedy", action="store_true", help="always take the likeliest token")
+    how.add_argument("--temperature", metavar="T", help="how daring, 0 to 2")
+    generate.add_argument("--top-k", metavar="K", help="choose only among the K likeliest tokens")
+    generate.add_argument("--top-p", metavar="P", help="choose only among the likeliest tokens that together have "
+                          "probability P")
+    generate.add_argument("--seed", metavar="N", help="same seed, same text")
+
+    evaluate = command("evaluate", "text.evaluate", "Measure the loss on unseen text.", _run(), _checkpoint())
+    evaluate.add_argument("--text", metavar="FILE", help="measure on this file (default: the run's own held-out text)")
+    return top
+
+
+def _everywhere() -> argparse.ArgumentParser:
+    """Options of every command."""
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--workspace", metavar="DIR", type=Path,
+                        help="where data sets and runs are kept (default: GPTLAB_WORKSPACE, else ./workspace)")
+    shared.add_argument("--json", action="store_true", help="print one JSON object as the last line of stdout")
+    return shared
+
+
+def _run() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("run", metavar="RUN", help="a run's id, a unique part of it, or its folder")
+    return shared
+
+
+def _checkpoint() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--checkpoint", metavar="WHICH", type=_which, default="best",
+                        help="best, last, or the number of a step (default: %(default)s)")
+    return shared
+
+
+def _which(text: str) -> str | int:
+    if text in ("best", "last"):
+        return text
+    if text.isdecimal():
+        return int(text)
+    raise argparse.ArgumentTypeError(f"'{text}' is neither best, nor last, nor the number of a step")
+
+
+def _settings(sections: str) -> argparse.ArgumentParser:
+    """--set, for settings of these sections."""
+    shared = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    names = [name for name, _ in all_settings() if name.partition(".")[0] in sections.split()]
+    shared.add_argument("--set", dest="settings", metavar="NAME=VALUE", type=_assignment, action="append", default=[],
+                        help=f"change a setting; may be repeated. NAME is one of {', '.join(names)}")
+    shared.set_defaults(sections=sections.split())
+    return shared
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise argparse.ArgumentTypeError(f"'{text}' is not of the form section.name=value, such as model.n_layer=6")
+    return name.strip(), value

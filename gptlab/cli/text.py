@@ -1,0 +1,117 @@
+"""The commands that use a trained model: letting it write, and measuring it on text it has not seen."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+import numpy as np
+
+from gptlab.cli.options import settings_of, workspace_of
+from gptlab.config import DataConfig, RunConfig, SampleConfig
+from gptlab.data.dataset import open_dataset
+from gptlab.data.sources import read_documents
+from gptlab.data.synthetic import sums_right
+from gptlab.data.tokenizers import Tokenizer
+from gptlab.generate.generator import generate as tokens_of
+from gptlab.model.gpt import GPT
+from gptlab.runs.checkpoint import load_model
+from gptlab.train.batches import EvaluationWindows
+from gptlab.train.device import explain_out_of_memory, pick_device, pick_precision
+from gptlab.train.evaluation import mean_loss
+
+MAKE_ROOM = "close what else uses it, such as a training, or hide the GPU by setting CUDA_VISIBLE_DEVICES to -1."
+
+MOST_SUMS = 200  # that a model of arithmetic is asked
+
+
+@explain_out_of_memory(MAKE_ROOM)
+def generate(options: argparse.Namespace) -> dict:
+    """Continue a prompt; the text streams to stdout as it is written, unless --json asks for it whole."""
+    run = workspace_of(options).find_run(options.run)
+    settings = sampling(run.config(), options)
+    model, tokenizer, _ = load_model(run, options.checkpoint, device=pick_device("auto"))
+    tokens = tokens_of(model, tokenizer, options.prompt, settings)
+    text, token_ids = [], []
+    if not options.json:
+        print(options.prompt, end="", flush=True)
+    for token in tokens:
+        text.append(token.text)
+        token_ids.append(token.id)
+        if not options.json:
+            print(token.text, end="", flush=True)
+    if not options.json:
+        print()
+    return {"text": "".join(text), "token_ids": token_ids}
+
+
+def sampling(config: RunConfig, options: argparse.Namespace) -> SampleConfig:
+    """The run's own way to sample, changed by the options given. Raises ConfigError."""
+    given = {"sample.temperature": options.temperature, "sample.top_k": options.top_k, "sample.top_p": options.top_p,
+             "sample.seed": options.seed, "sample.greedy": True if options.greedy else None}
+    if options.temperature is not None:
+        given["sample.greedy"] = False
+    given = {name: value for name, value in given.items() if value is not None}
+    return config.replace({**settings_of(options), **given}).sample
+
+
+@explain_out_of_memory(MAKE_ROOM)
+def evaluate(options: argparse.Namespace) -> dict:
+    """The loss over all of the run's held-out text, or of a file's: nats per token, perplexity, bits per byte.
+
+    A model of the built-in sums is also asked some of those held out: `exact_match` is the share it answers right.
+    """
+    workspace = workspace_of(options)
+    run = workspace.find_run(options.run)
+    device = pick_device("auto")
+    model, tokenizer, config = load_model(run, options.checkpoint, device=device)
+    if options.text is None:
+        tokens = open_dataset(workspace.dataset_of(run)).val
+    else:
+        tokens = tokens_of_file(Path(options.text), tokenizer)
+    windows = EvaluationWindows(tokens, config.model.context_length, tokenizer.end_of_text)
+    loss = mean_loss(model, windows, precision_of(config, device))
+    n_bytes = windows.n_bytes(tokenizer.byte_lengths())
+    result = {"loss": loss, "perplexity": math.exp(loss), "bits_per_byte": loss * windows.n_targets / math.log(2) / n_bytes,
+              "tokens": windows.n_targets}
+    if not options.json:
+        print(f"loss {loss:.4f}, perplexity {result['perplexity']:.2f}, {result['bits_per_byte']:.4f} bits per byte, over "
+              f"{windows.n_targets:,} tokens")
+    if options.text is None and config.data.source == "arithmetic":
+        result["exact_match"] = exact_match(model, tokenizer, tokens)
+        if not options.json:
+            print(f"exact match: {result['exact_match']:.1%} of unseen sums answered right")
+    return result
+
+
+def exact_match(model: GPT, tokenizer: Tokenizer, tokens: np.ndarray) -> float:
+    """The share of sums answered right, greedily, one of each of at most MOST_SUMS documents of `tokens`, evenly spaced.
+
+    The model reads the document up to the "=". Documents differ in which of their sums is asked.
+    """
+    ends = np.flatnonzero(tokens == tokenizer.end_of_text)
+    asked = np.unique(np.linspace(0, len(ends) - 1, MOST_SUMS).astype(int))
+    settings, right = SampleConfig(greedy=True, max_new_tokens=8, stop=("\n",)), 0
+    for i in asked:
+        lines = tokenizer.decode(tokens[ends[i - 1] + 1 if i else 0:ends[i]]).split("\n")
+        which = i % len(lines)
+        question = lines[which].partition("=")[0] + "="
+        prompt = "\n".join([*lines[:which], question])
+        answer = "".join(token.text for token in tokens_of(model, tokenizer, prompt, settings))
+        right += sums_right(question + answer)[0]
+    return right / len(asked)
+
+
+def precision_of(config: RunConfig, device: str) -> str:
+    """The number format that the run was trained in, or this device's own where it lacks that."""
+    try:
+        return pick_precision(config.train.precision, device)
+    except ValueError:
+        return pick_precision("auto", device)
+
+
+def tokens_of_file(path: Path, tokenizer: Tokenizer) -> np.ndarray:
+    """A file's documents as the model sees text: ids, end-of-text after each. Raises DataError or UnknownCharacters."""
+    documents = read_documents(DataConfig(source=str(path.resolve()))).documents
+    return np.concatenate([np.append(tokenizer.encode(text), tokenizer.end_of_text) for text in documents])

@@ -1,0 +1,111 @@
+"""Training: a new run, or one that goes on."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from gptlab.cli.datasets import find_or_prepare, same_or_new
+from gptlab.cli.options import settings_of, workspace_of
+from gptlab.cli.progress import Progress
+from gptlab.config import ConfigError, DataConfig, RunConfig
+from gptlab.data.dataset import Dataset, open_dataset
+from gptlab.presets import preset
+from gptlab.runs import worker
+from gptlab.runs.disk import RunError
+from gptlab.runs.rundir import RunDir, check_name
+from gptlab.runs.workspace import create_run
+from gptlab.train.batches import Batches
+from gptlab.train.device import pick_device, pick_precision
+
+SUMMARY = ("state", "step", "tokens", "val_loss", "best_val_loss", "best_step", "tokens_per_second", "training_seconds")
+
+
+def train(options: argparse.Namespace) -> dict:
+    """Make a run and train it to its end, or until somebody stops it."""
+    workspace, start, explicit = workspace_of(options), preset(options.preset), settings_of(options)
+    config, name = start.config.replace(explicit), check_name(options.name or start.name)
+    if options.dataset is not None:
+        dataset = find_or_prepare(workspace, options.dataset, config, explicit)
+    elif start.dataset is None and "data.source" not in explicit:
+        raise ConfigError([f"Preset {start.name} has no text of its own: give one with --dataset. It wants: {start.wants}"])
+    else:
+        dataset = same_or_new(workspace, config.data)
+    prepared = {name: value for name, value in dataset.manifest["config"].items() if name in DataConfig.__annotations__}
+    config = config.replace({f"data.{name}": value for name, value in prepared.items()})
+    check_trainable(config, dataset)
+    run = create_run(workspace, config, dataset, name)
+    return follow(run, dataset, options)
+
+
+def resume(options: argparse.Namespace) -> dict:
+    """Go on with a run from its last checkpoint."""
+    workspace = workspace_of(options)
+    run = workspace.find_run(options.run)
+    status = run.status()
+    if status["state"] == "finished":
+        raise RunError(f"Run {run.id} is finished. To train longer, start a new run with more steps.")
+    if status["state"] == "damaged":
+        raise RunError(status["reason"])
+    return follow(run, open_dataset(workspace.dataset_of(run)), options)
+
+
+def check_trainable(config: RunConfig, dataset: Dataset) -> None:
+    """Raises ValueError, before there is a run, for what would end it at once: text, device or prompts that don't fit."""
+    pick_precision(config.train.precision, pick_device(config.train.device))
+    Batches(dataset.train, config.model.context_length, config.train.batch_size, config.train.order, config.train.seed)
+    for prompt in config.sample.prompts:
+        dataset.tokenizer.encode(prompt)
+
+
+def follow(run: RunDir, dataset: Dataset, options: argparse.Namespace) -> dict:
+    """Train `run` on this thread with its progress on stderr; its summary."""
+    print(f"Run {run.id} on data set '{dataset.name}'. Ctrl-C stops it; nothing is lost.", file=sys.stderr)
+    with stop_signals() as stop, Progress(run, stop) as progress:
+        state = worker.run(run.path, dataset_dir=dataset.directory, should_stop=stop.is_set)
+    status = {**run.status(), "state": state}  # a full disk may not have taken how it ended
+    if sample := progress.last_sample:
+        print(f"\nWritten at step {sample.step:,}:\n{sample.prompt}{sample.text}\n",
+              file=sys.stderr if options.json else sys.stdout, flush=True)
+    print(ending(run, status, options), file=sys.stderr)
+    return {"run": run.id, "path": str(run.path), **{name: status[name] for name in SUMMARY}}
+
+
+def ending(run: RunDir, status: dict, options: argparse.Namespace) -> str:
+    """The last lines of a training: how it ended, what it reached, and how to go on."""
+    lines = [f"{status['state'].capitalize()} at step {status['step']:,}"
+             + (f": {status['reason']}" if status["reason"] else ".")]
+    if status["best_val_loss"] is not None:
+        lines.append(f"Val loss {status['best_val_loss']:.4f} at best, {status['val_loss']:.4f} at last, after "
+                     f"{status['training_seconds']:.1f} seconds of training.")
+    where = [] if options.workspace is None else ["--workspace", str(options.workspace)]
+    name = run.id if run.path.parent == workspace_of(options).runs else str(run.path)
+    if status["state"] == "finished":
+        lines.append("Let it write: " + shlex.join(["python", "-m", "gptlab", "generate", name, *where]))
+    else:
+        lines.append("Go on with it: " + shlex.join(["python", "-m", "gptlab", "resume", name, *where]))
+    return "\n".join(lines)
+
+
+@contextmanager
+def stop_signals() -> Iterator[threading.Event]:
+    """An event that Ctrl-C or SIGTERM sets, so that the run ends between two steps. A second one interrupts at once."""
+    stop = threading.Event()
+
+    def ask(number: int, _) -> None:
+        stop.set()  # said by Progress: a handler that prints may be interrupting a print
+        signal.signal(number, before[number])
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,375 @@
+"""Every setting of a run: one dataclass field each, with its default, bounds, unit and help.
+
+Forms, the command line, validation and the JSON on disk all derive from these fields. Imports nothing of ours
+and no torch. `None` means off, or "as the data says"; each field's help says which.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import json
+import math
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class ConfigError(ValueError):
+    """Settings that cannot be used. `problems` lists every one, each a sentence with value, limit and remedy."""
+
+    def __init__(self, problems: list[str]):
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def setting(default, label: str, help: str, *, minimum=None, maximum=None, step=None, choices=None, unit=None,
+            common=False):
+    """A dataclass field that carries all anybody needs to show or check it.
+
+    `common` settings stand open in a form, the rest are folded. `choices` lists the allowed values.
+    """
+    metadata = dict(label=label, help=help, minimum=minimum, maximum=maximum, step=step, choices=choices, unit=unit,
+                    common=common)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """How a text becomes tokens on disk."""
+
+    source: str = setting("stories", "Source", "A built-in data set by name, or the path of a text file.")
+    text_column: str | None = setting(None, "Text column", "For CSV and JSON lines: which column holds the text. "
+                                      "Empty: the one that holds the most text.")
+    documents: int = setting(20_000, "Documents to write", "For built-in data that is generated: how many documents.",
+                             minimum=20, maximum=1_000_000, step=1000, unit="documents")
+    tokenizer: str = setting("char", "Tokenizer", "What a token is: a character, a byte, a frequent piece of text "
+                             "learnt from the data (bpe), or whatever a tokenizer.json says (file).",
+                             choices=("char", "byte", "bpe", "file"), common=True)
+    tokenizer_file: str | None = setting(None, "Tokenizer file", "The tokenizer.json to use when the tokenizer is 'file'.")
+    vocab_size: int = setting(4096, "Vocabulary", "How many different tokens a bpe tokenizer may learn.",
+                              minimum=257, maximum=200_000, step=256, unit="tokens", common=True)
+    val_fraction: float = setting(0.1, "Held out for validation", "The share of the text the model never trains on, so "
+                                  "that its loss there tells whether it has learnt or memorised.",
+                                  minimum=0.001, maximum=0.5, step=0.01)
+    split: str | None = setting(None, "Split", "How validation text is chosen: whole documents, blocks spread over one "
+                                "long text, or its tail. Empty: documents where there are at least ten, else spread.",
+                                choices=(None, "document", "spread", "tail"))
+    seed: int = setting(1337, "Data seed", "Decides which documents are held out, and what generated data says.",
+                        minimum=0, maximum=2**31 - 1, step=1)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The shape of the decoder."""
+
+    n_layer: int = setting(4, "Layers", "How many transformer blocks stand on each other. More: finer, slower.",
+                           minimum=1, maximum=96, step=1, unit="blocks", common=True)
+    n_head: int = setting(4, "Attention heads", "In how many ways each block can look back over the text. "
+                          "Must divide the width.", minimum=1, maximum=128, step=1, unit="heads", common=True)
+    n_kv_head: int | None = setting(None, "Key/value heads", "Grouped-query attention: fewer key and value heads than "
+                                    "query heads. Must divide the heads. Empty: as many as heads.",
+                                    minimum=1, maximum=128, step=1, unit="heads")
+    n_embd: int = setting(128, "Width", "How many numbers stand for one token inside the model.",
+                          minimum=8, maximum=8192, step=8, unit="channels", common=True)
+    context_length: int = setting(128, "Context", "How many tokens back the model can see.",
+                                  minimum=8, maximum=8192, step=8, unit="tokens", common=True)
+    vocab_size: int | None = setting(None, "Padded vocabulary", "Rows in the token table, if more than the tokenizer "
+                                     "has. Empty: as many as the tokenizer has.",
+                                     minimum=2, maximum=300_000, step=1, unit="tokens")
+    positions: str = setting("learned", "Positions", "How the model knows the order of tokens: a learned table, "
+                             "rotation of queries and keys (rope), or not at all.", choices=("learned", "rope", "none"))
+    rope_theta: float = setting(10_000.0, "RoPE base", "The base of the rotary wavelengths.",
+                                minimum=100.0, maximum=10_000_000.0, step=100.0)
+    norm: str = setting("layernorm", "Normalisation", "LayerNorm (GPT-2) or RMSNorm (Llama).",
+                        choices=("layernorm", "rmsnorm"))
+    norm_epsilon: float = setting(1e-5, "Norm epsilon", "Keeps the normalisation from dividing by zero.",
+                                  minimum=1e-8, maximum=1e-2, step=1e-6)
+    mlp: str = setting("gelu", "MLP", "The feed-forward part of a block: GELU (exact; or by tanh, as in GPT-2's "
+                       "own weights), SwiGLU (Llama) or ReLU².", choices=("gelu", "gelu_tanh", "swiglu", "relu2"))
+    mlp_hidden: int | None = setting(None, "MLP width", "Width inside the feed-forward part. Empty: 4 times the width, "
+                                     "or for SwiGLU 8/3 of it, rounded up to a multiple of 8.",
+                                     minimum=8, maximum=65_536, step=8, unit="channels")
+    bias: bool = setting(False, "Biases", "Add a learned bias in every linear layer and LayerNorm, as GPT-2 does.")
+    qk_norm: bool = setting(False, "QK-norm", "Normalise queries and keys: steadier at high learning rates.")
+    tie_embeddings: bool = setting(True, "Tie embeddings", "Use one table both to read tokens and to predict them.")
+    dropout: float = setting(0.0, "Dropout", "Share of values zeroed while training. Helps when the data is small and "
+                             "the run is long.", minimum=0.0, maximum=0.9, step=0.05, common=True)
+
+    @property
+    def kv_heads(self) -> int:
+        """Key/value heads, resolved."""
+        return self.n_head if self.n_kv_head is None else self.n_kv_head
+
+    @property
+    def head_size(self) -> int:
+        """Channels of one head."""
+        return self.n_embd // self.n_head
+
+    @property
+    def hidden(self) -> int:
+        """Width inside the MLP, resolved."""
+        if self.mlp_hidden is not None:
+            return self.mlp_hidden
+        return 8 * math.ceil(self.n_embd * 8 / 3 / 8) if self.mlp == "swiglu" else 4 * self.n_embd
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How the model learns, and how often it shows what it has learnt."""
+
+    epochs: int | None = setting(None, "Epochs", "Times through the training text. Empty: no limit. The earliest of "
+                                 "epochs, steps and minutes ends the run.",
+                                 minimum=1, maximum=100_000, step=1, unit="epochs", common=True)
+    max_steps: int | None = setting(2000, "Steps", "Updates of the weights. Empty: no limit.",
+                                    minimum=1, maximum=100_000_000, step=100, unit="steps", common=True)
+    max_minutes: float | None = setting(None, "Minutes", "Training time; turned into a number of steps after the first "
+                                        "timed ones. Empty: no limit.",
+                                        minimum=0.01, maximum=100_000, step=0.5, unit="minutes", common=True)
+    batch_size: int = setting(16, "Batch size", "How many pieces of text are looked at together.",
+                              minimum=1, maximum=4096, step=1, unit="sequences", common=True)
+    tokens_per_update: int | None = setting(None, "Tokens per update", "Gather gradients over several batches before "
+                                            "each update. A multiple of batch size × context. Empty: one batch.",
+                                            minimum=8, maximum=2**26, step=8, unit="tokens")
+    optimizer: str = setting("adamw", "Optimizer", "What turns gradients into steps: AdamW, or Muon for the matrices inside "
+                             "the blocks (fewer steps for the same loss, each a little dearer) and AdamW for the rest.",
+                             choices=("adamw", "muon"))
+    max_learning_rate: float = setting(1e-3, "Learning rate", "The largest step size. Too high: the loss jumps or "
+                                       "stalls; too low: it crawls.",
+                                       minimum=1e-6, maximum=1.0, step=1e-4, common=True)
+    min_learning_rate: float = setting(1e-4, "Final learning rate", "Where the schedule ends.",
+                                       minimum=0.0, maximum=1.0, step=1e-5)
+    warmup_steps: int = setting(100, "Warm-up", "Steps over which the learning rate rises from zero.",
+                                minimum=0, maximum=1_000_000, step=10, unit="steps")
+    schedule: str = setting("cosine", "Schedule", "How the learning rate falls: along a cosine, a line, not at all, or "
+                            "only over the last fifth (warm-up, stable, decay: wsd).",
+                            choices=("cosine", "linear", "constant", "wsd"))
+    weight_decay: float = setting(0.1, "Weight decay", "Pulls matrices towards zero; never biases, norms or gains.",
+                                  minimum=0.0, maximum=1.0, step=0.01)
+    beta1: float = setting(0.9, "Beta 1", "AdamW: how long the mean of the gradients remembers.",
+                           minimum=0.0, maximum=0.9999, step=0.01)
+    beta2: float = setting(0.99, "Beta 2", "AdamW: how long the mean of the squared gradients remembers.",
+                           minimum=0.0, maximum=0.99999, step=0.001)
+    grad_clip: float | None = setting(1.0, "Clip gradients at", "Scale gradients down to this norm. Empty: never.",
+                                      minimum=0.01, maximum=1000.0, step=0.1)
+    precision: str = setting("auto", "Precision", "Number format of the matrix products. auto: bf16 (or fp16) on a GPU "
+                             "that has it, fp32 elsewhere.", choices=("auto", "fp32", "bf16", "fp16"))
+    device: str = setting("auto", "Device", "Where to train. auto: an NVIDIA GPU, else Apple's, else the processor.",
+                          choices=("auto", "cpu", "cuda", "mps"))
+    seed: int = setting(1337, "Seed", "Same seed, same machine, same run.", minimum=0, maximum=2**31 - 1, step=1)
+    order: str = setting("epoch", "Order", "Read all the text once an epoch, shuffled; or pick windows at random.",
+                         choices=("epoch", "random"))
+    eval_every: int = setting(200, "Evaluate every", "Steps between measurements of the loss on unseen text. Also done "
+                              "at the ends of epochs.", minimum=1, maximum=1_000_000, step=10, unit="steps")
+    eval_batches: int | None = setting(None, "Evaluation batches", "How many batches of unseen text to measure on. "
+                                       "Empty: all of it, up to about 262,144 tokens.",
+                                       minimum=1, maximum=1_000_000, step=1, unit="batches")
+    sample_every: int | None = setting(None, "Sample every", "Steps between sample texts. Empty: at each epoch's end "
+                                       "and at least every 15 seconds, never less than 5 seconds apart.",
+                                       minimum=1, maximum=1_000_000, step=10, unit="steps")
+    checkpoint_every: int | None = setting(None, "Save every", "Steps between checkpoints. Empty: at every evaluation, "
+                                           "as long as saving takes less than a tenth of the time.",
+                                           minimum=1, maximum=1_000_000, step=10, unit="steps")
+    keep_checkpoints: int = setting(20, "Checkpoints kept", "How many older checkpoints to keep beside best and last, "
+                                    "thinned out so that the whole history can be replayed.",
+                                    minimum=0, maximum=1000, step=1, unit="checkpoints")
+    patience: int | None = setting(None, "Patience", "Stop after this many evaluations without a better loss on unseen "
+                                   "text. Empty: never.", minimum=1, maximum=10_000, step=1, unit="evaluations")
+
+
+@dataclass(frozen=True)
+class SampleConfig:
+    """How text is drawn from the model."""
+
+    prompts: tuple[str, ...] = setting((), "Prompts", "Openings that the model continues while it trains, one a line. "
+                                       "Empty: openings of unseen documents.", common=True)
+    max_new_tokens: int = setting(240, "Length", "Tokens to write.", minimum=1, maximum=100_000, step=10, unit="tokens",
+                                  common=True)
+    temperature: float = setting(0.8, "Temperature", "How daring: 0 always takes the likeliest token, 1 follows the "
+                                 "model's odds, 2 is near chaos.", minimum=0.0, maximum=2.0, step=0.05, common=True)
+    top_k: int | None = setting(None, "Top-k", "Choose only among the k likeliest tokens. Empty: all.",
+                                minimum=1, maximum=100_000, step=1, unit="tokens")
+    top_p: float | None = setting(None, "Top-p", "Choose only among the likeliest tokens that together have this "
+                                  "probability. Empty: all.", minimum=0.01, maximum=1.0, step=0.01)
+    greedy: bool = setting(False, "Greedy", "Always take the likeliest token; temperature, top-k and top-p then do nothing.")
+    seed: int = setting(1337, "Sampling seed", "Same seed, same text.", minimum=0, maximum=2**31 - 1, step=1)
+    stop: tuple[str, ...] = setting((), "Stop at", "Stop when the text contains one of these, one a line.")
+
+
+SECTIONS: dict[str, type] = {"data": DataConfig, "model": ModelConfig, "train": TrainConfig, "sample": SampleConfig}
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """All settings of one run."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    sample: SampleConfig = field(default_factory=SampleConfig)
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Nested plain values, ready for JSON."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @classmethod
+    def from_dict(cls, values: dict[str, dict[str, Any]]) -> RunConfig:
+        """A checked configuration; what is not named keeps its default. Raises ConfigError with all problems."""
+        return cls().replace({f"{section}.{name}": value for section, settings in values.items()
+                              for name, value in (settings.items() if isinstance(settings, dict) else [("", settings)])})
+
+    def replace(self, changes: dict[str, Any]) -> RunConfig:
+        """A copy with `{"train.max_learning_rate": 1e-3, …}` changed, checked. Raises ConfigError with all problems.
+
+        Values may be text (from a command line), which is read as the field's type; "none" is None.
+        """
+        problems: list[str] = []
+        sections = {section.name: getattr(self, section.name) for section in dataclasses.fields(self)}
+        changed: dict[str, dict[str, Any]] = {name: {} for name in sections}
+        known = dict(all_settings())
+        for name, value in changes.items():
+            if name not in known:
+                section = [k for k in known if k.startswith(name.partition(".")[0] + ".")]
+                problems.append(unknown_name(name, known, "setting", choices=section or [f"{s}.…" for s in SECTIONS]))
+                continue
+            section, _, short = name.partition(".")
+            try:
+                changed[section][short] = read_value(name, value)
+            except ValueError as error:
+                problems.append(f"{name}: {error}")
+        config = RunConfig(**{name: dataclasses.replace(sections[name], **changed[name]) for name in sections})
+        problems += check(config)
+        if problems:
+            raise ConfigError(problems)
+        return config
+
+
+def all_settings() -> list[tuple[str, dataclasses.Field]]:
+    """Every setting as ("train.max_learning_rate", its field), in the order they are declared."""
+    return [(f"{section}.{item.name}", item) for section, cls in SECTIONS.items() for item in dataclasses.fields(cls)]
+
+
+def unknown_name(name: str, known, kind: str, choices=()) -> str:
+    """A sentence refusing `name`, with the nearest known one, or where none is near with the `choices`."""
+    section, _, short = name.rpartition(".")
+    near = [k for k in known if short and short in k]  # "learning_rate" should find "train.max_learning_rate"
+    if not near and section in SECTIONS:  # that much is right, and makes no other setting of the section any nearer
+        near = [f"{section}.{k}" for k in difflib.get_close_matches(short, _names(section), n=1, cutoff=0.5)]
+    elif not near:
+        near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    if near:
+        return f"There is no {kind} '{name}'. Did you mean '{near[0]}'?"
+    return f"There is no {kind} '{name}'." + (f" There are: {', '.join(choices)}." if choices else "")
+
+
+def _names(section: str) -> list[str]:
+    return [item.name for item in dataclasses.fields(SECTIONS[section])]
+
+
+@functools.lru_cache(maxsize=None)
+def field_type(name: str) -> tuple[type, bool]:
+    """For "train.max_steps": (the type of a set value, whether None is allowed); tuples of text give `tuple`."""
+    section, _, short = name.partition(".")
+    hint = typing.get_type_hints(SECTIONS[section])[short]
+    if isinstance(hint, types.UnionType):
+        return next(t for t in typing.get_args(hint) if t is not type(None)), True
+    return typing.get_origin(hint) or hint, False
+
+
+def read_value(name: str, value: Any) -> Any:
+    """`value` (a JSON value, or text from a command line or a form) as the type of setting `name`. Raises ValueError."""
+    kind, optional = field_type(name)
+    words_for_none = ("", "none", "off") if optional else ("",)  # "none" is a kind of positions, "off" a bool
+    if value is None or (isinstance(value, str) and kind is not tuple and value.strip().lower() in words_for_none):
+        if optional:
+            return None
+        raise ValueError("needs a value.")
+    if kind is tuple:
+        lines = value.split("\n") if isinstance(value, str) else value
+        if not isinstance(lines, (list, tuple)) or not all(isinstance(line, str) for line in lines):
+            raise ValueError(f"{value!r} is not text, or a list of texts.")
+        return tuple(line for line in lines if line)
+    if kind is str:
+        if not isinstance(value, str):
+            raise ValueError(f"{value!r} is not text.")
+        return value
+    if kind is bool:
+        words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+        if isinstance(value, bool):
+            return value
+        if str(value).strip().lower() in words:
+            return words[str(value).strip().lower()]
+        raise ValueError(f"{value!r} is neither true nor false.")
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        number = float(value)
+        if not math.isfinite(number) or (kind is int and number != int(number)):
+            raise ValueError
+        return int(value) if kind is int and isinstance(value, str) and value.strip().lstrip("+-").isdigit() else kind(number)
+    except (ValueError, TypeError, OverflowError):
+        raise ValueError(f"{value!r} is not {'a whole number' if kind is int else 'a number'}.") from None
+
+
+def check(config: RunConfig) -> list[str]:
+    """Every reason why these settings cannot be used, each a sentence naming the value, the limit and what to change."""
+    problems = []
+    for name, item in all_settings():
+        section, _, short = name.partition(".")
+        value, meta = getattr(getattr(config, section), short), item.metadata
+        unit = f" {meta['unit']}" if meta["unit"] else ""
+        if value is None:
+            continue
+        if meta["choices"] and value not in meta["choices"]:
+            allowed = ", ".join(str(c) for c in meta["choices"] if c is not None)
+            problems.append(f"{name} is '{value}', but must be one of: {allowed}.")
+        elif meta["minimum"] is not None and value < meta["minimum"]:
+            problems.append(f"{name} is {value}, but must be at least {meta['minimum']:,}{unit}.")
+        elif meta["maximum"] is not None and value > meta["maximum"]:
+            problems.append(f"{name} is {value}, but must be at most {meta['maximum']:,}{unit}.")
+    return problems + clashes(config)
+
+
+def clashes(config: RunConfig) -> list[str]:
+    """Settings that are fine alone but not together; each sentence says which one to move, and where to."""
+    model, train, data, problems = config.model, config.train, config.data, []
+    if model.n_head >= 1 and model.n_embd % model.n_head:
+        problems.append(f"model.n_embd {model.n_embd} does not divide into {model.n_head} heads: set model.n_head to one "
+                        f"of {valid_heads(model.n_embd)}.")
+    elif model.n_head >= 1 and model.positions == "rope" and model.head_size % 2:
+        problems.append(f"Rotary positions need an even number of channels a head, not {model.head_size}: change "
+                        "model.n_head or model.n_embd.")
+    if model.kv_heads >= 1 and model.n_head % model.kv_heads:
+        problems.append(f"{model.n_head} heads cannot share {model.kv_heads} key/value heads: set model.n_kv_head to one "
+                        f"of {[n for n in range(1, model.n_head + 1) if model.n_head % n == 0]}.")
+    if train.min_learning_rate > train.max_learning_rate:
+        problems.append(f"train.min_learning_rate {train.min_learning_rate:g} is above train.max_learning_rate "
+                        f"{train.max_learning_rate:g}: set train.min_learning_rate to {train.max_learning_rate:g} or less.")
+    tokens_per_batch = train.batch_size * model.context_length
+    if train.tokens_per_update is not None and tokens_per_batch > 0 and train.tokens_per_update % tokens_per_batch:
+        lower = max(1, train.tokens_per_update // tokens_per_batch) * tokens_per_batch
+        problems.append(f"train.tokens_per_update {train.tokens_per_update:,} is not a multiple of batch size × context "
+                        f"({tokens_per_batch:,}): set it to {lower:,} or {lower + tokens_per_batch:,}.")
+    if train.epochs is None and train.max_steps is None and train.max_minutes is None:
+        problems.append("Nothing ends this run: set train.epochs, train.max_steps or train.max_minutes.")
+    if data.tokenizer == "file" and not data.tokenizer_file:
+        problems.append("data.tokenizer is 'file': set data.tokenizer_file to a tokenizer.json.")
+    return problems
+
+
+def valid_heads(n_embd: int, even: bool = False) -> list[int]:
+    """Numbers of heads that divide a width with at least 4 channels each (an even number of them if `even`)."""
+    return [n for n in range(1, 129) if n_embd % n == 0 and n_embd // n >= 4 and not (even and n_embd // n % 2)]
+
+
+def changes(config: RunConfig, base: RunConfig) -> dict[str, Any]:
+    """{"model.n_layer": 6, …}: where `config` differs from `base`; what "3 settings differ" and a copied command show."""
+    differing = {}
+    for name, _ in all_settings():
+        section, _, short = name.partition(".")
+        value = getattr(getattr(config, section), short)
+        if value != getattr(getattr(base, section), short):
+            differing[name] = value
+    return differing

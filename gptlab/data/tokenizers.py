@@ -1,0 +1,316 @@
+"""Text to token ids and back: characters, bytes, byte-level BPE, or whatever a tokenizer.json says.
+
+On disk every kind is a `tokenizer.json` of Hugging Face's `tokenizers`, so other tools can open it. Here the fast ways
+stand beside it: numpy for characters and bytes, batches on all cores for BPE. Knows nothing of files of tokens.
+
+`<|endoftext|>` is one special token in all of them. It ends documents and is never made from text: a user's text that
+holds those thirteen characters keeps them as ordinary text.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Regex, Tokenizer as HFTokenizer, decoders, models, pre_tokenizers, trainers
+
+from gptlab.config import DataConfig
+from gptlab.data.sources import DataError
+
+END_OF_TEXT = "<|endoftext|>"
+BLOCK_CHARACTERS = 1_000_000  # encoded at a time, so that a long text needs little memory beside its ids
+
+
+class UnknownCharacters(DataError):
+    """A text holds what the tokenizer has no token for; `characters` lists it, in order of first appearance."""
+
+    def __init__(self, characters: Iterable[str]):
+        self.characters = list(dict.fromkeys(characters))
+        shown = ", ".join(ascii(c) if not c.isprintable() else f"'{c}'" for c in self.characters[:10])
+        more = f" and {len(self.characters) - 10} more" if len(self.characters) > 10 else ""
+        super().__init__(f"The tokenizer has never seen {shown}{more}: leave out such characters, or prepare the data "
+                         "with a byte or bpe tokenizer, which knows every character.")
+
+
+class Tokenizer:
+    """What all kinds share. Ids run from 0 to vocab_size - 1; `kind` is char, byte, bpe or file.
+
+    `pieces` holds the bytes that each id stands for (b"" for special tokens), or is None where a token's text depends
+    on its neighbours, as in SentencePiece-like files.
+    """
+
+    def __init__(self, kind: str, model: HFTokenizer, end_of_text: int, pieces: list[bytes] | None):
+        self.kind = kind
+        self.end_of_text = end_of_text
+        self.pieces = pieces
+        self._model = model
+        self.vocab_size = max(model.get_vocab(with_added_tokens=True).values()) + 1
+
+    @property
+    def dtype(self) -> type[np.unsignedinteger]:
+        """The narrowest type that holds every id: uint16 up to 65,536 tokens, else uint32."""
+        return np.uint16 if self.vocab_size <= 65_536 else np.uint32
+
+    def encode(self, text: str) -> np.ndarray:
+        """Ids of a text (1-D, `dtype`), without end-of-text. Raises UnknownCharacters (char kind, and some files)."""
+        return self.encode_many([text])[0]
+
+    def encode_many(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """As `encode`, for many texts at once: faster for BPE."""
+        return [self.encode(text) for text in texts]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of some ids. Special tokens and ids outside the vocabulary give nothing; torn characters U+FFFD."""
+        return b"".join(self.pieces[i] for i in map(int, ids) if 0 <= i < self.vocab_size).decode("utf-8", "replace")
+
+    def byte_lengths(self) -> np.ndarray:
+        """How many bytes of UTF-8 each id stands for: (vocab_size,) int64; special tokens count 0."""
+        return np.array([len(piece) for piece in self.pieces], dtype=np.int64)
+
+    def token_text(self, id: int) -> str:
+        """One token for people to see; bytes that are no whole character look like \\xe0, special tokens by name."""
+        piece = self.pieces[id] if self.pieces is not None else self.decode([id]).encode("utf-8")
+        return piece.decode("utf-8", "backslashreplace") or self._model.id_to_token(id) or ""
+
+    def save(self, path: Path) -> None:
+        """Write a `tokenizer.json`."""
+        Path(path).write_text(self.to_json(), encoding="utf-8", newline="\n")
+
+    def to_json(self) -> str:
+        """What `save` writes."""
+        return self._model.to_str()
+
+
+class CharTokenizer(Tokenizer):
+    """One token a character, of a fixed alphabet."""
+
+    def __init__(self, model: HFTokenizer, end_of_text: int):
+        ids = {char: i for char, i in model.get_vocab(with_added_tokens=False).items() if len(char) == 1}
+        pieces = [b""] * (max(model.get_vocab(with_added_tokens=True).values()) + 1)
+        self._ids = np.full(max(map(ord, ids), default=0) + 2, -1, dtype=np.int64)  # code point -> id; the last is never one
+        for char, i in ids.items():
+            pieces[i] = char.encode("utf-8")
+            self._ids[ord(char)] = i
+        super().__init__("char", model, end_of_text, pieces)
+
+    @classmethod
+    def of_alphabet(cls, alphabet: Iterable[str]) -> CharTokenizer:
+        """Ids in the order of code points, end-of-text last."""
+        vocabulary = {char: i for i, char in enumerate(sorted(set(alphabet)))}
+        end_of_text = vocabulary[END_OF_TEXT] = len(vocabulary)
+        model = HFTokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))  # not in the vocabulary: unknown text is refused
+        model.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+        model.decoder = decoders.Fuse()
+        model.add_special_tokens([END_OF_TEXT])
+        return cls(model, end_of_text)
+
+    def encode(self, text: str) -> np.ndarray:
+        blocks = [self._encode_block(text[i:i + BLOCK_CHARACTERS]) for i in range(0, len(text), BLOCK_CHARACTERS)]
+        return np.concatenate(blocks) if blocks else np.empty(0, self.dtype)
+
+    def _encode_block(self, text: str) -> np.ndarray:
+        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+        ids = self._ids[np.minimum(codes, len(self._ids) - 1)]
+        if (ids < 0).any():
+            raise UnknownCharacters(text[i] for i in np.flatnonzero(ids < 0))
+        return ids.astype(self.dtype)
+
+
+class ByteTokenizer(Tokenizer):
+    """One token a byte of UTF-8: id 0 to 255 is the byte, 256 ends a text."""
+
+    def __init__(self, model: HFTokenizer, end_of_text: int = 256):
+        super().__init__("byte", model, end_of_text, [bytes([i]) for i in range(256)] + [b""])
+
+    @classmethod
+    def of_all_bytes(cls) -> ByteTokenizer:
+        """The only one there is."""
+        model = _byte_level(models.BPE(vocab=_letters_of_bytes(), merges=[]), use_regex=False)
+        model.add_special_tokens([END_OF_TEXT])
+        return cls(model)
+
+    def encode(self, text: str) -> np.ndarray:
+        return np.frombuffer(text.encode("utf-8", "replace"), dtype=np.uint8).astype(self.dtype)
+
+
+class ModelTokenizer(Tokenizer):
+    """Runs a `tokenizers` model: our BPE (kind bpe), or what somebody's tokenizer.json says (kind file)."""
+
+    def encode_many(self, texts: Sequence[str]) -> list[np.ndarray]:
+        texts = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]  # lone surrogates are no text
+        parts = [list(_cut(text)) for text in texts]
+        try:
+            encoded = self._model.encode_batch_fast([part for cut in parts for part in cut], add_special_tokens=False)
+        except Exception as error:  # `tokenizers` raises nothing narrower
+            raise DataError(f"The tokenizer cannot read this text ({error}): use a bpe or byte tokenizer.") from error
+        arrays = iter([np.array(encoding.ids, dtype=self.dtype) for encoding in encoded])
+        return [np.concatenate([np.empty(0, self.dtype), *(next(arrays) for _ in cut)]) for cut in parts]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        if self.pieces is not None:
+            return super().decode(ids)
+        return self._model.decode([i for i in map(int, ids) if 0 <= i < self.vocab_size], skip_special_tokens=True)
+
+    def byte_lengths(self) -> np.ndarray:
+        if self.pieces is not None:
+            return super().byte_lengths()
+        # What a token adds after an ordinary one, since many decoders drop the first token's leading space.
+        special = self.special_ids()
+        anchor = [i for i in range(self.vocab_size) if i not in special and self.decode([i]).isalnum()][:1]
+        start = len(self.decode(anchor).encode("utf-8"))
+        lengths = np.zeros(self.vocab_size, dtype=np.int64)
+        for token, i in self._model.get_vocab(with_added_tokens=True).items():
+            if re.fullmatch("<0x[0-9A-F]{2}>", token):
+                lengths[i] = 1
+            elif i not in special:
+                lengths[i] = max(0, len(self.decode([*anchor, i]).encode("utf-8")) - start)
+        return lengths
+
+    def special_ids(self) -> set[int]:
+        """Ids that never show in a text."""
+        return {i for i, token in self._model.get_added_tokens_decoder().items() if token.special}
+
+
+def train_bpe(texts: Iterable[str], vocab_size: int) -> ModelTokenizer:
+    """Byte-level BPE with GPT-2's way of splitting words: 256 bytes, learnt merges, end-of-text last.
+
+    Fewer than `vocab_size` tokens where the text has no more pairs that occur twice.
+    """
+    model = _byte_level(models.BPE(), use_regex=True)
+    trainer = trainers.BpeTrainer(vocab_size=vocab_size - 1, min_frequency=2, show_progress=False,
+                                  initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+    model.train_from_iterator((part for text in texts for part in _cut(text)), trainer)
+    model.add_special_tokens([END_OF_TEXT])
+    return _opened(model)
+
+
+def build_tokenizer(config: DataConfig, all_documents: Sequence[str], train_documents: Sequence[str]) -> Tokenizer:
+    """The tokenizer that `config` asks for. Raises DataError.
+
+    A char tokenizer needs every character, so its alphabet comes from all documents; bpe learns from train only.
+    """
+    if config.tokenizer == "char":
+        return CharTokenizer.of_alphabet(set().union(*all_documents))
+    if config.tokenizer == "byte":
+        return ByteTokenizer.of_all_bytes()
+    if config.tokenizer == "bpe":
+        return train_bpe(train_documents, config.vocab_size)
+    if not config.tokenizer_file:
+        raise DataError("data.tokenizer is 'file': set data.tokenizer_file to a tokenizer.json.")
+    return load_tokenizer(Path(config.tokenizer_file))
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """Open any `tokenizer.json`, ours or another's. Raises DataError where it is missing or not one."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"The tokenizer {path} cannot be read ({error}): choose a tokenizer.json.") from error
+    try:
+        model = HFTokenizer.from_str(text)
+    except Exception as error:  # `tokenizers` raises nothing narrower
+        raise DataError(f"{path} is not a tokenizer.json, or is cut off ({error}): choose another one.") from error
+    return _opened(model)
+
+
+def _opened(model: HFTokenizer) -> Tokenizer:
+    """The class that fits a `tokenizers` model, recognised by what it holds, not by who wrote it."""
+    model.no_truncation()
+    model.no_padding()
+    vocabulary = model.get_vocab(with_added_tokens=True)
+    if not vocabulary:
+        raise DataError("This tokenizer.json has an empty vocabulary: choose another one.")
+    end = next((token for token in (END_OF_TEXT, "</s>") if token in vocabulary), END_OF_TEXT)
+    model.add_special_tokens([end])  # also where it was there already: from now on it is never shown
+    model.encode_special_tokens = True  # so that text which looks like a special token stays text
+    end_of_text = model.token_to_id(end)
+
+    settings = json.loads(model.to_str())
+    model_type, splitting = settings["model"]["type"], settings["pre_tokenizer"] or {}
+    if (model_type == "WordLevel" and splitting.get("pattern") == {"Regex": r"[\s\S]"} and not settings["normalizer"]
+            and len(settings["added_tokens"]) == 1):
+        return CharTokenizer(model, end_of_text)
+    if (model_type == "BPE" and splitting.get("type") == "ByteLevel" and not splitting["use_regex"]
+            and settings["model"]["vocab"] == _letters_of_bytes() and end_of_text == 256):
+        return ByteTokenizer(model)
+    byte_level = (settings["decoder"] or {}).get("type") == "ByteLevel"
+    ours = (model_type == "BPE" and byte_level and not settings["normalizer"] and splitting.get("type") == "ByteLevel"
+            and splitting["use_regex"] and not splitting["add_prefix_space"])
+    return ModelTokenizer("bpe" if ours else "file", model, end_of_text, _pieces(model) if byte_level else None)
+
+
+def _pieces(model: HFTokenizer) -> list[bytes]:
+    """The bytes of every id of a byte-level model; b"" for special tokens and ids without a token."""
+    byte_of = {letter: byte for letter, byte in _letters_of_bytes().items()}
+    added = model.get_added_tokens_decoder()
+    vocabulary = model.get_vocab(with_added_tokens=True)
+    pieces = [b""] * (max(vocabulary.values()) + 1)
+    for token, i in vocabulary.items():
+        if i in added:
+            pieces[i] = b"" if added[i].special else token.encode("utf-8")
+        else:
+            pieces[i] = bytes(byte_of[letter] for letter in token if letter in byte_of)
+    return pieces
+
+
+def _letters_of_bytes() -> dict[str, int]:
+    """GPT-2's printable letter for each byte: itself where printable Latin-1, else one from U+0100 on."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(b): b for b in printable} | {chr(256 + n): b for n, b in enumerate(others)}
+
+
+def _byte_level(model: models.Model, use_regex: bool) -> HFTokenizer:
+    tokenizer = HFTokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=use_regex)
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def _cut(text: str, characters: int = 20_000) -> Iterable[str]:
+    """A long text in parts for all cores, cut before a newline after a visible character.
+
+    There GPT-2's splitting always ends a word, so the tokens are those of the whole text.
+    """
+    start = 0
+    for match in re.finditer(r"(?<=\S)(?=\n)", text):
+        if match.start() - start >= characters:
+            yield text[start:match.start()]
+            start = match.start()
+    yield text[start:]
+
+
+class StreamDecoder:
+    """Ids in, one by one; text out as soon as it is whole: a character of several tokens is never torn."""
+
+    def __init__(self, tokenizer: Tokenizer):
+        self._tokenizer = tokenizer
+        self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+        self._ids: list[int] = []  # used only where a token's text depends on its neighbours,
+        self._shown = 0            # of which the first `_shown` have been given out
+
+    def push(self, id: int) -> str:
+        """The text that this token completes; "" in the middle of a character, and for special tokens."""
+        pieces = self._tokenizer.pieces
+        if pieces is not None:
+            return self._utf8.decode(pieces[id]) if 0 <= id < len(pieces) else ""
+        self._ids.append(id)
+        text = self._rest()
+        if not text or text.endswith("\N{REPLACEMENT CHARACTER}"):
+            return ""
+        self._ids, self._shown = self._ids[self._shown:], len(self._ids) - self._shown
+        return text
+
+    def finish(self) -> str:
+        """What is left: a torn character as U+FFFD, or nothing."""
+        return self._utf8.decode(b"", final=True) if self._tokenizer.pieces is not None else self._rest()
+
+    def _rest(self) -> str:
+        """Text of the ids not given out, seen from those before them, which decide about a leading space."""
+        before = self._tokenizer.decode(self._ids[:self._shown])
+        return self._tokenizer.decode(self._ids)[len(before):]

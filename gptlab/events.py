@@ -1,0 +1,122 @@
+"""What a run says, one event a line of `events.jsonl`: the only language between training and everything that looks on.
+
+Every event has `step` (updates done) and `time_seconds` (work time: pauses left out, continued on resume). Losses are
+in nats per token. Imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+STATES = ("queued", "running", "paused", "finished", "stopped", "failed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """What all events have."""
+
+    type: ClassVar[str]
+    step: int
+    time_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step(Event):
+    """One update. `step` counts from 1; `loss` is the mean over the update, before it; `epoch` may be fractional."""
+
+    type = "step"
+    epoch: float
+    tokens: int
+    loss: float
+    learning_rate: float
+    grad_norm: float
+    tokens_per_second: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(Event):
+    """Losses on the fixed evaluation windows after `step` updates."""
+
+    type = "evaluation"
+    epoch: float
+    train_loss: float
+    val_loss: float
+    val_perplexity: float
+    val_bits_per_byte: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample(Event):
+    """A text the model wrote. Events with one `sample_id` grow (each holds the whole text so far) until `done`."""
+
+    type = "sample"
+    sample_id: str
+    epoch: float
+    prompt: str
+    text: str
+    token_ids: list[int]
+    logprobs: list[float]
+    done: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint(Event):
+    """A checkpoint that is whole on disk; `path` is relative to the run directory."""
+
+    type = "checkpoint"
+    path: str
+    kept_as: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alert(Event):
+    """Something a person should know, with its evidence and what to do. `severity`: info, warning or error."""
+
+    type = "alert"
+    code: str
+    severity: str
+    message: str
+    evidence: str
+    remedy: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status(Event):
+    """The run's life. `resumed_from_step` S supersedes earlier-written non-status events with `step` > S."""
+
+    type = "status"
+    state: str
+    reason: str = ""
+    resumed_from_step: int | None = None
+
+
+EVENT_TYPES: dict[str, type[Event]] = {cls.type: cls for cls in (Step, Evaluation, Sample, Checkpoint, Alert, Status)}
+
+
+def to_json(event: Event) -> str:
+    """One line of JSON, `type` first, without the newline. Numbers that are not finite become null (JSON has none)."""
+    values: dict[str, Any] = {"type": event.type, **dataclasses.asdict(event)}
+    return json.dumps({name: [_finite(v) for v in value] if isinstance(value, list) else _finite(value)
+                       for name, value in values.items()}, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def from_json(line: str) -> Event:
+    """The event on a line; fields that this version does not know are ignored. Raises ValueError on anything else."""
+    values = json.loads(line)
+    if not isinstance(values, dict) or values.get("type") not in EVENT_TYPES:
+        raise ValueError(f"not an event: {line[:80]!r}")
+    cls = EVENT_TYPES[values["type"]]
+    names = {item.name: item for item in dataclasses.fields(cls)}
+    try:
+        return cls(**{name: (math.nan if v is None and names[name].type == "float" else v)
+                      for name, v in values.items() if name in names})
+    except TypeError as error:
+        raise ValueError(f"not a whole event: {line[:80]!r} ({error})") from None

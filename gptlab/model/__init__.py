@@ -1,0 +1,1 @@
+"""ids -> logits: the decoder, and what it costs."""

@@ -1,0 +1,260 @@
+"""The whole decoder, read top to bottom: token ids in, logits for each next token out.
+
+One pre-norm transformer that covers GPT-2 (learned positions, LayerNorm, GELU, biases) and Llama (rotary positions,
+RMSNorm, SwiGLU, grouped-query attention) by settings alone. Knows `ModelConfig` and nothing of data, training or
+sampling.
+
+Letters for shapes: B batch, T tokens, C channels (n_embd), H heads, K key/value heads, D channels of a head, V rows in
+the token table.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gptlab.config import ModelConfig
+
+
+class Linear(nn.Linear):
+    """A linear layer that leaves its weights to `GPT.initialise`, so that the global random state is never drawn from."""
+
+    def reset_parameters(self) -> None:
+        pass
+
+
+class Embedding(nn.Embedding):
+    """A table of vectors that leaves its weights to `GPT.initialise`."""
+
+    def reset_parameters(self) -> None:
+        pass
+
+
+class RMSNorm(nn.RMSNorm):
+    """RMSNorm (Zhang & Sennrich 2019) in its input's type, as mixed precision needs for the fused kernel."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
+
+
+def build_norm(config: ModelConfig) -> nn.Module:
+    """The normalisation before each part of a block and before the output."""
+    if config.norm == "rmsnorm":
+        return RMSNorm(config.n_embd, eps=config.norm_epsilon)
+    return nn.LayerNorm(config.n_embd, eps=config.norm_epsilon, bias=config.bias)
+
+
+class KVCache:
+    """The keys and values of the tokens a model has read, so that the next token costs one step and not a whole text.
+
+    Holds up to `capacity` tokens. The memory is taken when the first keys arrive, on their device and in their type.
+    `truncate(0)` empties it for use with another text.
+    """
+
+    def __init__(self, config: ModelConfig, batch_size: int):
+        self.capacity = config.context_length
+        self.length = 0  # tokens held
+        self._shape = (2, batch_size, config.kv_heads, self.capacity, config.head_size)  # (2, B, K, capacity, D)
+        self._layers: list[Tensor | None] = [None] * config.n_layer
+
+    def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Store `k` and `v`, each (B, K, T, D), behind what `layer` holds; give back all of it, (B, K, length + T, D)."""
+        if self._layers[layer] is None:
+            self._layers[layer] = k.new_empty(self._shape)
+        held, end = self._layers[layer], self.length + k.size(2)
+        held[0, :, :, self.length:end] = k
+        held[1, :, :, self.length:end] = v
+        return held[0, :, :, :end], held[1, :, :, :end]
+
+    def truncate(self, length: int) -> None:
+        """Forget every token from position `length` on."""
+        if not 0 <= length <= self.length:
+            raise ValueError(f"cannot cut a cache of {self.length} tokens to {length}")
+        self.length = length
+
+
+def rope_tables(config: ModelConfig) -> tuple[Tensor, Tensor]:
+    """Cosines and signed sines of every position's rotation (Su et al. 2021), both (context_length, 1, D).
+
+    The layout is Llama's: channel i turns together with channel i + D/2.
+    """
+    D = config.head_size
+    frequencies = config.rope_theta ** (-torch.arange(0, D, 2, dtype=torch.float64) / D)  # (D/2,)
+    angles = torch.outer(torch.arange(config.context_length, dtype=torch.float64), frequencies)  # (T, D/2)
+    cos, sin = angles.cos().float(), angles.sin().float()
+    return torch.cat((cos, cos), dim=1).unsqueeze(1), torch.cat((-sin, sin), dim=1).unsqueeze(1)  # (T, 1, D)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """`x` (B, T, heads, D) with each head turned by its position's angles."""
+    swapped = torch.roll(x, x.size(-1) // 2, dims=-1)  # (second half, first half); the sign is in `sin`
+    return torch.addcmul(x * cos.to(x.dtype), swapped, sin.to(x.dtype))
+
+
+def first_gain(config: ModelConfig, vocab_size: int) -> float:
+    """The final norm's gain at the start: 1, or less where that would make the first loss exceed ln V by over 5 %.
+
+    Logits of variance s² lift the loss by s²/2, and s² is C (0.02 gain)²: kept to 2.5 % of ln V. With tied tables the
+    token just read has a logit of up to 0.02 C gain of its own; a third of that (the rest of the stream is noise to
+    it) is kept from lifting the loss by over 2 %. GPT-2's own shapes keep 1.
+    """
+    guessing = math.log(max(vocab_size, 2))
+    gain = math.sqrt(0.05 * guessing / config.n_embd) / 0.02
+    if config.tie_embeddings:
+        gain = min(gain, 3 * math.log1p(0.02 * guessing * vocab_size) / (0.02 * config.n_embd))
+    return min(gain, 1.0)
+
+
+class Attention(nn.Module):
+    """Causal self-attention, with fewer key/value heads than query heads if so set (Ainslie et al. 2023)."""
+
+    def __init__(self, config: ModelConfig, layer: int):
+        super().__init__()
+        self.layer = layer
+        self.H, self.K, self.D = config.n_head, config.kv_heads, config.head_size
+        self.qkv = Linear(config.n_embd, (self.H + 2 * self.K) * self.D, bias=config.bias)
+        self.out = Linear(config.n_embd, config.n_embd, bias=config.bias)
+        self.q_norm = RMSNorm(self.D, eps=config.norm_epsilon) if config.qk_norm else None
+        self.k_norm = RMSNorm(self.D, eps=config.norm_epsilon) if config.qk_norm else None
+        self.dropout = config.dropout
+
+    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor] | None, mask: Tensor | None, cache: KVCache | None) -> Tensor:
+        B, T, C = x.shape
+        qkv = self.qkv(x).view(B, T, self.H + 2 * self.K, self.D)  # (B, T, H + 2K, D)
+        qk, v = qkv.split((self.H + self.K, self.K), dim=2)  # queries and keys turn together: half the operations
+        if self.q_norm is not None:
+            q, k = qk.split((self.H, self.K), dim=2)
+            qk = torch.cat((self.q_norm(q), self.k_norm(k)), dim=2)  # (B, T, H + K, D)
+        if rope is not None:
+            qk = rotate(qk, *rope)
+        q, k = qk.to(v.dtype).split((self.H, self.K), dim=2)
+        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, H, T, D), (B, K, T, D) twice
+        if cache is not None:
+            k, v = cache.append(self.layer, k, v)  # (B, K, length + T, D)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=self.dropout if self.training else 0.0,
+                                           is_causal=mask is None and k.size(2) == T, enable_gqa=self.K != self.H)
+        y = y.transpose(1, 2).reshape(B, T, C)  # (B, H, T, D) -> (B, T, C)
+        return F.dropout(self.out(y), self.dropout, self.training)
+
+
+class MLP(nn.Module):
+    """The part of a block that looks at each token alone: GELU (GPT-2), SwiGLU (Llama) or squared ReLU (Primer)."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.kind = config.mlp
+        self.dropout = config.dropout
+        # SwiGLU's gate and value come from one product: rows [0, hidden) are the gate.
+        self.up = Linear(config.n_embd, config.hidden * (2 if config.mlp == "swiglu" else 1), bias=config.bias)
+        self.down = Linear(config.hidden, config.n_embd, bias=config.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.up(x)  # (B, T, hidden), twice as wide for SwiGLU
+        if self.kind == "swiglu":
+            gate, value = x.chunk(2, dim=-1)
+            x = F.silu(gate) * value  # (B, T, hidden)
+        elif self.kind == "relu2":
+            x = F.relu(x).square()
+        else:
+            x = F.gelu(x, approximate="tanh" if self.kind == "gelu_tanh" else "none")  # the exact one is faster on a CPU
+        return F.dropout(self.down(x), self.dropout, self.training)
+
+
+class Block(nn.Module):
+    """Attention, then MLP; each reads the normalised stream and adds to it."""
+
+    def __init__(self, config: ModelConfig, layer: int):
+        super().__init__()
+        self.attention_norm = build_norm(config)
+        self.attention = Attention(config, layer)
+        self.mlp_norm = build_norm(config)
+        self.mlp = MLP(config)
+
+    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor] | None, mask: Tensor | None, cache: KVCache | None) -> Tensor:
+        x = x + self.attention(self.attention_norm(x), rope, mask, cache)
+        return x + self.mlp(self.mlp_norm(x))
+
+
+class GPT(nn.Module):
+    """A decoder-only language model.
+
+    `vocab_size` is the tokenizer's; the token table has that many rows, or `config.vocab_size` if that is larger
+    (padding). Weights are drawn from `generator` (a CPU one), or from torch's global one.
+    """
+
+    def __init__(self, config: ModelConfig, vocab_size: int, generator: torch.Generator | None = None):
+        super().__init__()
+        self.config = config
+        self.vocab_size = max(vocab_size, config.vocab_size or 0)
+        self.token_embedding = Embedding(self.vocab_size, config.n_embd)
+        learned = config.positions == "learned"
+        self.position_embedding = Embedding(config.context_length, config.n_embd) if learned else None
+        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
+        self.final_norm = build_norm(config)
+        self.output = None if config.tie_embeddings else Linear(config.n_embd, self.vocab_size, bias=False)
+        if config.positions == "rope":
+            cos, sin = rope_tables(config)
+            self.register_buffer("rope_cos", cos, persistent=False)  # (context_length, 1, D)
+            self.register_buffer("rope_sin", sin, persistent=False)
+        self.initialise(generator)
+
+    @torch.no_grad()
+    def initialise(self, generator: torch.Generator | None) -> None:
+        """Draw all weights anew: GPT-2's scheme, with smaller logits where the model is wide and the vocabulary small.
+
+        Matrices are normal with deviation 0.02; those that write to the residual stream have it divided by the square
+        root of the number of writers, so that depth does not make the stream grow. Biases are 0, and gains 1 but for
+        the last (`first_gain`).
+        """
+        residual_std = 0.02 / math.sqrt(2 * self.config.n_layer)
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias"):
+                parameter.zero_()
+            elif "norm" in name:
+                parameter.fill_(1.0)
+            else:
+                std = residual_std if name.endswith(("attention.out.weight", "mlp.down.weight")) else 0.02
+                parameter.normal_(0.0, std, generator=generator)
+        self.final_norm.weight.fill_(first_gain(self.config, self.vocab_size))
+
+    def forward(self, ids: Tensor, cache: KVCache | None = None) -> Tensor:
+        """Logits (B, T, V) for the token after each of `ids` (B, T) int64.
+
+        With a `cache`, `ids` continue the text whose keys and values it holds, and it then holds theirs too.
+        Raises ValueError where the text becomes longer than the context.
+        """
+        B, T = ids.shape
+        start = cache.length if cache is not None else 0
+        end = start + T
+        if end > self.config.context_length:
+            raise ValueError(f"{end} tokens do not fit a context of {self.config.context_length}: pass fewer.")
+        x = self.token_embedding(ids)  # (B, T, C)
+        if self.position_embedding is not None:
+            x = x + self.position_embedding.weight[start:end]
+        x = F.dropout(x, self.config.dropout, self.training)
+        rope = (self.rope_cos[start:end], self.rope_sin[start:end]) if self.config.positions == "rope" else None
+        mask = None
+        if start > 0 and T > 1:  # several tokens behind a cached text: row i sees it all and i new ones
+            mask = torch.ones(T, end, dtype=torch.bool, device=ids.device).tril(diagonal=start)  # (T, end)
+        for block in self.blocks:
+            x = block(x, rope, mask, cache)
+        if cache is not None:
+            cache.length = end
+        head = self.token_embedding if self.output is None else self.output
+        return F.linear(self.final_norm(x), head.weight)  # (B, T, V)
+
+    def loss(self, ids: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
+        """Cross-entropy in nats of `targets` (B, T) after `ids` (B, T); targets of -100 count for nothing.
+
+        "mean" is over the counted targets, "sum" is their sum, "none" gives (B, T) with 0 where not counted.
+        """
+        logits = self(ids).flatten(0, 1)  # (B * T, V)
+        loss = F.cross_entropy(logits, targets.flatten(), ignore_index=-100, reduction=reduction)
+        return loss.view_as(targets) if reduction == "none" else loss
+
+    def new_cache(self, batch_size: int = 1) -> KVCache:
+        """An empty cache for this model and `batch_size` texts side by side."""
+        return KVCache(self.config, batch_size)

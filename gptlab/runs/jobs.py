@@ -1,0 +1,136 @@
+"""The queue: one background thread that works on one run at a time, first come, first served. Knows no page.
+
+A run never depends on who started it: pages come and go, the thread goes on. What a run did wrong stands in its own
+status; nothing that happens in one stops the queue.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from gptlab.events import Status
+from gptlab.runs import worker
+from gptlab.runs.disk import RunError
+from gptlab.runs.rundir import RunDir
+from gptlab.runs.workspace import Workspace
+
+RESUMABLE = ("queued", "stopped", "failed", "interrupted")
+
+logger = logging.getLogger(__name__)
+
+
+class Jobs:
+    """The runs of a workspace that wait, and the one that is being trained. All methods return at once but `stop_all`."""
+
+    def __init__(self, workspace: Workspace):
+        self.workspace = workspace
+        self._changed = threading.Condition()
+        self._waiting: list[RunDir] = []
+        self._current: RunDir | None = None
+        self._stop = threading.Event()  # tells the current run to stop
+        self._closed = False
+        threading.Thread(target=self._work, name="training", daemon=True).start()
+
+    @property
+    def current(self) -> RunDir | None:
+        """The run that is being trained (or paused) by this program."""
+        return self._current
+
+    @property
+    def queue(self) -> list[RunDir]:
+        """The runs that wait, in the order in which they will start."""
+        with self._changed:
+            return list(self._waiting)
+
+    def submit(self, run: RunDir) -> None:
+        """Starts a run, or goes on with one, as soon as those before it have ended. Twice is once.
+
+        Raises RunError for a run that is finished, damaged or being trained by another program.
+        """
+        with self._changed:
+            if self._closed:
+                raise RunError("GPT Lab is closing: start it again, then resume the run.")
+            stopping = run == self._current and self._stop.is_set()
+            if run in self._waiting or (run == self._current and not stopping):
+                return
+            if not stopping:
+                _queue(run)
+            self._waiting.append(run)
+            self._changed.notify_all()
+
+    resume = submit  # a run goes on from its last checkpoint whenever it has one
+
+    def stop(self, run: RunDir) -> None:
+        """Stops a run after the update it is at, wherever it is being trained; takes it out of the queue if it waits.
+
+        Harmless for a run that has ended.
+        """
+        with self._changed:
+            waits = run in self._waiting  # also the current one, when it is to go on after a stop
+            if waits:
+                self._waiting.remove(run)
+            if run == self._current:
+                self._stop.set()
+            elif waits:
+                _note(run, "stopped", "Taken out of the queue.")
+            elif run.is_alive():
+                run.command("stop")
+            elif run.state() == "queued":  # left over from an app that ended
+                _note(run, "stopped", "Taken out of the queue.")
+
+    def stop_all(self, timeout: float = 30.0) -> bool:
+        """For the end of the program: nothing new starts, the current run saves and stops. True if it did in time.
+
+        Waiting runs stay "queued", to be started again by the next app.
+        """
+        with self._changed:
+            self._closed = True
+            self._waiting.clear()
+            self._stop.set()
+            self._changed.notify_all()
+            deadline = time.monotonic() + timeout
+            return self._changed.wait_for(lambda: self._current is None, max(0.0, deadline - time.monotonic()))
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Waits until nothing runs or waits; False if that takes longer than `timeout` seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._current is None and not self._waiting, timeout)
+
+    def _work(self) -> None:
+        import torch._dynamo  # noqa: F401  two seconds that torch's first optimizer takes; so the first run need not
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                if self._closed:
+                    return
+                self._current = self._waiting.pop(0)
+                self._stop.clear()
+            try:
+                worker.run(self._current, should_stop=self._stop.is_set)
+            except Exception:  # a failed run notes that down itself; this is a run that could not even be taken up
+                logger.exception("Run %s could not be started", self._current.id)
+            finally:
+                with self._changed:
+                    self._current = None
+                    self._changed.notify_all()
+
+
+def _queue(run: RunDir) -> None:
+    if run.is_alive():
+        raise RunError(f"Run {run.id} is being trained by another program, a command line perhaps: stop it there first.")
+    state = run.state()
+    if state == "finished":
+        raise RunError(f"Run {run.id} is finished. To train longer, start a new run with more steps.")
+    if state not in RESUMABLE:
+        raise RunError(run.status()["reason"] or f"Run {run.id} cannot be resumed: it is {state}.")
+    if state != "queued":
+        _note(run, "queued", "")
+
+
+def _note(run: RunDir, state: str, reason: str) -> None:
+    with run.lock():
+        known = run.status()
+        run.append(Status(step=known["step"], time_seconds=known["time_seconds"], state=state, reason=reason))
+        run.write_status({**known, "state": state, "reason": reason, "events_bytes": run.events_path.stat().st_size})

@@ -1,0 +1,345 @@
+"""A run's directory in, a trained model out: the worker runs the trainer and puts what it says on disk.
+
+Between updates it samples, saves, and obeys `control.jsonl`. It is the same for a thread of the app, a child process
+and the command line; nothing in it knows which.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import logging
+import time
+import traceback
+from collections.abc import Callable, Iterator, Set
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from gptlab.data.dataset import Dataset, open_dataset
+from gptlab.data.sources import DataError
+from gptlab.events import Checkpoint, Evaluation, Event, Sample, Status, Step
+from gptlab.runs import checkpoint, samples, status
+from gptlab.runs.control import Control
+from gptlab.runs.disk import RunError, remove_temporaries
+from gptlab.runs.eventlog import EventLog
+from gptlab.runs.rundir import RunDir
+from gptlab.runs.workspace import find_dataset
+from gptlab.train.device import TrainingError, explain_out_of_memory
+from gptlab.train.trainer import Trainer
+
+STATUS_SECONDS = 1.0     # between two writings of status.json
+PAUSE_SECONDS = 0.05     # between two looks at the commands while paused
+SAVING_SHARE = 10        # saving may take one part in so many of the time, where it is not due anyway
+
+logger = logging.getLogger(__name__)
+
+
+def run(run_dir: RunDir | Path, *, dataset_dir: Path | None = None, should_stop: Callable[[], bool] | None = None) -> str:
+    """Trains a run to its end, or goes on with it from its last whole checkpoint; returns the state it ends in.
+
+    `dataset_dir` is where its data lies (else it is looked for beside `runs/`). When `should_stop` turns true, and on
+    the command stop, the update is finished, everything saved, and the state is "stopped". What goes wrong ends as
+    "failed" with one sentence in the status; only a run that somebody else holds raises RunError.
+    """
+    run_dir = RunDir.of(run_dir)
+    with run_dir.lock():
+        work = _Work(run_dir, should_stop or (lambda: False))
+        try:
+            return work.do(dataset_dir)
+        finally:
+            work.close()
+
+
+class _Work:
+    """One stretch of work on a run, from taking it up to its end, stop or failure."""
+
+    def __init__(self, run_dir: RunDir, should_stop: Callable[[], bool]):
+        self.run, self.should_stop = run_dir, should_stop
+        self.control = Control(run_dir.control_path)
+        self.log = EventLog(run_dir.events_path)
+        self.trainer: Trainer | None = None
+        self.state, self.reason = "queued", ""
+        self.stopping = self.pausing = self.paused = self.sampling = False
+        self.sample_asked = self.checkpoint_asked = False
+        self.val_loss: float | None = None
+        self.evaluated_step: int | None = None
+        self.tokens_per_second: float | None = None
+        self.saved: Checkpoint | None = None
+        self.saved_at, self.saving_seconds = time.monotonic(), 0.0
+        self.status_at = 0.0
+        self.paced_from: tuple[int, float] | None = None  # (step, time_seconds) from which the pace is measured
+
+    def do(self, dataset_dir: Path | None) -> str:
+        """All of it; returns the final state."""
+        try:
+            with explain_out_of_memory():
+                self.begin(dataset_dir)
+                self.train()
+                return self.end()
+        except KeyboardInterrupt:  # the update under way may be half done, so nothing of it is saved
+            return self.tell("stopped", "Interrupted. Resume goes on from the last checkpoint.")
+        except Exception as error:
+            return self.fail(error)
+
+    def close(self) -> None:
+        """Lets go of files and of the model's memory."""
+        self.log.close()
+        device = self.trainer.device if self.trainer else "cpu"
+        self.trainer = None
+        if device != "cpu":
+            gc.collect()
+            getattr(torch, device).empty_cache()
+
+    # the course of a run
+
+    def begin(self, dataset_dir: Path | None) -> None:
+        """Makes the trainer, brings it to the last checkpoint if there is one, and says so."""
+        for directory in (self.run.path, self.run.checkpoints_path):
+            remove_temporaries(directory)
+        self.run.traceback_path.unlink(missing_ok=True)
+        config, (earlier, unreadable) = self.run.config(), self.run.read_all()
+        dataset = _open_checked(self.run, dataset_dir)
+        self.prompts = samples.prompts_of(config, dataset)
+        for prompt in self.prompts:
+            dataset.tokenizer.encode(prompt)  # raises for characters it never saw: now, not after an hour
+        self.trainer = Trainer(config, dataset)
+        restored = checkpoint.restore(self.run, self.trainer)
+        self.schedule = samples.Schedule(config.train.sample_every, self.trainer.epoch)
+        begun = restored is not None or any(not isinstance(event, Status) for event in earlier)
+        step, problem = restored or (-1, "Begun again: it was cut off before its first checkpoint." if begun else "")
+        notes = [f"{unreadable} damaged lines of events.jsonl are passed over."] * bool(unreadable) + [problem] * bool(problem)
+        if restored is not None:
+            notes.append(f"Resumed from step {step:,}.")
+            self.saved = Checkpoint(step=step, time_seconds=0.0, path=f"checkpoints/step_{step:08d}", kept_as=["last"])
+        self.tell("running", " ".join(notes), resumed_from_step=step if begun else None)
+        if restored is not None:
+            self.take_up(self.run.events())
+
+    def take_up(self, events: list[Event]) -> None:
+        """After a resume: what was known, and the samples that were cut off or never begun."""
+        for event in events:
+            if isinstance(event, Evaluation):
+                self.val_loss, self.evaluated_step = event.val_loss, event.step
+        latest = {event.sample_id: event for event in events if isinstance(event, Sample)}
+        step, every = self.trainer.step, self.trainer.config.train.sample_every
+        self.record([dataclasses.replace(event, done=True) for event in latest.values()
+                     if not event.done and event.step < step])
+        here = {event.sample_id: event.done for event in latest.values() if event.step == step}
+        if here or step == 0 or (every and step % every == 0):
+            self.sample(skip={sample_id for sample_id, done in here.items() if done})
+
+    def train(self) -> None:
+        """The updates, and what is due between them, until the end or until told to stop."""
+        if self.stopping:  # already, in a sample that was taken up: an update more would leave it cut for good
+            return
+        for events in self.trainer.run():
+            self.record(events)
+            evaluated = any(isinstance(event, Evaluation) for event in events)
+            if not self.trainer.diverged:
+                if self.save_is_due(evaluated):
+                    self.save()
+                if self.schedule.is_due(self.trainer.step, self.trainer.epoch):
+                    self.sample()
+                self.attend()
+            if self.stopping:
+                break
+            if self.paced_from is None:
+                self.paced_from = (self.trainer.step, self.trainer.clock.time_seconds)
+            if time.monotonic() - self.status_at > STATUS_SECONDS:
+                self.write_status()
+        self.record(self.trainer.flush())
+
+    def end(self) -> str:
+        """Saves what there is and says how it ended."""
+        trainer = self.trainer
+        if trainer.diverged:
+            return self.tell("failed", f"{trainer.finish_reason} {self.kept()}".rstrip())
+        self.save()
+        if not self.stopping and self.schedule.last_step != trainer.step:
+            self.sample()
+        if self.stopping:  # also while the last samples are written: going on writes them whole
+            return self.tell("stopped", self.kept())
+        return self.tell("finished", f"{trainer.finish_reason.rstrip('.')}. {self.kept()}")
+
+    def fail(self, error: Exception) -> str:
+        """One plain sentence in the status, the rest in traceback.txt. The run can be resumed."""
+        reason = _plain(error)
+        with _if_possible("write traceback.txt"):
+            self.run.traceback_path.write_text(traceback.format_exc(), encoding="utf-8")
+        try:
+            return self.tell("failed", reason)
+        except (OSError, RunError) as second:  # most likely a full disk: then the run will show as interrupted
+            logger.error("Run %s failed, and this could not be noted down (%s): %s", self.run.id, second, reason)
+            return "failed"
+
+    # what happens between updates
+
+    def attend(self) -> bool:
+        """Obeys the commands there are; waits while paused. Returns whether to stop."""
+        for command in self.control.commands():
+            match command["command"]:
+                case "stop": self.stopping = True
+                case "pause": self.pausing = True
+                case "resume": self.pausing = False
+                case "sample": self.sample_asked = True
+                case "checkpoint": self.checkpoint_asked = True
+        self.stopping = self.stopping or self.should_stop()
+        if self.checkpoint_asked:
+            self.checkpoint_asked = False
+            self.save(asked=True)
+        if self.sample_asked and not self.sampling:
+            self.sample_asked = False
+            self.sample()
+        if self.pausing and not self.paused and not self.stopping:
+            self.pause()
+        return self.stopping
+
+    def pause(self) -> None:
+        """Saves, stands still, and goes on when told to. Commands are obeyed meanwhile."""
+        self.trainer.clock.pause()
+        self.save()
+        self.tell("paused", f"Paused at step {self.trainer.step:,}.")
+        self.paused = True
+        while self.pausing and not self.stopping:
+            time.sleep(PAUSE_SECONDS)
+            self.attend()
+            if time.monotonic() - self.status_at > STATUS_SECONDS:
+                self.write_status()
+        self.paused = self.pausing = False
+        if not self.stopping:
+            self.tell("running")
+        self.trainer.clock.resume()
+
+    def sample(self, skip: Set[str] = frozenset()) -> None:
+        """Writes a sample of every prompt, but for the ids in `skip`."""
+        self.record(self.trainer.flush())
+        if self.trainer.diverged:
+            return
+        self.sampling, settings, step = True, self.trainer.config.sample, self.trainer.step
+        for index, prompt in enumerate(self.prompts):
+            if samples.sample_id(step, index) not in skip and not self.attend():
+                for event in samples.write_sample(self.trainer, prompt, index, settings, self.attend):
+                    self.record([event])
+        self.sampling = False
+        self.schedule.sampled(step, self.trainer.epoch)
+
+    def save_is_due(self, evaluated: bool) -> bool:
+        """The best always; else every so many steps, or at evaluations as long as saving takes little of the time."""
+        every = self.trainer.config.train.checkpoint_every
+        if evaluated and self.trainer.best_step == self.trainer.step:
+            return True
+        if every is not None:
+            return self.trainer.step % every == 0
+        return evaluated and time.monotonic() - self.saved_at >= SAVING_SHARE * self.saving_seconds
+
+    def save(self, asked: bool = False) -> None:
+        """A checkpoint of this step, unless there is one; an `asked` one is answered by an event in any case."""
+        self.record(self.trainer.flush())
+        trainer = self.trainer
+        if trainer.diverged:
+            return
+        if self.saved is not None and self.saved.step == trainer.step:
+            if asked:
+                self.record([dataclasses.replace(self.saved, time_seconds=trainer.clock.time_seconds)])
+            return
+        self.log.sync()  # a checkpoint never knows more than the events
+        started = time.monotonic()
+        kept_as = ["best", "last"] if trainer.best_step == trainer.step else ["last"]
+        val_loss = self.val_loss if self.evaluated_step == trainer.step else None
+        self.saved = checkpoint.save(self.run, trainer, kept_as, val_loss=val_loss)
+        self.record([self.saved])
+        with _if_possible("drop older checkpoints"):
+            checkpoint.tidy(self.run, trainer.config.train.keep_checkpoints)
+        self.saved_at = time.monotonic()
+        self.saving_seconds = self.saved_at - started
+
+    # what is told
+
+    def record(self, events: list[Event]) -> None:
+        """Appends events, and keeps what the status shows of them."""
+        self.log.append(events)
+        for event in events:
+            if isinstance(event, Step):
+                self.tokens_per_second = event.tokens_per_second or self.tokens_per_second
+            elif isinstance(event, Evaluation):
+                self.val_loss, self.evaluated_step = event.val_loss, event.step
+
+    def tell(self, state: str, reason: str = "", resumed_from_step: int | None = None) -> str:
+        """A new state: an event that is on the disk when this returns, and status.json."""
+        known = self.run.status() if self.trainer is None else None
+        self.state, self.reason = state, reason
+        self.record([Status(step=known["step"] if known else self.trainer.step,
+                            time_seconds=known["time_seconds"] if known else self.trainer.clock.time_seconds,
+                            state=state, reason=reason, resumed_from_step=resumed_from_step)])
+        self.log.sync()
+        if known:
+            with _if_possible("write status.json"):
+                self.run.write_status({**known, "state": state, "reason": reason, "events_bytes": self.log.size()})
+        else:
+            self.write_status()
+        return state
+
+    def write_status(self) -> None:
+        """Brings status.json up to date."""
+        trainer = self.trainer
+        values = dict(state=self.state, reason=self.reason, step=trainer.step, total_steps=trainer.total_steps,
+                      epoch=trainer.epoch, tokens=trainer.tokens, best_val_loss=trainer.best_val_loss,
+                      best_step=trainer.best_step, val_loss=self.val_loss, tokens_per_second=self.tokens_per_second,
+                      eta_seconds=self.eta_seconds(), training_seconds=trainer.stepping_seconds,
+                      time_seconds=trainer.clock.time_seconds, updated=time.time(), events_bytes=self.log.size())
+        assert values.keys() == status.EMPTY.keys()
+        with _if_possible("write status.json"):
+            self.run.write_status(values)
+        self.status_at = time.monotonic()
+
+    def eta_seconds(self) -> float | None:
+        """Work time left, at the pace of this stretch (evaluations, samples and saving included); None if unknown."""
+        trainer, minutes = self.trainer, self.trainer.config.train.max_minutes
+        if self.state not in ("running", "paused"):
+            return None
+        if trainer.total_steps is None:
+            return None if minutes is None else max(0.0, minutes * 60 - trainer.stepping_seconds)
+        if self.paced_from is None or trainer.step <= self.paced_from[0]:
+            return None
+        steps, seconds = trainer.step - self.paced_from[0], trainer.clock.time_seconds - self.paced_from[1]
+        return (trainer.total_steps - trainer.step) * seconds / steps
+
+    def kept(self) -> str:
+        """What there is to write with, and to go on from."""
+        trainer = self.trainer
+        if trainer.best_step is None:
+            return ""
+        last = self.saved.step if self.saved else trainer.best_step
+        also = f", and step {last:,}, the last" if last != trainer.best_step else ""
+        return f"Kept step {trainer.best_step:,}, the best (val {trainer.best_val_loss:.3f}){also}."
+
+
+@contextmanager
+def _if_possible(what: str) -> Iterator[None]:
+    """For what can be done another time: on Windows somebody who reads a file is in the way, which must not end a run."""
+    try:
+        yield
+    except (OSError, RunError) as error:
+        logger.warning("It was not possible to %s (%s): the next time will do.", what, error)
+
+
+def _open_checked(run_dir: RunDir, dataset_dir: Path | None) -> Dataset:
+    """The very data the run was made with. Raises DataError where it is missing or another."""
+    dataset = open_dataset(dataset_dir or find_dataset(run_dir.path.parent.parent / "datasets", run_dir))
+    if dataset.hash != run_dir.manifest()["hash"]:
+        raise DataError(f"The data set '{dataset.name}' is not the one that run {run_dir.id} was made with: prepare that "
+                        "one again with the same settings, then resume.")
+    return dataset
+
+
+def _plain(error: Exception) -> str:
+    """An error as one sentence for who started the run."""
+    if isinstance(error, (ValueError, TrainingError)):
+        return str(error)
+    first_line = f"{type(error).__name__}: {error}".splitlines()[0]
+    if "CUDA error" in str(error) or isinstance(error, torch.AcceleratorError):
+        return f"The GPU reported an error ({first_line}). Restart GPT Lab, then resume this run."
+    return (f"Training ended by an unexpected error ({first_line}). The details are in traceback.txt in the run's folder; "
+            "resume goes on from the last checkpoint.")

@@ -1,0 +1,1 @@
+"""Tokens to a trained model, as a stream of events."""

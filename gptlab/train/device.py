@@ -1,0 +1,106 @@
+"""Which machine and which number format to train with, and plain words for what goes wrong there."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+import torch
+
+CUDA_WHEELS = "https://download.pytorch.org/whl/cu130"
+LOWER = "lower train.batch_size first, then model.context_length, model.n_embd or model.n_layer."
+OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
+
+
+class TrainingError(RuntimeError):
+    """A run that cannot go on for a reason its user can mend: one sentence, with the remedy."""
+
+
+def pick_device(setting: str) -> str:
+    """"cuda", "mps" or "cpu" for `train.device`. Raises ValueError where the one asked for is not there."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if setting == "auto":
+        return next(name for name in ("cuda", "mps", "cpu") if available[name])
+    if not available[setting]:
+        name = {"cuda": "NVIDIA GPU", "mps": "Apple GPU"}[setting]
+        raise ValueError(f"train.device is '{setting}', but this torch sees no {name}: set train.device to auto. "
+                         f"{gpu_note() or ''}".rstrip())
+    return setting
+
+
+def pick_precision(setting: str, device: str) -> str:
+    """"fp32", "bf16" or "fp16" for `train.precision` on `device`. Raises ValueError where the device lacks it.
+
+    auto: bf16 on an NVIDIA GPU that computes in it, fp16 on one that has only that, fp32 elsewhere.
+    """
+    if setting == "auto":
+        if device != "cuda":
+            return "fp32"
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return "bf16"
+        return "fp16" if torch.cuda.get_device_capability() >= (7, 0) else "fp32"  # older ones are slower in fp16
+    if setting == "fp16" and device != "cuda":
+        raise ValueError(f"train.precision is 'fp16', but {device} cannot train in it: set train.precision to auto.")
+    return setting
+
+
+def gpu_note() -> str | None:
+    """What to do about an NVIDIA GPU that this torch cannot use; None where there is none, or it is in use.
+
+    Asks NVIDIA's own tool, which comes with the driver on Linux and on Windows.
+    """
+    tool = shutil.which("nvidia-smi")
+    if torch.cuda.is_available() or tool is None:
+        return None
+    try:
+        listed = subprocess.run([tool, "-L"], capture_output=True, text=True, encoding="utf-8", errors="replace",
+                                timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if listed.returncode != 0 or "GPU" not in listed.stdout:
+        return None
+    if torch.version.cuda is not None:
+        return (f"There is an NVIDIA GPU, but its driver is too old for this torch (CUDA {torch.version.cuda}): "
+                "update the NVIDIA driver.")
+    version = torch.__version__.partition("+")[0]
+    return ("There is an NVIDIA GPU, but this torch can only use the processor. To use the GPU: "
+            f"pip install --force-reinstall torch=={version} --index-url {CUDA_WHEELS}")
+
+
+def autocast(device: str, precision: str):
+    """The context in which matrix products run in `precision`."""
+    if precision == "fp32":
+        return contextlib.nullcontext()
+    return torch.autocast(device, dtype={"bf16": torch.bfloat16, "fp16": torch.float16}[precision])
+
+
+def random_states(device: str) -> dict[str, str]:
+    """torch's global random states that training on `device` draws from, as base64 text."""
+    states = {"cpu": torch.get_rng_state()}
+    if device != "cpu":
+        states[device] = getattr(torch, device).get_rng_state()
+    return {name: base64.b64encode(state.numpy().tobytes()).decode("ascii") for name, state in states.items()}
+
+
+def set_random_states(device: str, states: dict[str, str]) -> None:
+    """Put back what `random_states` gave; a run that comes from another device keeps this one's own state."""
+    for name, text in states.items():
+        state = torch.frombuffer(bytearray(base64.b64decode(text)), dtype=torch.uint8)
+        if name == "cpu":
+            torch.set_rng_state(state)
+        elif name == device:
+            getattr(torch, device).set_rng_state(state)
+
+
+@contextlib.contextmanager
+def explain_out_of_memory(remedy: str = LOWER) -> Iterator[None]:
+    """Turn a lack of memory, as each kind of device reports it, into a TrainingError that says what to do."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
+        if not isinstance(error, MemoryError) and not any(words in str(error).lower() for words in OUT_OF_MEMORY):
+            raise
+        raise TrainingError(f"The machine ran out of memory: {remedy}") from error

@@ -1,0 +1,122 @@
+"""A text before it is prepared, and the data sets that are, as HTML for the Data tab. All text from outside is escaped."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+from dataclasses import dataclass
+
+from gptlab.config import DataConfig
+from gptlab.data.dataset import SMALL_CHARACTERS, estimate_tokens, excerpts, preview_tokenizer, token_preview
+from gptlab.data.sources import BUILTINS, DataError, read_documents
+from gptlab.ui import words
+from gptlab.ui.lab import Lab, read_draft
+from gptlab.ui.model_facts import short_count
+
+GENERATED = ("stories", "arithmetic")
+GENERATED_FOR_PREVIEW = 200  # documents; the counts are scaled up to what will be written
+SHOWN_DOCUMENTS, SHOWN_CHARACTERS, SHOWN_TOKENS = 4, 500, 300
+COLOURS = 6
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What is known of a text before it is prepared. `columns` is empty unless it is a table; `tokens` are (text, id)."""
+
+    documents: int
+    characters: int
+    tokens: int
+    excerpts: list[str]
+    token_texts: list[tuple[str, int]]
+    columns: tuple[str, ...]
+    text_column: str | None
+    vocabulary: int
+    rough: bool  # the counts are scaled up from a part
+
+
+def preview(config: DataConfig) -> Preview:
+    """Look at the text a data set would be made of. Raises DataError: one sentence that says what to do."""
+    scale = 1.0
+    if config.source in GENERATED and config.documents > GENERATED_FOR_PREVIEW:
+        scale = config.documents / GENERATED_FOR_PREVIEW
+        config = dataclasses.replace(config, documents=GENERATED_FOR_PREVIEW)
+    source = read_documents(config)
+    tokenizer = preview_tokenizer(config, source.documents)
+    return Preview(
+        documents=round(len(source.documents) * scale), characters=round(source.characters * scale),
+        tokens=round(estimate_tokens(tokenizer, source.documents) * scale),
+        excerpts=excerpts(source, SHOWN_DOCUMENTS, SHOWN_CHARACTERS),
+        token_texts=token_preview(tokenizer, source.documents[0], SHOWN_TOKENS), columns=source.columns,
+        text_column=source.text_column, vocabulary=tokenizer.vocab_size, rough=scale != 1.0)
+
+
+def problem_html(sentence: str) -> str:
+    """Why a text cannot be used, where its preview would stand."""
+    return f'<p class="message problem" role="alert">{html.escape(sentence)}</p>'
+
+
+def seen_html(config: DataConfig, seen: Preview) -> str:
+    """Counts, a sentence on the size, the first documents, and the first tokens in colours."""
+    counts = [("", f"{seen.documents:,}", words.plural("document", seen.documents)),
+              (words.ABOUT if seen.rough else "", short_count(seen.characters), "characters"),
+              (words.ABOUT, short_count(seen.tokens), "tokens")]
+    facts = "".join(f"<li>{about} <b>{count}</b> {name}</li>" for about, count, name in counts)
+    size = words.text_size(seen.characters * (1 - config.val_fraction) < SMALL_CHARACTERS)
+    texts = "".join(f"<pre tabindex=0>{html.escape(text)}</pre>" for text in seen.excerpts)
+    return (f'<section class="preview" aria-label="{words.PREVIEW}"><ul class="counts">{facts}</ul>'
+            f'<p class="size" role="status">{size}</p><h4>{words.FIRST_DOCUMENTS}</h4><div class="texts">{texts}</div>'
+            f'<h4>{words.first_tokens(seen.vocabulary)}</h4><p class="tokens">{tokens_html(seen.token_texts)}</p></section>')
+
+
+def tokens_html(tokens: list[tuple[str, int]]) -> str:
+    """Tokens as coloured pieces; a line's end is shown as an arrow, then taken."""
+    pieces = []
+    for text, number in tokens:
+        shown = html.escape(text).replace("\n", '<span class="newline">↵</span><br>')
+        pieces.append(f'<span class="token c{number % COLOURS}" title="token {number}">{shown}</span>')
+    return "".join(pieces)
+
+
+def prepared_html(lab: Lab, used: str | None) -> str:
+    """The prepared data sets with their facts; one that cannot be read says so."""
+    names = lab.workspace.dataset_names()
+    if not names:
+        return f'<p class="empty">{words.NOTHING_PREPARED}</p>'
+    in_use_first = sorted(names, key=lambda name: name != used)
+    return f'<ul class="prepared">{"".join(_prepared_item(lab, name, name == used) for name in in_use_first)}</ul>'
+
+
+def _prepared_item(lab: Lab, name: str, used: bool) -> str:
+    shown = html.escape(name)
+    try:
+        manifest = lab.preparations.manifest(name)
+    except DataError as problem:
+        return f'<li><div><b>{shown}</b><span class="warn">{html.escape(str(problem))}</span></div></li>'
+    facts = words.prepared_facts(manifest, short_count)
+    alerts = "".join(f'<span class="warn">{html.escape(alert["message"])}</span>' for alert in manifest["alerts"])
+    action = (f'<span class="used">{words.IN_USE}</span>' if used else
+              f'<button type="button" data-use="{shown}" aria-label="{words.USE} {shown}">{words.USE}</button>')
+    current = ' class="current"' if used else ""
+    return f"<li{current}><div><b>{shown}</b><span>{html.escape(facts)}</span>{alerts}</div>{action}</li>"
+
+
+def progress_html(lab: Lab, draft: dict) -> str:
+    """How far preparing is, or how it ended, for the page that waits for it or sees it under way."""
+    current = lab.preparations.current
+    if current is None:
+        return ""
+    if not current.finished:
+        percent = round(100 * current.share_done)
+        return (f'<div class="progress" role="status"><p>{words.PREPARING_NOW.format(html.escape(current.name))} '
+                f'{html.escape(current.doing)} …</p>'
+                f'<progress max="100" value="{percent}" aria-label="{percent} %"></progress></div>')
+    if current.problem:
+        return problem_html(current.problem)
+    if current.name != read_draft(draft)["dataset"]:
+        return ""  # a preset's own data set came by itself: no news
+    return f'<p class="message good" role="status">{words.READY.format(html.escape(current.name))}</p>'
+
+
+def source_html(source: str) -> str:
+    """What a built-in is."""
+    return f'<p class="about">{html.escape(BUILTINS[source].description if source in BUILTINS else words.OWN_FILE_HELP)}</p>'

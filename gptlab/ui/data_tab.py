@@ -1,0 +1,188 @@
+"""The Data tab: a built-in or a file of the user's, what it looks like, how it is cut into tokens; Prepare; and what is prepared.
+
+Nothing changes until Prepare: choosing and uploading only look. Preparing itself runs in a process of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+
+from gptlab.config import ConfigError, DataConfig, RunConfig
+from gptlab.data.sources import BUILTINS
+from gptlab.ui import data_facts, form, words
+from gptlab.ui.lab import Lab, Page, change_draft, draft_dataset, draft_preset, guarded, read_draft
+
+FILE = "file"  # among the sources: the uploaded one
+SETTINGS = ("data.tokenizer", "data.vocab_size", "data.text_column", "data.val_fraction", "data.documents", "data.split",
+            "data.seed")
+QUICK = dict(show_progress="hidden", api_visibility="private")
+CLICK = """element.addEventListener('click', event => {
+  const button = event.target.closest('[data-use]');
+  if (button) trigger('select', {value: button.dataset.use});
+});"""
+
+
+def build(lab: Lab, page: Page) -> None:
+    """The tab's widgets and what they do."""
+    with gr.Row(elem_classes="columns"):
+        with gr.Column(scale=2, min_width=320):
+            source = gr.Radio(sources(), value="stories", label=words.SOURCE, elem_id="source", elem_classes="cards")
+            about = gr.HTML(data_facts.source_html("stories"))
+            upload = gr.File(label=words.UPLOAD, elem_id="upload", height=150)
+            boxes = {"data.tokenizer": gr.Radio([(title, kind) for kind, title in words.TOKENIZERS.items()], value="char",
+                                                label=form.label("data.tokenizer"), elem_id="tokenizer", elem_classes="cards",
+                                                info=words.TOKENIZER_HELP)}
+            boxes["data.vocab_size"] = form.widget("data.vocab_size", DataConfig.vocab_size, visible=False)
+            boxes["data.text_column"] = gr.Dropdown([], visible=False, elem_id="text-column",
+                                                    label=form.label("data.text_column"),
+                                                    info=form.FIELDS["data.text_column"].metadata["help"])
+            with gr.Accordion(words.DATA_MORE, open=False, elem_classes="settings"):
+                boxes |= {name: form.widget(name, form.FIELDS[name].default) for name in SETTINGS if name not in boxes}
+            name = gr.Textbox("stories", label=words.DATA_NAME, info=words.DATA_NAME_HELP, elem_id="data-name", max_lines=1)
+            with gr.Row(elem_classes="tight"):
+                prepare = gr.Button(words.PREPARE, variant="primary", elem_id="prepare", scale=3)
+                cancel = gr.Button(words.CANCEL, elem_id="cancel-prepare", visible=False, scale=1)
+            progress = gr.HTML(elem_id="prepare-progress")
+        with gr.Column(scale=3, min_width=320):
+            seen = gr.HTML(elem_id="preview")
+            gr.Markdown(f"### {words.PREPARED}", elem_classes="group-title")
+            prepared = gr.HTML(elem_id="prepared", js_on_load=CLICK)
+    settings = [boxes[setting] for setting in SETTINGS]
+    text = [page.draft, name, source, upload, *settings]
+
+    @guarded
+    def look(draft, wanted, chosen, path, *values):
+        values = dict(zip(SETTINGS, values))
+        return kept(draft, wanted, chosen, path, values), *preview(chosen, path, values)
+
+    @guarded
+    def reopen(draft):
+        return restored(draft)
+
+    @guarded
+    def look_again(chosen, path, *values):
+        return preview(chosen, path, dict(zip(SETTINGS, values)))
+
+    @guarded
+    def choose(draft, chosen, path):
+        return chosen_source(draft, chosen, path)
+
+    @guarded
+    def begin(draft, wanted, chosen, path, *values):
+        config = data_config(chosen, path, dict(zip(SETTINGS, values)))
+        started = lab.preparations.start(config, wanted.strip() or suggested_name(chosen, path))
+        draft = {**read_draft(draft), "preparing": started.name}
+        return draft, gr.Timer(active=True), *state(draft)
+
+    @guarded
+    def pick(draft, event: gr.EventData):
+        return use(lab, draft, event.value)
+
+    @guarded
+    def state(draft):
+        return (data_facts.progress_html(lab, draft), gr.Button(visible=lab.preparations.busy),
+                data_facts.prepared_html(lab, draft_dataset(lab, draft)))
+
+    looked = [page.draft, seen, boxes["data.vocab_size"], boxes["data.documents"], boxes["data.text_column"]]
+    chosen = [source, about, name, *settings]
+    shown = [progress, cancel, prepared]
+    quick = {**QUICK, "queue": False}
+    gr.on([source.input], choose, [page.draft, source, upload], chosen, **quick).then(look, text, looked, **QUICK)
+    upload.upload(guarded(lambda draft, path: chosen_source(draft, FILE, path)), [page.draft, upload], chosen,
+                  **quick).then(look, text, looked, **QUICK)
+    upload.clear(guarded(lambda draft: chosen_source(draft, "stories", None)), page.draft, chosen,
+                 **quick).then(look, text, looked, **QUICK)
+    gr.on([boxes[setting].input for setting in SETTINGS], look, text, looked, trigger_mode="always_last", **QUICK)
+    prepare.click(begin, text, [page.draft, page.tick, *shown], **quick)
+    cancel.click(guarded(lab.preparations.cancel), None, None, **quick)
+    prepared.select(pick, page.draft, page.draft, **quick)
+    page.tick.tick(state, page.draft, shown, **quick)
+    page.draft.change(state, page.draft, shown, trigger_mode="multiple", **quick)
+    name.input(look, text, looked, trigger_mode="always_last", **QUICK)
+    page.demo.load(reopen, page.draft, [upload, *chosen], **quick).then(look_again, text[2:], looked[1:], **QUICK)
+    page.demo.load(state, page.draft, shown, **quick)
+
+
+def sources() -> list[tuple[str, str]]:
+    """(title, value) of everything a data set can be made of."""
+    return [*((builtin.title, name) for name, builtin in BUILTINS.items()), (words.OWN_FILE, FILE)]
+
+
+def data_config(source: str, path: str | None, values: dict) -> DataConfig:
+    """The settings a data set would be prepared with. Raises ConfigError with sentences in the page's words."""
+    if source == FILE and not path:
+        raise ValueError(words.NO_FILE)
+    where = str(path) if source == FILE else source  # plain text: Gradio's own kind would make a spawned process load Gradio
+    settings = {name: form.from_widget(name, value) for name, value in values.items()}
+    if source != FILE or Path(path).suffix.lower() not in (".csv", ".jsonl"):
+        settings["data.text_column"] = None
+    try:
+        return RunConfig().replace({**settings, "data.source": where}).data
+    except ConfigError as error:
+        raise ValueError(form.in_words(error)) from None
+
+
+def preview(source: str, path: str | None, values: dict) -> tuple:
+    """(preview, vocabulary box, documents box, column choice) for what is chosen now."""
+    boxes = (gr.update(visible=values["data.tokenizer"] == "bpe"), gr.update(visible=source in BUILTINS))
+    if source == FILE and not path:
+        return f'<p class="empty">{words.NO_FILE}</p>', *boxes, gr.update(visible=False)
+    try:
+        config = data_config(source, path, values)
+        seen = data_facts.preview(config)
+    except ValueError as problem:
+        return data_facts.problem_html(str(problem)), *boxes, gr.skip()
+    columns = gr.update(choices=list(seen.columns), value=seen.text_column, visible=bool(seen.columns))
+    return data_facts.seen_html(config, seen), *boxes, columns
+
+
+def chosen_source(draft, source: str, path: str | None) -> tuple:
+    """(source, about, name, settings…) after a source is chosen: settings as the draft's preset suggests for its own data."""
+    preset = draft_preset(draft)
+    suits = preset.dataset == source if source != FILE else preset.dataset is None
+    data = preset.config.data if suits else DataConfig()
+    values = [form.show(name, getattr(data, name.partition(".")[2])) for name in SETTINGS]
+    return source, data_facts.source_html(source), suggested_name(source, path), *values
+
+
+def kept(draft, name: str, source: str, path: str | None, values: dict) -> dict:
+    """The draft with what the tab's widgets hold, so that it survives a reload."""
+    return {**read_draft(draft), "data": {"name": name, "source": source, "file": path, **values}}
+
+
+def restored(draft) -> tuple:
+    """(file, source, about, name, settings…): the widgets as the draft kept them, or as the draft's preset suggests."""
+    held = read_draft(draft)["data"]
+    path = uploaded(held.get("file"))
+    source = held.get("source")
+    if source not in {*BUILTINS, FILE} or (source == FILE and path is None):
+        return None, *chosen_source(draft, draft_preset(draft).dataset or "stories", None)
+    first, about, suggested, *suggestions = chosen_source(draft, source, path)
+    values = [form.show(name, form.from_widget(name, held[name])) if name in held else shown
+              for name, shown in zip(SETTINGS, suggestions)]
+    return path, first, about, held.get("name") or suggested, *values
+
+
+def uploaded(path: str | None) -> str | None:
+    """A path that a browser kept, if it is still one of our uploads: it must not name any other file of this machine."""
+    if not isinstance(path, str):
+        return None
+    real, folder = Path(path).resolve(), Path(get_upload_folder()).resolve()
+    return str(real) if real.is_relative_to(folder) and real.is_file() else None
+
+
+def suggested_name(source: str, path: str | None) -> str:
+    """A valid name made of a file's or a built-in's."""
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(path).stem if source == FILE and path else source).strip("-")
+    return plain[:40] or "text"
+
+
+def use(lab: Lab, draft, name: str) -> dict:
+    """The draft with another prepared data set."""
+    if name not in lab.workspace.dataset_names():
+        raise ValueError(f"There is no data set '{name}' any more: choose another.")
+    return change_draft(draft, words.TABS["data"], dataset=name)

@@ -1,0 +1,253 @@
+// The Train tab's view of one run: asks the server for what is new, and shows it. Runs once, when the page has opened;
+// live_history.js, live_chart.js and live_text.js stand before it in the same function. Gradio gives `element`, `props`
+// (whose value is this page's draft), `server` (read-only questions) and `watch`.
+
+const words = props.words;
+const field = Object.fromEntries([...element.querySelectorAll('[data-is]')].map(node => [node.dataset.is, node]));
+const fact = name => element.querySelector(`[data-fact="${name}"]`);
+const more = name => element.querySelector(`[data-more="${name}"]`);
+const bar = element.querySelector('.live-bar');
+const samples = new Samples(element.querySelector('#samples'), words);
+const table = new EpochTable(element.querySelector('.live-epochs'), words);
+const chart = new Chart(element.querySelector('#chart').parentElement, words);
+const smallBucket = 100;
+
+let history = new RunHistory();
+let run = null;          // the id of the run on view
+let offset = 0;          // how far its events are known
+let about = null;        // what doesn't change about it
+let status = null;
+let ahead = null;        // what Start would start
+let wanted = null;       // the run this page showed last time
+let pinned = false;      // a person opened a run that is over: stay with it whatever starts
+let started = false;
+let timer = 0, asking = false, failures = 0, hurryUntil = 0, smallNotBefore = 0;
+
+const alive = state => state === 'running' || state === 'paused' || state === 'queued';
+const visible = () => document.visibilityState === 'visible' && element.offsetParent !== null;
+
+function show(id, pin) {
+  run = id; offset = 0; about = status = null; pinned = pin;
+  history = new RunHistory();
+  chart.clear();
+  render(true);
+}
+
+async function poll() {
+  if (!element.isConnected) return;
+  clearTimeout(timer);
+  if (visible() && !asking) {
+    asking = true;
+    const asked = run ?? wanted;
+    try {
+      const answer = await server.poll({run: asked, offset: run ? offset : 0, opening: run === null});
+      failures = 0;
+      if (run === null || asked === run) take(answer);
+    } catch (problem) {
+      failures += 1;
+      if (failures === 3) notice(words.lost);
+      if (failures === 1) console.warn(problem);
+    }
+    asking = false;
+  }
+  timer = setTimeout(poll, pause());
+}
+
+function take(answer) {
+  if (failures === 0) notice('');
+  if (answer.run === null) {
+    if (run !== null) show(null, false);
+    wanted = null;
+    showQueue(answer);
+    render(false);
+    return;
+  }
+  if (run !== answer.run) show(answer.run, pinned);
+  const training = answer.training;
+  if (training && training !== run && (answer.status.state === 'queued' || (!pinned && !alive(answer.status.state)))) {
+    show(training, false);  // what was waiting still waits, or is over: look at what trains
+    hurry(1000);
+    return;
+  }
+  about = answer.about ?? about;
+  if (answer.offset < offset) { history = new RunHistory(); chart.clear(); }
+  const size = history.step;
+  offset = answer.offset;
+  history.add(answer.lines);
+  const turned = status?.state !== answer.status.state || (status.behind && !answer.more);
+  status = answer.status;
+  status.behind = answer.more;
+  if (alive(status.state)) pinned = false;
+  showQueue(answer);
+  render(turned || (size === 0 && history.step > 0));
+}
+
+function pause() {
+  if (failures) return Math.min(10000, 1000 * failures);
+  if (!visible()) return 500;
+  if (status?.behind) return 0;
+  if (performance.now() < hurryUntil) return 300;
+  if (status?.state === 'running') return status.time_seconds < 10 ? 500 : 1000;
+  return alive(status?.state) ? 700 : 2500;
+}
+
+function hurry(milliseconds) {
+  hurryUntil = performance.now() + milliseconds;
+  clearTimeout(timer);
+  timer = setTimeout(poll, 60);
+}
+
+function notice(text) {
+  setText(field.notice, text);
+  setHidden(field.notice, !text);
+}
+
+// ---- what is shown
+
+function unit() { return words.units[(about ?? ahead)?.tokenizer] ?? words.units.bpe; }
+
+function render(now) {
+  const state = status?.state ?? 'none', over = status !== null && !alive(state), behind = status?.behind;
+  document.body.dataset.run = state;
+  const facts = about ?? ahead, references = facts?.baselines ? referenceLines(facts.baselines, words, unit()) : [];
+  chart.draw(history, references, status?.total_steps ?? (run ? null : ahead?.total_steps), over, now && !behind);
+  showHead(state);
+  if (behind || (run && !status)) return;  // still being read: nothing to sum up yet
+  showFacts(state);
+  samples.show(history.samples);
+  table.show(history);
+  showAlerts();
+  const text = run ? caption(history, facts?.baselines ?? {}, words, unit()) : words.captions.empty;
+  const end = over && run && !status.reason.includes('Kept') ? kept(history, words) : '';
+  const sentences = [over && status.reason, text, end].filter(Boolean);
+  setText(field.caption, sentences.map(one => /[.!?)…]$/.test(one) ? one : `${one}.`).join(' '));
+  if (now || performance.now() > smallNotBefore) showSmall();
+}
+
+function showHead(state) {
+  setText(field.state, words.states[state]);
+  field.state.dataset.state = state;
+  setText(field.name, run ? about?.name ?? '' : '');
+  setText(field.about, run && about ? [about.dataset, about.parameters].filter(Boolean).join(' · ') : '');
+  if (ahead) setText(field.next, ahead.sentence);
+  if (!field.command.parentElement.hidden) setText(field.command, ahead?.command ?? '');
+  setHidden(element.querySelector('[data-do=copy]'), !ahead?.command);
+}
+
+function showQueue(answer) {
+  const names = answer.queue.map(one => one.name);
+  setText(field.queue, names.length ? fill(words.waiting, {names: names.join(', ')}) : '');
+  setHidden(field.queue, names.length === 0);
+}
+
+function showFacts(state) {
+  const step = Math.max(status?.step ?? 0, history.step), total = status?.total_steps ?? null;
+  const last = history.evaluations.at(-1);
+  const share = total ? Math.min(1, step / total) : state === 'finished' ? 1 : 0;
+  const width = `${(100 * share).toFixed(1)}%`, percent = String(Math.floor(100 * share));
+  if (bar.firstElementChild.style.width !== width) bar.firstElementChild.style.width = width;
+  if (bar.ariaValueNow !== percent) bar.ariaValueNow = percent;
+  const set = (name, value, rest = '') => { setText(fact(name), value); setText(more(name), rest); };
+  set('step', run ? whole(step) : '–', run && total ? fill(words.of, {total: whole(total)}) : '');
+  set('epoch', run && status ? epochText(status.epoch ?? 0) : '–');
+  const loss = last?.val_loss ?? null;
+  set('val', loss === null ? '–' : loss.toFixed(3));
+  set('perplexity', loss === null ? '–' : among(Math.exp(loss)), loss === null ? '' : unit().units);
+  const running = state === 'running', left = running ? status.eta_seconds : null, worked = status?.time_seconds;
+  const speed = running ? status.tokens_per_second : null;
+  set('speed', speed ? short(speed) : '–', speed ? words.per_second : '');
+  if (left !== null) set('time', duration(left), words.left);
+  else set('time', worked ? duration(worked) : '–', worked ? words.worked : '');
+}
+
+function showSmall() {
+  smallNotBefore = performance.now() + 2000;
+  const width = bucketWidth(history.loss.length, smallBucket), buckets = Math.ceil(history.loss.length / width);
+  const figure = name => element.querySelector(`[data-small="${name}"]`);
+  const shown = history.evaluations.filter(one => one.val_loss !== null);
+  const perplexity = {x: shown.map(one => one.step), y: shown.map(one => Math.exp(one.val_loss))};
+  const digits = value => value === 0 ? '0' : value.toPrecision(2);
+  drawSmall(figure('perplexity'), perplexity, among, true);
+  drawSmall(figure('learning_rate'), lastOfEach(history.learningRate, width, 0, buckets), digits);
+  drawSmall(figure('grad_norm'), lowAndHigh(history.gradNorm, width, 0, buckets), digits);
+}
+
+function showAlerts() {
+  const list = element.querySelector('.live-alerts'), shown = history.alerts.slice(-3);
+  shown.forEach((alert, i) => {
+    const item = list.children[i] ?? list.appendChild(make('li', ''));
+    item.dataset.severity = alert.severity;
+    setText(item, [alert.message, alert.evidence, alert.remedy].filter(Boolean).join(' '));
+  });
+  while (list.children.length > shown.length) list.lastElementChild.remove();
+}
+
+// ---- what this page would start next
+
+async function lookAhead(tries = 20) {
+  const draft = props.value;
+  if (!visible()) { setTimeout(() => draft === props.value && lookAhead(tries), 500); return; }
+  try {
+    const answer = await server.ahead(draft);
+    if (draft !== props.value) return;  // a later draft is being asked about
+    ahead = answer;
+    render(run === null);
+  } catch (problem) { console.warn(problem); }
+  if (!ahead?.settled && tries > 0) setTimeout(() => draft === props.value && lookAhead(tries - 1), 1500);
+}
+
+// The draft arrives a moment after the page: what it showed last decides what the first poll asks for.
+function draftChanged() {
+  start();
+  lookAhead();
+}
+
+function start() {
+  if (started) return;
+  started = true;
+  wanted = props.value?.shown ?? null;
+  poll();
+}
+
+// ---- the person
+
+function open(id) {
+  if (!id) return;
+  started = true;
+  show(id, true);
+  hurry(3000);
+}
+
+element.addEventListener('click', event => {
+  const term = event.target.closest('.term');
+  if (term) explain(term);
+  if (event.target.closest('[data-do=copy]')) copy(event.target.closest('[data-do=copy]'));
+});
+
+function explain(term) {
+  const opened = term.getAttribute('aria-expanded') === 'true';
+  const help = term.closest('.live-card').querySelector('.live-help');
+  const others = term.closest('.live-card').querySelectorAll('.term');
+  others.forEach(other => other.setAttribute('aria-expanded', 'false'));
+  term.setAttribute('aria-expanded', String(!opened));
+  setText(help, opened ? '' : term.dataset.help);
+  setHidden(help, opened);
+}
+
+async function copy(button) {
+  setText(field.command, ahead.command);
+  setHidden(field.command.parentElement, false);
+  if (!navigator.clipboard) return;  // a browser only lends it to this machine's own pages, or over https
+  await navigator.clipboard.writeText(ahead.command);
+  setText(button, words.copied);
+  setTimeout(() => setText(button, words.copy), 1500);
+}
+
+document.addEventListener('visibilitychange', () => visible() && hurry(0));
+for (const id of ['start', 'pause', 'resume', 'stop']) {
+  document.getElementById(id)?.addEventListener('click', () => hurry(4000));  // its answer is near
+}
+window.gptlab = {...window.gptlab, shownRun: () => run, open};
+watch('value', draftChanged);
+if (props.value) draftChanged();
+else setTimeout(start, 1500);

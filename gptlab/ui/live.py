@@ -1,0 +1,96 @@
+"""The live view of a run: the server's half, which only reads, and the HTML component that carries the page's half.
+
+The page asks with a cursor and gets a raw slice of the run's events, which the browser parses: an answer costs under 2 ms,
+for the same processor may be training. A lost answer heals itself. Knows files of runs, nothing of training.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import plotly
+
+from gptlab.model import estimate
+from gptlab.runs.disk import RunError
+from gptlab.runs.rundir import RunDir
+from gptlab.ui import words
+from gptlab.ui.lab import Lab
+from gptlab.ui.next_run import NextRun
+from gptlab.ui.which_run import run_or_none, status_here
+
+HERE = Path(__file__).parent
+SCRIPTS = ("live_history.js", "live_chart.js", "live_text.js", "live.js")  # in this order, as one function
+SLICE_BYTES = 65_536
+SHOWN_STATUS = ("state", "reason", "step", "total_steps", "epoch", "tokens_per_second", "eta_seconds", "time_seconds")
+
+
+class LiveRuns:
+    """Answers the page's questions about runs. Questions come from anybody's browser: every argument is checked."""
+
+    def __init__(self, lab: Lab):
+        self.lab = lab
+        self._about: dict[str, dict] = {}  # what never changes about a run
+
+    def poll(self, question: Any) -> dict:
+        """What is new. `question`: `run` (an id or None), `offset` (bytes of its events already known), `opening` (choose).
+
+        The answer has `run`, `training` (the run that trains now), `queue`; and where there is a run `offset`, `lines`,
+        `more` (whether to ask again at once), `status`, and for offset 0 `about`.
+        """
+        question = question if isinstance(question, dict) else {}
+        run = run_or_none(self.lab, question.get("run"))
+        if run is None or question.get("opening") is True:
+            run = self.choose(run)
+        current = self.lab.jobs.current
+        answer = {"run": run.id if run else None, "training": current.id if current else None,
+                  "queue": [{"run": waiting.id, "name": waiting.name} for waiting in self.lab.jobs.queue]}
+        return {**answer, **self._news(run, question.get("offset"))} if run else answer
+
+    def choose(self, shown_before: RunDir | None) -> RunDir | None:
+        """What a page that opens shows: the run that trains, else what it showed before, else the latest."""
+        runs = self.lab.workspace.list_runs()
+        return self.lab.jobs.current or shown_before or (runs[0] if runs else None)
+
+    def _news(self, run: RunDir, offset: Any) -> dict:
+        status = status_here(self.lab, run)
+        size = run.events_path.stat().st_size if run.events_path.exists() else 0
+        known = offset if isinstance(offset, int) and 0 <= offset <= size else 0
+        lines, following = run.read_events(known, SLICE_BYTES)
+        news = {"offset": following, "lines": lines.decode("utf-8", errors="replace"),
+                "more": bool(lines) and size - following > SLICE_BYTES // 8,
+                "status": {name: status[name] for name in SHOWN_STATUS}}
+        return {**news, "about": self.about(run)} if known == 0 else news
+
+    def about(self, run: RunDir) -> dict:
+        """Name, data set, tokenizer, baselines and size of a run; little for a damaged one, whose state says so."""
+        if run.id not in self._about:
+            try:
+                config, manifest = run.config(), run.manifest()
+            except RunError:
+                return {"name": run.name}
+            count = estimate.total_parameters(config.model, manifest["vocab_size"])
+            self._about[run.id] = {
+                "name": run.name, "dataset": manifest["name"], "tokenizer": manifest["tokenizer"],
+                "baselines": manifest["baselines"], "parameters": words.parameters(count)}
+        return self._about[run.id]
+
+
+def live_view(lab: Lab) -> gr.HTML:
+    """The view: chart, numbers, samples, table. Its value is the page's draft; the rest it asks for itself."""
+    runs, next_run = LiveRuns(lab), NextRun(lab)
+
+    def poll(question):  # plain functions, because gradio marks the ones a page may call
+        return runs.poll(question)
+
+    def ahead(draft):
+        return next_run.ahead(draft)
+
+    script = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+    gr.set_static_paths([script])
+    return gr.HTML(
+        elem_id="live", html_template=(HERE / "live.html").read_text(encoding="utf-8"), apply_default_css=False,
+        head=f'<script src="/gradio_api/file={script.as_posix()}"></script>',
+        js_on_load="\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS),
+        server_functions=[poll, ahead], words=words.LIVE)

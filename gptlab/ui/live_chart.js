@@ -1,0 +1,198 @@
+// The curves of a RunHistory: the losses with Plotly, the small ones as plain SVG. Draws only what is new.
+
+const BUCKETS = 300;         // at most twice as many points a line
+const SHARE_OF_TIME = 0.04;  // a slow machine draws less often, so that drawing never takes more than this
+
+class Chart {
+  constructor(box, words) {
+    this.P = window.Plotly;  // kept: gr.Plot puts an older one in its place
+    this.box = box;
+    this.words = words;
+    this.plot = box.querySelector('.plot');
+    this.reset = box.querySelector('.reset-zoom');
+    this.notBefore = 0;
+    this.zoomed = false;
+    this.inSight = true;
+    this.clear();
+    const config = {displayModeBar: false, responsive: false, doubleClick: 'autosize'};
+    this.P.newPlot(this.plot, this.traces(), this.layout(), config);
+    this.plot.on('plotly_relayout', change => this.noteZoom(change));
+    this.reset.addEventListener('click', () => this.fit());
+    new ResizeObserver(() => this.plot.offsetWidth && this.P.Plots.resize(this.plot)).observe(this.plot);
+    new IntersectionObserver(entries => {
+      this.inSight = entries.at(-1).isIntersecting;
+      if (this.inSight) this.refresh?.();
+    }).observe(box);
+    const theme = new MutationObserver(() => this.recolour());
+    theme.observe(document.body, {attributes: true, attributeFilter: ['class']});
+  }
+
+  // Forget what was drawn: another run, or none.
+  clear() {
+    this.drawn = {history: null, rewrites: 0, width: 1, buckets: 0, evaluations: -1, over: false, references: '',
+      range: ''};
+  }
+
+  colour(name) { return getComputedStyle(this.box).getPropertyValue(name).trim(); }
+
+  traces() {
+    const {train, smooth, val, best} = this.words.lines, blue = this.colour('--live-train');
+    const orange = this.colour('--live-val'), line = {x: [], y: [], mode: 'lines', hovertemplate: '%{y:.3f}'};
+    return [
+      {...line, name: train, line: {width: 1, color: this.colour('--live-train-faint')}, hoverinfo: 'skip'},
+      {...line, name: smooth, line: {width: 2.5, color: blue}},
+      {...line, name: val, mode: 'lines+markers', line: {width: 2.5, dash: 'dash', color: orange},
+        marker: {size: 7, color: orange}},
+      {...line, name: best, mode: 'markers', marker: {size: 15, symbol: 'star', color: orange,
+        line: {width: 1, color: this.colour('--live-paper')}}},
+    ];
+  }
+
+  layout() {
+    const text = this.colour('--body-text-color'), quiet = {color: this.colour('--body-text-color-subdued'), size: 13};
+    const grid = this.colour('--live-grid'), touch = matchMedia('(pointer: coarse)').matches;
+    const axis = {gridcolor: grid, zeroline: false, linecolor: grid, tickfont: quiet, nticks: 6};
+    return {
+      paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)', showlegend: false, uirevision: 'keep',
+      margin: {l: 46, r: 12, t: 8, b: 40}, hovermode: 'x unified', dragmode: touch ? false : 'zoom',
+      font: {family: getComputedStyle(this.box).fontFamily, color: text},
+      hoverlabel: {bgcolor: this.colour('--live-paper'), bordercolor: grid, font: {color: text}},
+      xaxis: {...axis, range: [0, 100], showgrid: false, title: {text: this.words.steps, font: quiet, standoff: 6}},
+      yaxis: {...axis, range: [0, 5]},
+    };
+  }
+
+  recolour() {
+    const traces = this.traces(), layout = this.layout();
+    const colours = {'line.color': traces.map(one => one.line?.color), 'marker.color': traces.map(one => one.marker?.color)};
+    this.P.restyle(this.plot, colours, [0, 1, 2, 3]);
+    const {font, hoverlabel, xaxis, yaxis} = layout;
+    this.P.relayout(this.plot, {font, hoverlabel, 'xaxis.tickfont': xaxis.tickfont, 'yaxis.tickfont': yaxis.tickfont,
+      'yaxis.gridcolor': yaxis.gridcolor, 'xaxis.linecolor': xaxis.linecolor, 'xaxis.title.font': xaxis.title.font});
+    this.drawn.references = '';
+    this.refresh?.();
+  }
+
+  noteZoom(change) {
+    if (change['xaxis.autorange'] || change['yaxis.autorange']) { this.fit(); return; }
+    if (!Object.keys(change).some(key => key.endsWith('range[0]'))) return;  // ours: those set whole ranges
+    this.zoomed = true;
+    this.reset.hidden = false;
+  }
+
+  fit() {
+    this.zoomed = false;
+    this.reset.hidden = true;
+    this.drawn.range = '';
+    this.refresh?.();
+  }
+
+  // Draws `history` (or nothing yet) with its reference lines. `over`: nothing more will come. `force`: now, not soon.
+  draw(history, references, totalSteps, over, force = false) {
+    this.refresh = () => this.draw(history, references, totalSteps, over, true);
+    const now = performance.now();
+    if (!force && (now < this.notBefore || !this.inSight)) return;
+    this.drawLines(history, over);
+    this.drawEvaluations(history);
+    this.drawFrame(history, references, totalSteps, over);
+    const took = performance.now() - now;
+    this.notBefore = now + Math.max(500, took / SHARE_OF_TIME);
+  }
+
+  drawLines(history, over) {
+    const drawn = this.drawn, width = bucketWidth(history.loss.length, BUCKETS);
+    const buckets = (over ? Math.ceil : Math.floor)(history.loss.length / width);
+    const told = drawn.history === history && drawn.rewrites === history.rewrites;  // nothing drawn has become untrue
+    const goesOn = told && drawn.width === width && drawn.over === over, first = goesOn ? drawn.buckets : 0;
+    if (goesOn && buckets === first) return;
+    const raw = lowAndHigh(history.loss, width, first, buckets), smooth = lastOfEach(history.smooth, width, first, buckets);
+    const points = {x: [raw.x, smooth.x], y: [raw.y, smooth.y]};
+    if (goesOn) this.P.extendTraces(this.plot, points, [0, 1]);
+    else this.P.restyle(this.plot, points, [0, 1]);
+    if (!told) drawn.evaluations = -1;
+    Object.assign(drawn, {history, rewrites: history.rewrites, width, buckets, over});
+  }
+
+  drawEvaluations(history) {
+    if (this.drawn.evaluations === history.evaluations.length) return;
+    this.drawn.evaluations = history.evaluations.length;
+    const all = history.evaluations, best = history.best, every = Math.ceil(all.length / BUCKETS);
+    const shown = all.filter((one, i) => i % every === 0 || one === best || i === all.length - 1);
+    const starred = best && all.length > 1 ? [best] : [], step = one => one.step, loss = one => one.val_loss;
+    this.P.restyle(this.plot, {
+      x: [shown.map(step), starred.map(step)], y: [shown.map(loss), starred.map(loss)],
+      mode: [shown.length > 60 ? 'lines' : 'lines+markers', 'markers'],
+    }, [2, 3]);
+  }
+
+  // Axes and reference lines; the axes stand still while a person looks closer.
+  drawFrame(history, references, totalSteps, over) {
+    const change = {}, x = this.steps(history, totalSteps, over), y = this.losses(history, references);
+    if (!this.zoomed && this.drawn.range !== String([x, y])) {
+      Object.assign(change, {'xaxis.range': x, 'yaxis.range': y});
+      this.drawn.range = String([x, y]);
+    }
+    if (this.drawn.references !== JSON.stringify(references)) {
+      this.drawn.references = JSON.stringify(references);
+      Object.assign(change, this.referenceLines(references));
+    }
+    if (Object.keys(change).length) this.P.relayout(this.plot, change);
+  }
+
+  // As far as the run has come, with room to go on that doubles now and then; all of it once it is over.
+  steps(history, totalSteps, over) {
+    if (over && history.step > 0) return [0, history.step * 1.01];
+    let end = totalSteps ?? bucketWidth(history.step * 1.2, 100) * 100;
+    while (totalSteps && end >= 200 && end / 2 > history.step * 1.2) end /= 2;
+    return [0, end];
+  }
+
+  // From just below the best to just above pure guessing; a spike beyond twice that leaves the picture, not the data.
+  losses(history, references) {
+    const levels = references.map(one => one.value);
+    let low = levels.length ? Math.min(...levels) : 0, high = Math.max(...levels, 0), top = 0;
+    const see = value => { if (value !== null && value < low) low = value; if (value > top) top = value; };
+    history.loss.forEach(see);
+    history.evaluations.forEach(one => see(one.val_loss));
+    high = high ? Math.max(high, Math.min(top, 2 * high)) : top || 5;
+    const step = high > 4 ? 0.5 : 0.25;
+    return [Math.max(0, Math.floor(low / step - 0.3) * step), Math.ceil(high / step + 0.4) * step];
+  }
+
+  referenceLines(references) {
+    return {
+      shapes: references.map(one => ({
+        type: 'line', xref: 'paper', x0: 0, x1: 1, y0: one.value, y1: one.value, layer: 'below',
+        line: {color: this.colour(one.colour), width: one.main ? 2 : 1.2, dash: one.dash},
+      })),
+      annotations: references.map(one => ({
+        xref: 'paper', x: 1, xanchor: 'right', y: one.value, showarrow: false,
+        yanchor: one.below && one.value > 0.06 * references[0].value ? 'top' : 'bottom',  // the curves come from above
+        text: `${one.label}  ${one.value.toFixed(2)}`, font: {color: this.colour(one.colour), size: one.main ? 14 : 12.5},
+      })),
+    };
+  }
+}
+
+// One small curve without axes: its name, its latest value, its range. `points`: {x, y}.
+function drawSmall(figure, points, words, log = false) {
+  const seen = points.y.filter(value => value > 0 || (!log && value !== null));
+  const line = figure.querySelector('path'), range = figure.querySelector('.small-range');
+  setText(figure.querySelector('.small-now'), seen.length ? words(seen.at(-1)) : '–');
+  if (seen.length < 2) {
+    line.setAttribute('d', '');
+    setText(range, '');
+    return;
+  }
+  let low = Infinity, high = -Infinity;
+  for (const value of seen) { low = Math.min(low, value); high = Math.max(high, value); }
+  const scale = log ? Math.log : value => value, end = points.x.at(-1) || 1, height = scale(high) - scale(low) || 1;
+  const across = x => (x / end * 200).toFixed(1), down = y => (46 - (scale(y) - scale(low)) / height * 42).toFixed(1);
+  let path = '';
+  points.x.forEach((x, i) => {
+    if (points.y[i] === null || (log && points.y[i] <= 0)) return;
+    path += `${path ? 'L' : 'M'}${across(x)} ${down(points.y[i])}`;
+  });
+  line.setAttribute('d', path);
+  setText(range, `${words(low)} – ${words(high)}`);
+}

@@ -1,0 +1,166 @@
+"""The Model tab: a preset, the settings it sets, and beside them what they make: parameters, memory, tokens a parameter.
+
+The widgets are the truth while a page is open: every change sends all of them and the draft keeps what differs from the preset.
+"""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from gptlab.config import ConfigError, RunConfig
+from gptlab.presets import presets
+from gptlab.ui import form, model_facts, words
+from gptlab.ui.lab import Lab, Page, change_draft, draft_changes, draft_preset, guarded, read_draft, undo
+
+SHOWN = [name for name in form.FIELDS if not name.startswith("data.")]
+UNCHANGED = object()
+GROUPS = {"model": words.MODEL_GROUP, "train": words.TRAIN_GROUP}
+QUICK = dict(queue=False, show_progress="hidden", api_visibility="private")
+CONSTRAINED = {"model.n_head": ("model.n_embd", "model.positions"), "model.n_kv_head": ("model.n_head",),
+               "model.n_embd": ("model.n_head", "model.positions")}  # a widget's range, and what it depends on
+
+
+def build(lab: Lab, page: Page) -> None:
+    """The tab's widgets and what they do."""
+    base = presets()[read_draft(None)["preset"]].config
+    with gr.Row(elem_classes="columns"):
+        with gr.Column(scale=3, min_width=320):
+            chooser = gr.Radio(preset_choices(lab), value=read_draft(None)["preset"], label=words.PRESET, elem_id="preset",
+                               elem_classes="cards")
+            about = gr.HTML(model_facts.preset_html(lab, None), elem_id="preset-about")
+            own_data = gr.Button(words.USE_PRESET_DATA, size="sm", visible=False, elem_id="use-preset-data")
+            widgets = _settings(base)
+        with gr.Column(scale=2, min_width=320, elem_classes="beside"):
+            size = gr.HTML(elem_id="model-size")
+            facts = gr.HTML(elem_id="model-facts")
+            message = gr.HTML(elem_id="model-message")
+            with gr.Row(elem_classes="tight"):
+                back = gr.Button(words.UNDO, size="sm", elem_id="undo", interactive=False)
+                reset = gr.Button(words.RESET, size="sm", elem_id="reset", interactive=False)
+            onward = gr.Button(words.TO_TRAIN, variant="primary", elem_id="to-train")
+            with gr.Accordion(words.COMMAND, open=False):
+                command = gr.Textbox(show_label=False, container=False, lines=2, interactive=False, elem_id="model-command",
+                                     buttons=["copy"], max_lines=6)
+    boxes = [widgets[name] for name in SHOWN]
+    beside = [size, facts, message, back, reset, command, about, own_data]
+
+    @guarded
+    def edit(draft, *values):
+        draft, moved = edited(draft, dict(zip(SHOWN, values)))
+        return [draft, *_ranges(lab, draft, moved), *_beside(lab, draft)]
+
+    @guarded
+    def refill(draft):
+        return [read_draft(draft)["preset"], *shown_values(lab, draft), *_beside(lab, draft)]
+
+    def changed(draft):
+        return [draft, *refill(draft)]
+
+    @guarded
+    def choose(draft, name):
+        return changed(change_draft(draft, words.PRESET, preset=name, changes={}))
+
+    all_shown = [chooser, *boxes, *beside]
+    everything = [page.draft, *all_shown]
+    gr.on([box.input for box in boxes], edit, [page.draft, *boxes],
+          [page.draft, *(widgets[name] for name in CONSTRAINED), *beside], preprocess=False, trigger_mode="always_last", **QUICK)
+    chooser.input(choose, [page.draft, chooser], everything, **QUICK)
+    back.click(guarded(lambda draft: changed(undo(draft))), page.draft, everything, **QUICK)
+    reset.click(guarded(lambda draft: changed(change_draft(draft, words.RESET, changes={}))), page.draft, everything, **QUICK)
+    own_data.click(guarded(lambda draft: change_draft(draft, words.TABS["data"], dataset=None)), page.draft, page.draft,
+                   **QUICK)
+    onward.click(lambda: gr.Tabs(selected="train"), None, page.tabs, **QUICK)
+    page.draft.change(guarded(lambda draft: _beside(lab, draft)), page.draft, beside, trigger_mode="multiple", **QUICK)
+    page.demo.load(refill, page.draft, all_shown, **QUICK)
+
+
+def _settings(base: RunConfig) -> dict[str, gr.components.Component]:
+    """The widgets by setting: the common ones open, the rest folded."""
+    widgets: dict[str, gr.components.Component] = {}
+
+    def add(section: str, common: bool) -> None:
+        for name in SHOWN:
+            if name.startswith(f"{section}.") and form.FIELDS[name].metadata["common"] == common:
+                own_id = {"elem_id": f"sample-{form.elem_id(name)}"} if section == "sample" else {}
+                widgets[name] = form.widget(name, _value(base, name), **own_id)
+
+    for section, (title, more) in GROUPS.items():
+        gr.Markdown(f"### {title}", elem_classes="group-title")
+        with gr.Group(elem_classes="settings"):
+            add(section, True)
+        with gr.Accordion(more, open=False, elem_classes="settings"):
+            add(section, False)
+    with gr.Accordion(words.SAMPLE_GROUP, open=False, elem_classes="settings"):
+        add("sample", True)
+        add("sample", False)
+    return widgets
+
+
+def preset_choices(lab: Lab) -> list[tuple[str, str]]:
+    """(title, name) of every preset; those that would take hours here say so."""
+    return [(found.title + (words.NEEDS_GPU if found.needs_gpu and not lab.has_gpu else ""), name)
+            for name, found in presets().items()]
+
+
+def edited(draft, values: dict) -> tuple[dict, list[str]]:
+    """The draft after widgets came to hold `values`, and the settings that moved."""
+    draft = read_draft(draft)
+    base = draft_preset(draft).config
+    new = {}
+    for name, held in values.items():
+        value = form.from_widget(name, held)
+        if value != _plain(_value(base, name)):
+            new[name] = value
+    old = draft["changes"]
+    moved = [name for name in values if new.get(name, UNCHANGED) != old.get(name, UNCHANGED)]
+    what = form.label(moved[0]) if moved else ""
+    return change_draft(draft, what, changes=new), moved
+
+
+def shown_values(lab: Lab, draft) -> list:
+    """An update for every widget, so that it shows the draft; what cannot be used is shown as it is."""
+    draft = read_draft(draft)
+    base = draft_preset(draft).config
+    try:
+        config = base.replace(draft["changes"])
+    except ConfigError:
+        config = None
+    return [form.show(name, draft["changes"].get(name, _value(base, name)), config) for name in SHOWN]
+
+
+def _ranges(lab: Lab, draft: dict, moved: list[str]) -> list:
+    """New ranges for widgets that depend on what moved; their values stay."""
+    try:
+        config = draft_preset(draft).config.replace(draft["changes"])
+    except ConfigError:
+        return [gr.skip()] * len(CONSTRAINED)
+    updates = []
+    for name, depends_on in CONSTRAINED.items():
+        updates.append(form.show(name, _value(config, name), config) if set(moved) & set(depends_on) else gr.skip())
+    return updates
+
+
+def _beside(lab: Lab, draft) -> list:
+    """What stands beside the settings: size, facts, message, Undo, Reset, command, the preset's words, its data."""
+    draft = read_draft(draft)
+    undo_words = words.UNDO + (f": {draft['history'][-1]['what']}" if draft["history"] else "")
+    goes_with = draft_preset(draft).dataset
+    has_changes = bool(draft["changes"])
+    try:
+        size, facts = model_facts.facts_html(lab, draft)
+        message = model_facts.message_html(words.changes_count(len(draft_changes(draft))))
+    except ConfigError as error:
+        message = model_facts.message_html(form.in_words(error), "problem")
+        size = facts = gr.skip()
+    return [size, facts, message, gr.Button(undo_words, interactive=bool(draft["history"])), gr.Button(interactive=has_changes),
+            model_facts.command(lab, draft), model_facts.preset_html(lab, draft),
+            gr.Button(words.USE_PRESET_DATA.format(goes_with), visible=bool(goes_with and draft["dataset"]))]
+
+
+def _value(config: RunConfig, name: str):
+    section, _, short = name.partition(".")
+    return getattr(getattr(config, section), short)
+
+
+def _plain(value):
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,102 @@
+"""What a page would start next: in a sentence, as a command, with its baselines and how long it would take here.
+
+Knows drafts and data sets, nothing of widgets. How long is measured by a few real steps, in the background, never while
+something trains.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from gptlab.config import ConfigError, RunConfig
+from gptlab.data.dataset import Dataset
+from gptlab.runs.rundir import clean_name
+from gptlab.ui import form, model_facts, words
+from gptlab.ui.lab import Lab, draft_changes, draft_config, draft_dataset, draft_preset, read_draft
+
+
+class NextRun:
+    """Answers what Start training would start, for the draft of any page."""
+
+    def __init__(self, lab: Lab):
+        self.lab = lab
+        self.estimates = Estimates(lab)
+
+    def ahead(self, draft: Any) -> dict:
+        """`sentence`, `command`, `dataset`, `tokenizer`, `baselines`, `total_steps`; `settled`: asking again is no use."""
+        draft = read_draft(draft)
+        name = draft_dataset(self.lab, draft)
+        try:
+            config, changed = draft_config(self.lab, draft), draft_changes(draft)
+        except ConfigError as problem:
+            return {"sentence": words.next_blocked(form.in_words(problem)), "settled": True}
+        if name is None:
+            busy = self.lab.preparations.busy
+            return {"sentence": words.PREPARING_FIRST if busy else words.NO_DATA, "settled": False}
+        manifest = self.lab.preparations.manifest(name)
+        seconds = self.estimates.seconds(config, name)
+        preset = draft_preset(draft)
+        expected = preset.expect.get(self.lab.device, preset.expect["cpu"]) if not changed else ""
+        return {"sentence": words.next_run(name, preset.title, len(changed), seconds, expected),
+                "command": model_facts.command(self.lab, draft), "dataset": name, "tokenizer": manifest["tokenizer"],
+                "baselines": manifest["baselines"], "total_steps": total_steps(config),
+                "settled": seconds is not None or not self.estimates.pending}
+
+
+def default_name(lab: Lab, draft: Any) -> str:
+    """What a run is called when nobody says otherwise."""
+    preset = draft_preset(draft)
+    return clean_name("-".join(part for part in (draft_dataset(lab, draft) or preset.dataset, preset.name) if part))
+
+
+def total_steps(config: RunConfig) -> int | None:
+    """Where a run's axis ends, if only steps limit it."""
+    return config.train.max_steps if config.train.epochs is None and config.train.max_minutes is None else None
+
+
+class Estimates:
+    """How long runs would take here, each measured once in a background thread; the latest question first."""
+
+    def __init__(self, lab: Lab):
+        self.lab = lab
+        self._known: dict[tuple[RunConfig, str], float | None] = {}
+        self._asked: tuple[RunConfig, str] | None = None
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether something is being measured."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def seconds(self, config: RunConfig, dataset: str) -> float | None:
+        """Seconds for a whole run; None while not known, in which case it is being found out, unless something trains."""
+        question = (config, dataset)
+        with self._lock:
+            if question not in self._known and self.lab.jobs.current is None:
+                self._asked = question
+                if not self.pending:
+                    self._thread = threading.Thread(target=self._measure, daemon=True, name="preflight")
+                    self._thread.start()
+            return self._known.get(question)
+
+    def _measure(self) -> None:
+        while True:
+            with self._lock:
+                question = self._asked
+                if question is None or question in self._known or self.lab.jobs.current is not None:
+                    return
+            seconds = measure(question[0], self.lab.workspace.open_dataset(question[1]))
+            with self._lock:
+                self._known[question] = seconds
+
+
+def measure(config: RunConfig, dataset: Dataset) -> float | None:
+    """Seconds a run would take, from a few steps of a model that is thrown away; None where it cannot be tried."""
+    from gptlab.train import preflight
+
+    try:
+        return preflight.measure(config, dataset).total_seconds
+    except (ValueError, RuntimeError, MemoryError):  # text too short, no room for it: Start says which
+        return None

@@ -1,0 +1,75 @@
+"""Launch the page: where it may be reached from, and how the app ends. Called by app.py only."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import socket
+import sys
+import threading
+
+from gptlab.runs.jobs import Jobs
+from gptlab.runs.workspace import Workspace
+from gptlab.train.device import gpu_note, pick_device
+from gptlab.ui import build, look
+from gptlab.ui.lab import Lab
+from gptlab.ui.security import middleware
+
+LARGEST_UPLOAD = "600mb"
+PORTS_TRIED = 100
+SECONDS_TO_STOP = 30
+QUEUE_NAP_SECONDS = 0.05  # Gradio's own 0.001 takes a quarter of the speed of a small training loop (shared/GRADIO.md)
+
+
+def serve(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Run the app until SIGINT or SIGTERM; then let a run save itself. What cannot be used ends it with a sentence."""
+    try:
+        workspace = Workspace(args.workspace)
+    except ValueError as problem:
+        parser.error(str(problem))
+    lab = Lab(workspace, Jobs(workspace), args.max_minutes, device=pick_device("auto"), gpu_note=gpu_note() or "")
+    if lab.gpu_note:
+        print(lab.gpu_note, file=sys.stderr)
+    ended = threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: ended.set())
+    lab.preparations.ensure_builtin()
+    demo = launch(lab, args.host, free_port(parser, args.host, args.port), args.auth, args.allow_host, not args.no_browser)
+    while not ended.wait(0.5):  # a wait without limit would not see Ctrl-C on Windows
+        pass
+    print("Stopping: a run that is training saves itself first.", file=sys.stderr)
+    lab.preparations.close()
+    lab.jobs.stop_all(SECONDS_TO_STOP)
+    demo.close(verbose=False)
+
+
+def launch(lab: Lab, host: str, port: int, auth: str | None, extra_hosts: list[str], open_browser: bool):
+    """Build and launch the page without blocking; returns the running gr.Blocks."""
+    demo = build(lab)
+    demo.launch(
+        server_name=host, server_port=port, inbrowser=open_browser, prevent_thread_lock=True, quiet=True,
+        auth=[tuple(auth.split(":", 1))] if auth else None, share=False, run_history=False, enable_monitoring=False,
+        ssr_mode=False, mcp_server=False, max_file_size=LARGEST_UPLOAD, footer_links=[], show_error=False,
+        theme=look.theme(), css_paths=look.CSS, head=look.FRAME,
+        app_kwargs={"middleware": middleware(extra_hosts), "openapi_url": None})
+    if hasattr(demo._queue, "sleep_when_free"):
+        demo._queue.sleep_when_free = QUEUE_NAP_SECONDS
+    print(f"GPT Lab is at http://{host}:{port} (Ctrl-C ends it)", flush=True)
+    return demo
+
+
+def free_port(parser: argparse.ArgumentParser, host: str, first: int) -> int:
+    """`first`, or the next port nobody listens on."""
+    for port in range(first, min(first + PORTS_TRIED, 65_536)):
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            if sys.platform != "win32":  # there the option would let two programs share a port
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OverflowError:
+                break
+            except OSError as problem:
+                failure = problem
+                continue
+            return port
+    parser.error(f"No port from {first} on can be used on {host} ({failure}): choose another with --port or --host.")

@@ -1,0 +1,29 @@
+"""From a run's id, as a page sends it, to the run; and what a run's state means to a page. Ids are never used as paths."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gptlab.runs.rundir import RunDir
+from gptlab.ui import words
+from gptlab.ui.lab import Lab
+
+
+def run_or_none(lab: Lab, run_id: Any) -> RunDir | None:
+    """The run of exactly that id among those there are."""
+    return next((run for run in lab.workspace.list_runs() if run.id == run_id), None)
+
+
+def run_by_id(lab: Lab, run_id: Any) -> RunDir:
+    """The run of exactly that id. Raises ValueError where there is none (any more)."""
+    if (run := run_or_none(lab, run_id)) is None:
+        raise ValueError(words.NO_SUCH_RUN)
+    return run
+
+
+def status_here(lab: Lab, run: RunDir) -> dict:
+    """A run's status; one that waited when an app ended waits for nobody now: interrupted, and it says so."""
+    status = run.status()
+    if status["state"] == "queued" and run != lab.jobs.current and run not in lab.jobs.queue:
+        return {**status, "state": "interrupted", "reason": words.NEVER_STARTED}
+    return status

@@ -1,0 +1,81 @@
+"""The app in a process of its own, and a Chromium to look at it with."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+                  "--disable-component-update", "--disable-sync"]
+
+
+class App:
+    """`python app.py` on a workspace; can be killed and started again on the same port."""
+
+    def __init__(self, workspace: Path, port: int = 7960):
+        self.workspace, self.port = workspace, port
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "app.py", "--no-browser", "--port", str(self.port), "--workspace", str(self.workspace)]
+        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                        encoding="utf-8", env={**os.environ, "PYTHONUNBUFFERED": "1"})
+        said = []
+        for line in self.process.stdout:
+            said.append(line)
+            if found := re.search(r"http://127\.0\.0\.1:(\d+)", line):
+                self.port = int(found[1])
+                break
+        else:
+            raise RuntimeError("The app did not start:\n" + "".join(said))
+        threading.Thread(target=self.process.stdout.read, daemon=True).start()  # so that it never waits to be read
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed (tests/requirements.txt)")
+    with sync_api.sync_playwright() as playwright:
+        path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+        if path is None and not Path(playwright.chromium.executable_path).exists():
+            reason = "no Chromium on PATH, nor Playwright's own (playwright install chromium)"
+            if os.environ.get("CI") == "true":
+                pytest.fail(reason)
+            pytest.skip(reason)
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory, chromium):
+    running = App(tmp_path_factory.mktemp("workspace"))
+    yield running
+    running.kill()
+
+
+@pytest.fixture
+def page(app, chromium):
+    """A page of the app at a projector's size; a JavaScript error in it fails the test."""
+    context = chromium.new_context(viewport={"width": 1440, "height": 900})
+    page, errors = context.new_page(), []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(app.address)
+    yield page
+    context.close()
+    assert not errors, errors

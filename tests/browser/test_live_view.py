@@ -1,0 +1,205 @@
+"""The live view in a real browser: what is drawn is what the run said, also after a resume, a zoom, or a page's reload."""
+
+from __future__ import annotations
+
+import math
+import random
+from pathlib import Path
+
+import pytest
+from tiny_run import tiny_run
+
+from gptlab.config import DataConfig
+from gptlab.data.dataset import prepare
+from gptlab.events import Checkpoint, Evaluation, Sample, Status, Step, to_json
+from gptlab.runs.eventlog import effective_events
+from gptlab.runs.workspace import Workspace
+
+UI = Path(__file__).resolve().parents[2] / "gptlab" / "ui"
+DRAWN = "document.querySelector('#chart .js-plotly-plot')?.data?.map(line => [Array.from(line.x), Array.from(line.y)])"
+MARKUP = '<img src=x onerror="window.hacked=1"> ${window.hacked=2} {{value}} <b>bold</b>'
+
+
+def step(number, loss=None, **fields):
+    return Step(**{**dict(step=number, time_seconds=number / 10, epoch=number / 50, tokens=number * 256, learning_rate=1e-3, grad_norm=1.0,
+                          loss=3.0 - number / 100 if loss is None else loss, tokens_per_second=900.0), **fields})
+
+
+def evaluation(number, val, train=None):
+    return Evaluation(step=number, time_seconds=number / 10, epoch=number / 50, train_loss=val if train is None else train,
+                      val_loss=val, val_perplexity=math.exp(val), val_bits_per_byte=val)
+
+
+def sample(number, text, done=True, prompt="The cat"):
+    return Sample(step=number, time_seconds=number / 10, sample_id=f"{number}-0", epoch=number / 50, prompt=prompt, text=text,
+                  token_ids=[], logprobs=[], done=done)
+
+
+def resumed(step):
+    return Status(step=step, time_seconds=step / 10, state="running", resumed_from_step=step)
+
+
+# the scripts alone
+
+@pytest.fixture
+def scripts(chromium):
+    """A page that knows nothing but what the live view is made of."""
+    page = chromium.new_page()
+    for name in ("live_history.js", "live_text.js"):
+        page.add_script_tag(content=(UI / name).read_text(encoding="utf-8"))
+    yield page
+    page.close()
+
+
+def history(page, events, slices=1):
+    """What the page makes of events that come in `slices`."""
+    lines = [to_json(event) + "\n" for event in events]
+    cuts = [len(lines) * i // slices for i in range(slices + 1)]
+    return page.evaluate("""slices => { const history = new RunHistory(); slices.forEach(lines => history.add(lines));
+        return {loss: history.loss, smooth: history.smooth, evaluations: history.evaluations, samples: [...history.samples.values()],
+                step: history.step, best: history.best, table: history.table(50)}; }""",
+                         ["".join(lines[a:b]) for a, b in zip(cuts, cuts[1:])])
+
+
+def test_what_a_resume_supersedes_is_forgotten_just_as_the_run_itself_says(scripts):
+    events = [Status(step=0, time_seconds=0, state="running"), evaluation(0, 4.0), sample(0, "noise")]
+    events += [step(n) for n in range(1, 31)] + [evaluation(30, 2.5), sample(30, "lost")]
+    events += [resumed(20), *[step(n, loss=1.0) for n in range(21, 26)], sample(25, "kept"), resumed(22)]
+    events += [step(n, loss=0.5) for n in range(23, 41)] + [evaluation(40, 2.2), evaluation(40, 2.2)][:1]
+    counts = effective_events(events)
+    for slices in (1, 7):
+        seen = history(scripts, events, slices)
+        assert seen["loss"] == [event.loss for event in counts if isinstance(event, Step)]
+        assert [one["step"] for one in seen["evaluations"]] == [event.step for event in counts if isinstance(event, Evaluation)]
+        assert [one["text"] for one in seen["samples"]] == [event.text for event in counts if isinstance(event, Sample)]
+    never_cut = history(scripts, counts)
+    assert seen["smooth"] == never_cut["smooth"]
+    assert history(scripts, [*events, resumed(-1)])["step"] == 0  # begins again from nothing
+
+
+def test_a_damaged_line_does_not_hide_the_rest(scripts):
+    assert scripts.evaluate("lines => { const history = new RunHistory(); history.add(lines); return history.loss; }",
+                            to_json(step(1)) + '\n{"type":"step",\nnot json\n' + to_json(step(2)) + "\n") == [2.99, 2.98]
+
+
+@pytest.mark.parametrize("count", [1, 5, 299, 3000])
+def test_thinning_keeps_every_buckets_extremes_in_order(scripts, count):
+    chance = random.Random(count)
+    values = [None if chance.random() < 0.02 else chance.gauss(0, 1) for _ in range(count)]
+    values[count // 2] = 50.0  # one spike
+    width = scripts.evaluate("count => bucketWidth(count, 300)", count)
+    drawn = scripts.evaluate("([values, width]) => lowAndHigh(values, width, 0, Math.ceil(values.length / width))", [values, width])
+    assert all(a < b for a, b in zip(drawn["x"], drawn["x"][1:])) and len(drawn["x"]) <= 600
+    assert all(values[x - 1] == y for x, y in zip(drawn["x"], drawn["y"])) and 50.0 in drawn["y"]
+    for start in range(0, count, width):
+        bucket = [value for value in values[start:start + width] if value is not None]
+        kept = [y for x, y in zip(drawn["x"], drawn["y"]) if start < x <= start + width]
+        assert (min(bucket, default=0), max(bucket, default=0)) == (min(kept, default=0), max(kept, default=0))
+
+
+def test_the_epoch_table_has_a_row_an_epoch_and_never_drops_the_best(scripts):
+    events = [evaluation(n, 4 - n / 100 if n <= 170 else 3.0 + n / 1000) for n in range(0, 500, 10)]
+    rows = history(scripts, events)["table"]
+    whole_epochs = [row for row in rows if row["epoch"] == int(row["epoch"])]
+    assert [row["epoch"] for row in whole_epochs] == list(range(10)) and 170 in [row["step"] for row in rows] and rows[-1]["step"] == 490
+    few = [evaluation(n, 3.0) for n in range(0, 100, 10)]
+    assert len(history(scripts, few)["table"]) == 10
+
+
+BASELINES = {"uniform": 4.0, "unigram": 3.0, "bigram": 2.4, "entropy_floor": None}
+FLOOR = {**BASELINES, "entropy_floor": 1.0}
+
+
+@pytest.mark.parametrize("baselines, losses, name", [
+    (BASELINES, [], "before"), (BASELINES, [4.05], "guessing"), (BASELINES, [4.05, 3.5], "hardly"), (BASELINES, [4.05, 2.9], "single"),
+    (BASELINES, [4.05, 2.3], "pairs"), (FLOOR, [4.05, 2.3], "closer 56"), (FLOOR, [4.05, 1.15], "close 95"),
+    (BASELINES, [4.05, 1.5, 1.6, 1.8], "memorising"), (BASELINES, [4.05, 1.5, 1.505, 1.51], "pairs"),
+    ({name: None for name in BASELINES}, [4.05, 1.5], "hardly")])
+def test_one_sentence_says_where_the_run_stands(scripts, baselines, losses, name):
+    lines = "".join(to_json(evaluation(n * 10, loss, train=4 - n)) + "\n" for n, loss in enumerate(losses))
+    said = scripts.evaluate("""([lines, baselines]) => { const history = new RunHistory(); history.add(lines);
+        const names = ['before', 'guessing', 'hardly', 'single', 'pairs', 'closer', 'close', 'memorising'];
+        const words = {captions: Object.fromEntries(names.map(name => [name, name + ' {share}']))};
+        return caption(history, baselines, words, {}); }""", [lines, baselines])
+    assert said.removesuffix(" {share}") == name  # the share of (4.0 - loss) in (4.0 - 1.0)
+
+
+# in the page
+
+@pytest.fixture(scope="module")
+def workspace(app, small_text, tmp_path_factory):
+    source = tmp_path_factory.mktemp("text") / "tiny.txt"
+    source.write_text(small_text[:6000], encoding="utf-8")
+    workspace = Workspace(app.workspace)
+    prepare(DataConfig(source=str(source)), workspace.datasets / "tiny")
+    return workspace
+
+
+def wait_for(page, condition, arg=None):
+    page.wait_for_function(condition, arg=arg, timeout=30_000)
+
+
+def test_a_run_being_written_is_followed_and_comes_back_after_a_reload(workspace, page):
+    run = tiny_run(workspace, "followed", train__max_steps=200)
+    with run.lock():
+        run.append(Status(step=0, time_seconds=0, state="running"), evaluation(0, 4.0), sample(0, "", done=False))
+        page.reload()
+        wait_for(page, "document.body.dataset.run === 'running' && document.querySelector('#live [data-is=name]').textContent === 'followed'")
+        run.append(sample(0, MARKUP), *[step(n) for n in range(1, 61)], evaluation(50, 2.0),
+                   Checkpoint(step=50, time_seconds=5.0, path="checkpoints/step_00000050", kept_as=["best", "last"]))
+        wait_for(page, f"{DRAWN}?.[0][0].length === 60 && {DRAWN}?.[2][0].length === 2")
+        assert page.locator("#samples .written").first.inner_text() == MARKUP and page.evaluate("window.hacked") is None
+        assert page.locator(".live-epochs tbody tr").count() == 2 and page.locator(".live-epochs tr.best").count() == 1
+
+        # looking closer is not undone by what comes next
+        box = page.locator("#chart .nsewdrag").bounding_box()
+        page.mouse.move(box["x"] + 60, box["y"] + 40)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 240, box["y"] + 200, steps=5)
+        page.mouse.up()
+        closer = page.evaluate("document.querySelector('#chart .js-plotly-plot').layout.xaxis.range")
+        run.append(*[step(n) for n in range(61, 101)])
+        wait_for(page, f"{DRAWN}?.[0][0].length === 100")
+        assert page.evaluate("document.querySelector('#chart .js-plotly-plot').layout.xaxis.range") == closer
+        page.locator(".reset-zoom").click()
+        assert page.evaluate("document.querySelector('#chart .js-plotly-plot').layout.xaxis.range[0]") == 0
+
+        # killed and resumed: no overlap, no gap
+        run.append(resumed(80), *[step(n, loss=1.0) for n in range(81, 121)], evaluation(120, 1.0))
+        wait_for(page, f"{DRAWN}?.[0][0].length === 120")
+        x, y = page.evaluate(DRAWN)[0]
+        assert x == list(range(1, 121)) and y[80:] == [1.0] * 40
+
+        page.reload()
+        wait_for(page, f"{DRAWN}?.[0][0].length === 120")
+        assert page.evaluate(DRAWN)[0] == [x, y]
+        run.append(Status(step=120, time_seconds=12.0, state="stopped", reason="Stopped."))
+    wait_for(page, "document.body.dataset.run === 'stopped'")
+    assert page.locator("#resume").is_visible() and page.locator("#write").is_visible() and not page.locator("#pause").is_visible()
+
+
+def test_it_is_usable_on_a_phone_and_by_keyboard(workspace, page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.reload()
+    wait_for(page, "document.querySelector('#chart .js-plotly-plot')?.offsetWidth > 200")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    term = page.locator(".live-facts .term").first
+    term.focus()
+    page.keyboard.press("Enter")
+    assert term.get_attribute("aria-expanded") == "true" and "nudge" in page.locator(".live-progress .live-help").inner_text()
+
+
+def test_what_a_button_has_to_say_is_seen(workspace, page, tmp_path):
+    """Gradio shows errors and notes of queued events only; a refused run once left the page silent."""
+    wait_for(page, "document.querySelector('#steps')?.innerText.includes('✓')")
+    page.locator("#run-name").locator("input, textarea").first.fill("a/b")
+    page.locator("#start").click()
+    page.get_by_text("'a/b' cannot be the name of a run").wait_for()
+    page.locator("#stop").click()
+    page.get_by_text("Nothing is training.").wait_for()
+    page.get_by_role("tab", name="Runs", exact=True).click()
+    (tmp_path / "no.zip").write_bytes(b"PK nonsense")
+    with page.expect_file_chooser() as chooser:
+        page.locator("#import-run").click()
+    chooser.value.set_files(tmp_path / "no.zip")
+    page.get_by_text("no.zip is not").wait_for()

@@ -1,0 +1,67 @@
+"""The Data and Model tabs in a real browser: what they show follows what is chosen, survives a reload, and is quiet when idle."""
+
+from __future__ import annotations
+
+PARAMETERS = "document.querySelector('#model-size b')?.innerText"
+QUIET_SECONDS = 4
+
+
+def tab(page, name: str) -> None:
+    page.get_by_role("tab", name=name, exact=True).click()
+
+
+def wait_until(page, expression: str, seconds: int = 30) -> None:
+    page.wait_for_function(expression, timeout=seconds * 1000)
+
+
+def set_number(page, box: str, value: str) -> None:
+    page.locator(f"{box} input[type=number]").fill(value)
+    page.keyboard.press("Tab")
+
+
+def test_an_idle_page_asks_next_to_nothing(page):
+    """Two listeners of one event once kept each other going for ever, 30 requests a second (see lab.Page)."""
+    wait_until(page, "/stories\\s*✓/.test(document.querySelector('#steps')?.innerText)", 60)
+    page.reload()
+    page.wait_for_timeout(4000)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(QUIET_SECONDS * 1000)
+    assert len(asked) <= 3 * QUIET_SECONDS, asked
+
+
+def test_settings_move_the_numbers_survive_a_reload_and_can_be_undone(page):
+    tab(page, "Model")
+    wait_until(page, f"{PARAMETERS}")
+    before, layers = page.evaluate(PARAMETERS), page.locator("#n-layer input[type=number]").input_value()
+    set_number(page, "#n-layer", "3")
+    wait_until(page, f"{PARAMETERS} !== '{before}'")
+    larger = page.evaluate(PARAMETERS)
+    set_number(page, "#max-learning-rate", "0.00005")
+    wait_until(page, "document.querySelector('#model-message')?.innerText?.includes('“Final learning rate”')")
+    page.locator("#undo").click()
+    wait_until(page, "document.querySelector('#model-message')?.innerText?.includes('1 setting changed')")
+
+    page.reload()
+    tab(page, "Model")
+    wait_until(page, f"{PARAMETERS} === '{larger}'")
+    assert page.locator("#n-layer input[type=number]").input_value() == "3"
+    page.locator("#undo").click()
+    wait_until(page, f"{PARAMETERS} === '{before}'")
+    assert page.locator("#n-layer input[type=number]").input_value() == layers
+
+
+def test_a_file_is_only_looked_at_until_it_is_prepared(page, tmp_path):
+    tab(page, "Data")
+    wait_until(page, "document.querySelector('#preview')?.innerText?.includes('characters')")
+    (tmp_path / "empty.txt").touch()
+    (tmp_path / "notes.txt").write_text("A note about <b>bold</b> & ${alert(1)} {{value}} lamps.\n" * 200, encoding="utf-8")
+    page.locator("#upload input[type=file]").set_input_files(tmp_path / "empty.txt")
+    wait_until(page, "document.querySelector('#preview')?.innerText?.includes('empty.txt is empty')")
+    page.locator("#upload button[aria-label='Clear']").click()
+    page.locator("#upload input[type=file]").set_input_files(tmp_path / "notes.txt")
+    wait_until(page, "document.querySelector('#preview')?.innerText?.includes('<b>bold</b> & ${alert(1)} {{value}} lamps.')")
+    assert "Small: expect memorising." in page.locator("#preview").inner_text()
+    assert "stories" in page.locator("#steps").inner_text()
+    page.locator("#prepare").click()
+    wait_until(page, "/notes\\s*✓/.test(document.querySelector('#steps')?.innerText)", 60)

@@ -1,0 +1,194 @@
+"""The Data tab's handlers, without a browser; and preparing in a process of its own."""
+
+import pickle
+import re
+import time
+
+import pytest
+from gradio.utils import NamedString
+
+from gptlab.config import DataConfig
+from gptlab.data.dataset import open_dataset, prepare
+from gptlab.data.sources import BUILTINS
+from gptlab.presets import presets
+from gptlab.runs.workspace import Workspace
+from gptlab.ui import data_facts, data_tab, page
+from gptlab.ui.lab import Lab, draft_dataset, read_draft, undo
+
+AS_IS = {name: getattr(DataConfig(), name.partition(".")[2]) for name in data_tab.SETTINGS}
+
+
+@pytest.fixture
+def lab(workspace_dir):
+    return Lab(Workspace(workspace_dir), jobs=None)
+
+
+def wait_for(lab, seconds=60):
+    deadline = time.monotonic() + seconds
+    while lab.preparations.busy:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def look(path, **values):
+    return data_tab.preview("file", str(path), {**AS_IS, **values})[0]
+
+
+# looking
+
+def test_a_preview_shows_text_as_text(tmp_path):
+    path = tmp_path / "page.txt"
+    path.write_text("<script>alert('${1}')</script> & {{value}}\n" * 50, encoding="utf-8")
+    shown = look(path)
+    assert "<script" not in shown and "&lt;script&gt;" in shown
+    without_tags = re.sub(r"<[^>]+>", "", shown.split('class="tokens"')[1])
+    assert "&lt;script&gt;alert(" in without_tags  # one token a character, none lost
+
+
+def test_counts_of_a_file_are_its_counts(text_file, small_text):
+    seen = data_facts.preview(DataConfig(source=str(text_file)))
+    assert (seen.documents, seen.characters, seen.tokens) == (1, len(small_text), len(small_text) + 1)
+    assert seen.vocabulary == len(set(small_text)) + 1  # and the end of text
+
+
+@pytest.mark.parametrize("tokenizer", ["char", "byte", "bpe"])
+def test_coloured_tokens_spell_the_text(text_file, small_text, tokenizer):
+    seen = data_facts.preview(DataConfig(source=str(text_file), tokenizer=tokenizer, vocab_size=300))
+    spelt = "".join(text for text, _ in seen.token_texts)
+    assert spelt and small_text.startswith(spelt)
+
+
+def test_generated_data_is_counted_without_writing_all_of_it():
+    few = data_facts.preview(DataConfig(source="arithmetic", documents=200))
+    many = data_facts.preview(DataConfig(source="arithmetic", documents=20_000))
+    assert many.documents == 20_000 and many.rough and not few.rough
+    assert many.characters == 100 * few.characters
+
+
+def test_a_small_text_is_told_what_to_expect(text_file):
+    assert "Small: expect memorising." in look(text_file)
+
+
+@pytest.mark.parametrize("content, says", [(b"", "empty"), (b"\0\1\2" * 200, "not text"), (b"caf\xe9 " * 100, "UTF-8"),
+                                           (b"x", "1 characters")])
+def test_a_file_that_cannot_be_used_gets_a_sentence(tmp_path, content, says):
+    path = tmp_path / "bad.txt"
+    path.write_bytes(content)
+    shown = look(path)
+    assert says in shown and 'role="alert"' in shown and str(tmp_path) not in shown
+
+
+def test_columns_of_a_table_are_offered(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("id,body\n" + "".join(f"{i},A sentence about the number {i}.\n" for i in range(99)), encoding="utf-8")
+    *_, columns = data_tab.preview("file", str(path), AS_IS)
+    assert columns["choices"] == ["id", "body"] and columns["value"] == "body" and columns["visible"]
+    assert data_tab.data_config("file", str(path), {**AS_IS, "data.text_column": "id"}).text_column == "id"
+    assert data_tab.data_config("stories", None, {**AS_IS, "data.text_column": "id"}).text_column is None
+
+
+def test_settings_that_cannot_be_used_are_told_in_the_pages_words():
+    with pytest.raises(ValueError, match="“Vocabulary”"):
+        data_tab.data_config("stories", None, {**AS_IS, "data.tokenizer": "bpe", "data.vocab_size": 3})
+    with pytest.raises(ValueError, match="file first"):
+        data_tab.data_config("file", None, AS_IS)
+
+
+def test_a_spawned_process_need_not_load_gradio_to_read_its_settings(text_file):
+    """Gradio gives paths as a str of its own class. Pickled to the process that prepares, it cost 5 s of imports there."""
+    config = data_tab.data_config("file", NamedString(text_file), AS_IS)
+    assert b"gradio" not in pickle.dumps(config)
+
+
+def test_every_source_is_offered_and_described():
+    assert {value for _, value in data_tab.sources()} == {*BUILTINS, data_tab.FILE}
+
+
+@pytest.mark.parametrize("file, name", [("My notes.txt", "My-notes"), ("../../etc/passwd", "passwd"), ("আমি.txt", "text"),
+                                        ("a" * 200 + ".csv", "a" * 40)])
+def test_a_name_is_made_of_the_files(file, name):
+    assert data_tab.suggested_name("file", file) == name
+
+
+def test_what_is_chosen_survives_a_reload_but_only_our_uploads_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    mine, other = tmp_path / "uploads" / "1" / "notes.txt", tmp_path / "secret.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine", encoding="utf-8")
+    other.write_text("secret", encoding="utf-8")
+    held = {**AS_IS, "data.tokenizer": "bpe", "data.vocab_size": 999}
+    file, source, _, name, tokenizer, vocab_size, *_ = data_tab.restored(data_tab.kept(None, "diary", "file", str(mine), held))
+    assert (file, source, name, tokenizer["value"], vocab_size["value"]) == (str(mine), "file", "diary", "bpe", 999)
+    for path in (other, tmp_path / "uploads" / ".." / "secret.txt", mine.with_name("gone.txt"), 7):
+        assert data_tab.restored({"data": {"source": "file", "file": str(path)}})[:2] == (None, "stories")
+
+
+def test_a_preset_suggests_how_to_cut_its_own_kind_of_text():
+    draft = {**read_draft(None), "preset": "julius-caesar-124m"}
+    *_, name, tokenizer, vocab_size, _, _, _, split, _ = data_tab.chosen_source(draft, "file", "caesar.txt")
+    assert (name, tokenizer["value"], vocab_size["value"], split["value"]) == ("caesar", "bpe", 4096, "tail")
+
+
+# preparing
+
+def test_preparing_runs_elsewhere_and_ends_in_use(lab, text_file):
+    draft = read_draft(None)
+    config = data_tab.data_config("file", str(text_file), AS_IS)
+    started = lab.preparations.start(config, "notes")
+    with pytest.raises(ValueError, match="still being prepared"):
+        lab.preparations.start(config, "other")
+    draft = {**draft, "preparing": started.name}
+    assert "notes" in data_facts.progress_html(lab, draft)
+    wait_for(lab)
+    draft = page.advance(lab, draft)
+    assert draft_dataset(lab, draft) == "notes" and "Data: </span>" not in page.steps_html(lab, draft)
+    assert open_dataset(lab.workspace.dataset_path("notes")).manifest["config"]["source"] == str(text_file)
+    assert "is ready" in data_facts.progress_html(lab, draft)
+    assert undo(draft)["dataset"] is None
+
+
+def test_a_taken_name_gets_a_number_and_the_first_stays(lab, text_file):
+    config = data_tab.data_config("file", str(text_file), AS_IS)
+    prepare(config, lab.workspace.dataset_path("notes"))
+    before = open_dataset(lab.workspace.dataset_path("notes")).hash
+    assert lab.preparations.start(config, "notes").name == "notes-2"
+    wait_for(lab)
+    assert lab.workspace.dataset_names() == ["notes", "notes-2"]
+    assert open_dataset(lab.workspace.dataset_path("notes")).hash == before
+
+
+def test_what_fails_says_why_and_changes_nothing(lab, tmp_path):
+    draft = {**read_draft(None), "dataset": "kept", "preparing": "gone"}
+    lab.preparations.start(DataConfig(source=str(tmp_path / "gone.txt")), "gone")
+    wait_for(lab)
+    assert "gone.txt" in data_facts.progress_html(lab, draft) and lab.workspace.dataset_names() == []
+    after = page.advance(lab, draft)
+    assert after == {**draft, "preparing": None}
+
+
+def test_cancelling_leaves_nothing(lab):
+    lab.preparations.start(DataConfig(source="python-source", tokenizer="bpe"), "code")
+    lab.preparations.cancel()
+    wait_for(lab)
+    assert lab.preparations.current.problem.startswith("Cancelled") and lab.workspace.dataset_names() == []
+
+
+def test_a_bad_name_is_refused_before_anything_runs(lab, text_file):
+    with pytest.raises(ValueError, match="name"):
+        lab.preparations.start(data_tab.data_config("file", str(text_file), AS_IS), "../evil")
+    assert not lab.preparations.busy
+
+
+def test_the_presets_own_data_set_is_found_by_its_settings(lab, text_file):
+    wanted = presets()["overfit"].config.data
+    prepare(data_tab.data_config("file", str(text_file), AS_IS), lab.workspace.dataset_path("python-docs"))
+    assert lab.preparations.find(wanted) is None  # the name alone proves nothing
+    prepare(wanted, lab.workspace.dataset_path("docs"))
+    assert draft_dataset(lab, {**read_draft(None), "preset": "overfit"}) == "docs"
+
+
+def test_a_cut_off_data_set_is_listed_with_its_remedy(lab, text_file):
+    folder = lab.workspace.dataset_path("notes")
+    prepare(data_tab.data_config("file", str(text_file), AS_IS), folder)
+    (folder / "train.bin").write_bytes(b"")
+    assert "prepare it again" in data_facts.prepared_html(lab, None)

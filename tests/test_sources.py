@@ -1,0 +1,124 @@
+"""Files and built-ins become documents, and every kind of bad file one sentence."""
+
+import json
+
+import pytest
+
+from gptlab.config import DataConfig
+from gptlab.data import sources
+from gptlab.data.sources import BUILTINS, DataError, read_documents
+
+LONG = "The cat sat on the mat and looked at the moon for a long time. " * 3
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Write bytes or text to a file of that name and read it as a source."""
+    def write_and_read(name: str, content: bytes | str, text_column: str | None = None):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+        return read_documents(DataConfig(source=str(path), text_column=text_column))
+    return write_and_read
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.md", "A.TXT", "README", "notes.rst"])
+def test_a_text_is_one_document(read, name):
+    source = read(name, f"# Title\n\n{LONG}<|endoftext|>\n{LONG}আমি 👍\n")
+    assert source.documents == [f"# Title\n\n{LONG}<|endoftext|>\n{LONG}আমি 👍\n"]
+    assert (source.name, source.encoding, source.columns) == (name, "utf-8", ())
+
+
+def test_a_byte_order_mark_and_windows_line_ends_go(read):
+    source = read("a.txt", b"\xef\xbb\xbf" + f"one\r\ntwo\rthree\n{LONG}".encode())
+    assert source.documents == [f"one\ntwo\rthree\n{LONG}"]
+    assert source.encoding == "utf-8 with byte-order mark"
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_csv_rows_are_documents(read, separator):
+    rows = [["id", "story", "title"], ["1", f'"{LONG}, with ""quotes""\r\nand lines"', "A"], ["", "", ""], ["2", LONG.strip(), "B"]]
+    source = read("a.csv", "\r\n".join(separator.join(row) for row in rows) + "\r\n\r\n")
+    assert source.columns == ("id", "story", "title") and source.text_column == "story"
+    assert source.documents == [f'{LONG}, with "quotes"\nand lines', LONG.strip()]
+
+
+def test_csv_cells_may_be_long(read):
+    assert len(read("a.csv", 'text\n"' + "long " * 100_000 + '"\n').documents[0]) == 500_000
+
+
+def test_jsonl_lines_are_documents(read):
+    lines = [{"text": LONG, "n": 1}, {"text": "  "}, {"text": None}, {"n": 3}, {"text": LONG + "\r\nend \ud83d", "meta": "x"}]
+    source = read("a.jsonl", "\n\n".join(map(json.dumps, lines)) + "\n")
+    assert source.documents == [LONG, LONG + "\nend ?"]  # half an emoji is no character
+    assert source.columns == ("text", "n", "meta") and source.text_column == "text"
+
+
+def test_a_column_may_be_chosen(read):
+    content = "".join(json.dumps({"body": LONG * 2, "summary": LONG}) + "\n" for _ in range(3))
+    assert read("a.jsonl", content).text_column == "body"
+    assert read("a.jsonl", content, text_column="summary").documents == [LONG] * 3
+    with pytest.raises(DataError, match="no column 'sumary'.*data.text_column.*body, summary"):
+        read("a.jsonl", content, text_column="sumary")
+
+
+BAD = [
+    ("empty.txt", b"", "empty"),
+    ("spaces.txt", b" \n\t \n" * 100, "empty"),
+    ("one.txt", b"x", "only 1 characters.*100"),
+    ("short.md", b"Hello, world!", "only 13 characters"),
+    ("utf16.txt", LONG.encode("utf-16"), "UTF-16.*save it with the encoding UTF-8"),
+    ("utf16le.txt", LONG.encode("utf-16-le"), "zero bytes.*UTF-8"),
+    ("latin.txt", f"first line\n{LONG} caf\u00e9".encode("latin-1"), "line 2 holds the byte 0xe9.*encoding UTF-8"),
+    ("a.pdf", b"%PDF-1.7" + LONG.encode(), "PDF.*plain text"),
+    ("a.docx", b"PK\x03\x04" + bytes(100), "archive.*plain text"),
+    ("picture.txt", b"\x89PNG\r\n" + bytes(100), "picture"),
+    ("zeros.bin", bytes(1000), "zero bytes"),
+    ("broken.jsonl", f'{{"text": "{LONG}"}}\n{{"text": "cut of'.encode(), "Line 2 of broken.jsonl is not JSON"),
+    ("list.jsonl", b'["a", "b"]\n', "Line 1 of list.jsonl is not an object"),
+    ("deep.jsonl", b"[" * 100_000, "Line 1 of deep.jsonl is not JSON"),
+    ("number.jsonl", f'{{"text": "{LONG}"}}\n{{"text": 7}}\n'.encode(), "Line 2 of number.jsonl holds 7"),
+    ("numbers.jsonl", b'{"a": 1}\n{"a": 2}\n', "holds no text"),
+    ("blank.jsonl", b"\n\n", "no rows"),
+    ("header.csv", b"id,text\n", "no rows"),
+    ("nothing.csv", b"", "no rows"),
+    ("fields.csv", f"id,text\n1,{LONG}\n2,a,b\n".encode(), "Line 3 of fields.csv has 3 fields where the header has 2"),
+    ("quote.csv", b'id,text\n1,"never closed\n', "cannot be read as CSV at line"),
+]
+
+
+@pytest.mark.parametrize("name, content, message", BAD, ids=[name for name, _, _ in BAD])
+def test_a_bad_file_gives_one_sentence(read, name, content, message):
+    with pytest.raises(DataError, match=message) as caught:
+        read(name, content)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_huge_file_is_refused_unread(read, tmp_path, monkeypatch):
+    with open(tmp_path / "huge.txt", "wb") as file:
+        file.truncate(sources.LARGEST_FILE_BYTES + 1)  # sparse: takes no space
+    with pytest.raises(DataError, match="512 MB"):
+        read_documents(DataConfig(source=str(tmp_path / "huge.txt")))
+
+
+def test_what_is_no_file(tmp_path):
+    with pytest.raises(DataError, match="Did you mean 'stories'.*arithmetic"):
+        read_documents(DataConfig(source="storys"))
+    with pytest.raises(DataError, match="is a folder"):
+        read_documents(DataConfig(source=str(tmp_path)))
+    with pytest.raises(DataError, match="cannot be read"):
+        read_documents(DataConfig(source="a\0b"))
+
+
+@pytest.mark.parametrize("name", list(BUILTINS))
+def test_built_ins_need_no_network_and_are_the_same_each_time(name):
+    first, again = (read_documents(DataConfig(source=name, documents=30)) for _ in range(2))
+    assert first == again and len(first.documents) == 30 and all(text.strip() for text in first.documents)
+    assert (first.floor_logprobs is not None) == (name in ("stories", "arithmetic"))
+    assert first.documents != read_documents(DataConfig(source=name, documents=30, seed=2)).documents
+
+
+def test_no_passage_of_the_docs_comes_twice():
+    """Topics of the reference share passages; held out in one and trained on in the other, they would flatter."""
+    documents = read_documents(DataConfig(source="python-docs")).documents
+    long = [p.strip() for text in documents for p in text.split("\n\n") if len(p.strip()) > 80]
+    assert len(long) == len(set(long)) > 500 and sum(map(len, documents)) > 300_000

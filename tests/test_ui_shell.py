@@ -1,0 +1,138 @@
+"""The frame: launched as it is for real, asked by plain HTTP; the line above the tabs; errors become sentences."""
+
+import json
+import re
+import urllib.error
+import urllib.request
+
+import gradio as gr
+import pytest
+
+from gptlab.config import ConfigError
+from gptlab.runs.jobs import Jobs
+from gptlab.runs.workspace import Workspace
+from gptlab.ui import page, security, serve, words
+from gptlab.ui.lab import Lab, guarded, read_draft
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    """(address, demo) of the page, launched on a free port."""
+    workspace = Workspace(tmp_path_factory.mktemp("workspace"))
+    port = serve.free_port(None, "127.0.0.1", 7930)
+    demo = serve.launch(Lab(workspace, Jobs(workspace)), "127.0.0.1", port, None, [], False)
+    yield f"http://127.0.0.1:{port}", demo
+    demo.close(verbose=False)
+
+
+def ask(url, method="GET", body=None, **headers):
+    """(status, text) of a request."""
+    request = urllib.request.Request(url, data=body, method=method, headers={k.replace("_", "-"): v for k, v in headers.items()})
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return answer.status, answer.read().decode("utf-8", "replace")
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode("utf-8", "replace")
+
+
+# who may ask
+
+@pytest.mark.parametrize("path", ["/gradio_api/upload", "/gradio_api/component_server", "/gradio_api/queue/join", "/anything"])
+@pytest.mark.parametrize("headers", [{"Origin": "http://evil.example"}, {"Origin": "null"}, {}, {"Origin": "http://127.0.0.1:1"}])
+def test_nothing_is_written_by_a_page_from_elsewhere(running, path, headers):
+    assert ask(running[0] + path, "POST", b"{}", Content_Type="text/plain", **headers)[0] == 403
+
+
+def test_a_foreign_name_for_this_machine_is_refused(running):
+    assert ask(running[0] + "/", Host="evil.example")[0] == 400
+    assert ask(running[0] + "/")[0] == 200
+
+
+@pytest.mark.parametrize("site, status", [("cross-site", 403), ("same-site", 403), ("same-origin", 404)])
+def test_the_browsers_own_word_counts_too(running, site, status):
+    assert ask(running[0] + "/anything", "POST", b"{}", Origin=running[0], Sec_Fetch_Site=site)[0] == status
+
+
+def test_an_allowed_name_is_let_in():
+    hosts = security.middleware(["lab.example"])[0].kwargs["allowed_hosts"]
+    assert "lab.example" in hosts and "*" not in hosts
+
+
+# what is sent
+
+def test_the_page_asks_nothing_of_the_internet(running):
+    html = ask(running[0] + "/")[1]
+    sources = re.findall(r"""(?:src|href)=["'](https?://[^"']+)""", html)
+    assert [source for source in sources if not source.startswith(running[0])] == []
+
+
+def test_no_heartbeat_is_opened(running):
+    """With one, the sixth tab in a browser hangs (gr.State, unload and .stream open it)."""
+    config = json.loads(ask(running[0] + "/config")[1])
+    assert config["connect_heartbeat"] is False
+    assert config["analytics_enabled"] is False
+
+
+def test_the_tabs_come_in_the_order_of_the_work_and_ids_are_unique(running):
+    config = json.loads(ask(running[0] + "/config")[1])
+    tabs = [part["props"]["label"] for part in config["components"] if part["type"] == "tabitem"]
+    assert tabs[:5] == ["Data", "Model", "Train", "Playground", "Runs"]
+    ids = [part["props"]["elem_id"] for part in config["components"] if part["props"].get("elem_id")]
+    assert sorted(set(ids)) == sorted(ids)
+    assert {"upload", "source", "tokenizer", "prepare", "preset", "n-layer", "max-learning-rate", "temperature"} <= set(ids)
+
+
+def test_every_event_is_private(running):
+    config = json.loads(ask(running[0] + "/config")[1])
+    assert {event["api_visibility"] for event in config["dependencies"]} == {"private"}
+
+
+def test_listeners_of_one_event_do_not_keep_each_other_going(running):
+    """Gradio 6.31 sends a deferred event to all its listeners again: two that defer ("always_last") never come to rest."""
+    config = json.loads(ask(running[0] + "/config")[1])
+    deferring = [tuple(target) for event in config["dependencies"] if event["trigger_mode"] == "always_last"
+                 for target in event["targets"] if event["backend_fn"]]
+    assert deferring and sorted(set(deferring)) == sorted(deferring)
+
+
+def test_an_idle_queue_sleeps(running):
+    assert running[1]._queue.sleep_when_free == serve.QUEUE_NAP_SECONDS
+
+
+# the line above the tabs
+
+def test_the_line_says_what_comes_next(workspace_dir):
+    lab = Lab(Workspace(workspace_dir), jobs=None)
+    assert page.next_step(lab, None) == "data"
+    line = page.steps_html(lab, None)
+    assert re.search(r'data-tab="data" aria-current="step"', line) and words.NOT_CHOSEN in line
+    assert page.steps_html(lab, {"preset": "overfit"}).count("overfit") == 1
+
+
+def test_names_in_the_line_are_text(workspace_dir):
+    lab = Lab(Workspace(workspace_dir), jobs=None, gpu_note="<b>note</b>")
+    assert "<b>note" not in page.steps_html(lab, read_draft(None))
+
+
+# the boundary
+
+def test_a_mendable_problem_is_shown_as_its_sentence():
+    def handler():
+        raise ConfigError(["Too wide: make it narrower."])
+
+    with pytest.raises(gr.Error, match="Too wide: make it narrower.") as caught:
+        guarded(handler)()
+    assert caught.value.print_exception is False
+
+
+def test_any_other_error_is_one_plain_sentence_with_the_traceback_on_stderr(capsys):
+    def handler():
+        yield 1
+        raise KeyError("secret detail")
+
+    steps = guarded(handler)()
+    assert next(steps) == 1
+    with pytest.raises(gr.Error) as caught:
+        next(steps)
+    assert str(caught.value.message) == words.UNEXPECTED
+    assert "secret detail" in capsys.readouterr().err
