@@ -116,11 +116,11 @@ def test_what_is_chosen_survives_a_reload_but_only_our_uploads_do(tmp_path, monk
     mine.parent.mkdir(parents=True)
     mine.write_text("mine", encoding="utf-8")
     other.write_text("secret", encoding="utf-8")
-    held = {**AS_IS, "data.tokenizer": "bpe", "data.vocab_size": 999}
-    file, source, _, name, tokenizer, vocab_size, *_ = data_tab.restored(data_tab.kept(None, "diary", "file", str(mine), held))
+    held = {"name": "diary", "source": "file", "file": str(mine), **AS_IS, "data.tokenizer": "bpe", "data.vocab_size": 999}
+    file, source, _, name, tokenizer, vocab_size, *_ = data_tab.restored(None, held)
     assert (file, source, name, tokenizer["value"], vocab_size["value"]) == (str(mine), "file", "diary", "bpe", 999)
     for path in (other, tmp_path / "uploads" / ".." / "secret.txt", mine.with_name("gone.txt"), 7):
-        assert data_tab.restored({"data": {"source": "file", "file": str(path)}})[:2] == (None, "stories")
+        assert data_tab.restored(None, {"source": "file", "file": str(path)})[:2] == (None, "stories")
 
 
 def test_a_preset_suggests_how_to_cut_its_own_kind_of_text():
@@ -145,6 +145,15 @@ def test_preparing_runs_elsewhere_and_ends_in_use(lab, text_file):
     assert open_dataset(lab.workspace.dataset_path("notes")).manifest["config"]["source"] == str(text_file)
     assert "is ready" in data_facts.progress_html(lab, draft)
     assert undo(draft)["dataset"] is None
+
+
+def test_a_page_asks_on_until_it_has_taken_up_what_it_waited_for(lab, text_file):
+    """Preparing once ended between a page's two looks: it had stopped asking, and its draft never came to use the data."""
+    started = lab.preparations.start(data_tab.data_config("file", str(text_file), AS_IS), "notes")
+    draft = {**read_draft(None), "preparing": started.name}
+    wait_for(lab)
+    assert page.waits(lab, draft)
+    assert not page.waits(lab, page.advance(lab, draft))
 
 
 def test_a_taken_name_gets_a_number_and_the_first_stays(lab, text_file):

@@ -52,16 +52,19 @@ def build(lab: Lab, page: Page) -> None:
             gr.Markdown(f"### {words.PREPARED}", elem_classes="group-title")
             prepared = gr.HTML(elem_id="prepared", js_on_load=CLICK)
     settings = [boxes[setting] for setting in SETTINGS]
-    text = [page.draft, name, source, upload, *settings]
+    # What the widgets hold outlives a reload in a place of its own: a slow preview that wrote it into the draft would carry an
+    # old draft back, and with it forget a preparation that began in between.
+    held = gr.BrowserState({}, storage_key="gptlab-text", secret="gptlab-text")
+    text = [name, source, upload, *settings]
 
     @guarded
-    def look(draft, wanted, chosen, path, *values):
+    def look(wanted, chosen, path, *values):
         values = dict(zip(SETTINGS, values))
-        return kept(draft, wanted, chosen, path, values), *preview(chosen, path, values)
+        return {"name": wanted, "source": chosen, "file": path, **values}, *preview(chosen, path, values)
 
     @guarded
-    def reopen(draft):
-        return restored(draft)
+    def reopen(draft, held):
+        return restored(draft, held)
 
     @guarded
     def look_again(chosen, path, *values):
@@ -87,7 +90,7 @@ def build(lab: Lab, page: Page) -> None:
         return (data_facts.progress_html(lab, draft), gr.Button(visible=lab.preparations.busy),
                 data_facts.prepared_html(lab, draft_dataset(lab, draft)))
 
-    looked = [page.draft, seen, boxes["data.vocab_size"], boxes["data.documents"], boxes["data.text_column"]]
+    looked = [held, seen, boxes["data.vocab_size"], boxes["data.documents"], boxes["data.text_column"]]
     chosen = [source, about, name, *settings]
     shown = [progress, cancel, prepared]
     quick = {**QUICK, "queue": False}
@@ -97,13 +100,13 @@ def build(lab: Lab, page: Page) -> None:
     upload.clear(guarded(lambda draft: chosen_source(draft, "stories", None)), page.draft, chosen,
                  **quick).then(look, text, looked, **QUICK)
     gr.on([boxes[setting].input for setting in SETTINGS], look, text, looked, trigger_mode="always_last", **QUICK)
-    prepare.click(begin, text, [page.draft, page.tick, *shown], **quick)
+    prepare.click(begin, [page.draft, *text], [page.draft, page.tick, *shown], **quick)
     cancel.click(guarded(lab.preparations.cancel), None, None, **quick)
     prepared.select(pick, page.draft, page.draft, **quick)
     page.tick.tick(state, page.draft, shown, **quick)
     page.draft.change(state, page.draft, shown, trigger_mode="multiple", **quick)
     name.input(look, text, looked, trigger_mode="always_last", **QUICK)
-    page.demo.load(reopen, page.draft, [upload, *chosen], **quick).then(look_again, text[2:], looked[1:], **QUICK)
+    page.demo.load(reopen, [page.draft, held], [upload, *chosen], **quick).then(look_again, text[1:], looked[1:], **QUICK)
     page.demo.load(state, page.draft, shown, **quick)
 
 
@@ -149,14 +152,9 @@ def chosen_source(draft, source: str, path: str | None) -> tuple:
     return source, data_facts.source_html(source), suggested_name(source, path), *values
 
 
-def kept(draft, name: str, source: str, path: str | None, values: dict) -> dict:
-    """The draft with what the tab's widgets hold, so that it survives a reload."""
-    return {**read_draft(draft), "data": {"name": name, "source": source, "file": path, **values}}
-
-
-def restored(draft) -> tuple:
-    """(file, source, about, name, settings…): the widgets as the draft kept them, or as the draft's preset suggests."""
-    held = read_draft(draft)["data"]
+def restored(draft, held) -> tuple:
+    """(file, source, about, name, settings…): the widgets as the browser kept them, or as the draft's preset suggests."""
+    held = held if isinstance(held, dict) else {}
     path = uploaded(held.get("file"))
     source = held.get("source")
     if source not in {*BUILTINS, FILE} or (source == FILE and path is None):

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from gptlab.runs.workspace import Workspace
 
 NEW_DRAFT = {"dataset": None, "preset": DEFAULT_PRESET, "changes": {}, "history": [], "shown": None,
-             "preparing": None,  # the data set this page waits for, to use it once it is there
-             "data": {}}         # what the Data tab's widgets hold, until it is prepared
+             "preparing": None}  # the data set this page waits for, to use it once it is there
 UNDO_STEPS = 30
 ONE_GESTURE_SECONDS = 2.0
 
@@ -86,7 +85,6 @@ def read_draft(draft: Any) -> dict:
     whole["preset"] = whole["preset"] if whole["preset"] in presets() else DEFAULT_PRESET
     changed = whole["changes"] if isinstance(whole["changes"], dict) else {}
     whole["changes"] = {name: changed[name] for name, _ in all_settings() if name in changed}
-    whole["data"] = whole["data"] if isinstance(whole["data"], dict) else {}
     whole["history"] = list(whole["history"] or [])[-UNDO_STEPS:]
     return whole
 

@@ -25,9 +25,8 @@ def header() -> gr.HTML:
 def connect(lab: Lab, page: Page, line: gr.HTML) -> None:
     """Keep the line true, make its steps clickable, and open the page on the first unfinished one."""
 
-    @guarded
     def show(draft):
-        return gr.Timer(active=lab.preparations.busy), steps_html(lab, draft)
+        return gr.Timer(active=waits(lab, draft)), steps_html(lab, draft)
 
     @guarded
     def follow(draft):
@@ -70,6 +69,11 @@ def advance(lab: Lab, draft) -> dict:
         if preparations.busy and preparations.current.config == draft_preset(draft).config.data:
             draft = {**draft, "preparing": preparations.current.name}
     return draft
+
+
+def waits(lab: Lab, draft) -> bool:
+    """Whether the page must ask again soon: something is being prepared, or it is there and not yet taken into use."""
+    return lab.preparations.busy or read_draft(draft)["preparing"] is not None
 
 
 def problems(lab: Lab, draft) -> dict[str, str]:

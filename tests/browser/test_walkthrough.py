@@ -98,6 +98,7 @@ def test_a_text_of_ones_own_is_prepared_and_becomes_the_next_run(page, tmp_path)
     notes = tmp_path / "notes.txt"
     notes.write_text("".join(f"On day {day} we walked {day % 7} miles, and rested by river {day % 5}.\n" for day in range(600)),
                      encoding="utf-8")
+    wait_for_text(page, "#steps", r"stories\s*✓")
     tab(page, "Data")
     page.locator("#upload input[type=file]").set_input_files(notes)
     wait_for_text(page, "#preview", "On day 0 we walked")
