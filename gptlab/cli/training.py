@@ -13,15 +13,14 @@ from contextlib import contextmanager
 from gptlab.cli.datasets import find_or_prepare, same_or_new
 from gptlab.cli.options import settings_of, workspace_of
 from gptlab.cli.progress import Progress
-from gptlab.config import ConfigError, DataConfig, RunConfig
+from gptlab.config import ConfigError, DataConfig
 from gptlab.data.dataset import Dataset, open_dataset
 from gptlab.presets import preset
 from gptlab.runs import worker
 from gptlab.runs.disk import RunError
 from gptlab.runs.rundir import RunDir, check_name
+from gptlab.runs.trainable import check_trainable
 from gptlab.runs.workspace import create_run
-from gptlab.train.batches import Batches
-from gptlab.train.device import pick_device, pick_precision
 
 SUMMARY = ("state", "step", "tokens", "val_loss", "best_val_loss", "best_step", "tokens_per_second", "training_seconds")
 
@@ -53,14 +52,6 @@ def resume(options: argparse.Namespace) -> dict:
     if status["state"] == "damaged":
         raise RunError(status["reason"])
     return follow(run, open_dataset(workspace.dataset_of(run)), options)
-
-
-def check_trainable(config: RunConfig, dataset: Dataset) -> None:
-    """Raises ValueError, before there is a run, for what would end it at once: text, device or prompts that don't fit."""
-    pick_precision(config.train.precision, pick_device(config.train.device))
-    Batches(dataset.train, config.model.context_length, config.train.batch_size, config.train.order, config.train.seed)
-    for prompt in config.sample.prompts:
-        dataset.tokenizer.encode(prompt)
 
 
 def follow(run: RunDir, dataset: Dataset, options: argparse.Namespace) -> dict:

@@ -11,6 +11,7 @@ import gradio as gr
 
 from gptlab.config import ConfigError
 from gptlab.runs.rundir import RunDir
+from gptlab.runs.trainable import check_trainable
 from gptlab.runs.workspace import create_run
 from gptlab.ui import form, words
 from gptlab.ui.lab import Lab, Page, draft_config, draft_dataset, guarded, read_draft
@@ -75,8 +76,6 @@ def start_training(lab: Lab, wanted_name: str | None, draft: Any) -> tuple[RunDi
 
     Raises ValueError (RunError and DataError are some) with what keeps it from starting; then there is no run.
     """
-    from gptlab.cli.training import check_trainable
-
     dataset_name = draft_dataset(lab, draft)
     if dataset_name is None:
         raise ValueError(words.PREPARING_FIRST if lab.preparations.busy else words.NO_DATA)
