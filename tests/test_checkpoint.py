@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_run import tiny_run, tiny_workspace
+from tiny_run import finished_run, tiny_run, tiny_workspace
 
-from gptlab.runs import checkpoint, disk, worker
+from gptlab.runs import checkpoint, disk
 from gptlab.runs.disk import RunError
 from gptlab.runs.rundir import RunDir
 from gptlab.train.trainer import Trainer
@@ -24,9 +24,7 @@ def workspace(tmp_path_factory, small_text):
 @pytest.fixture(scope="module")
 def finished(workspace):
     """A finished run; not to be changed."""
-    run = tiny_run(workspace, "finished")
-    assert worker.run(run.path) == "finished"
-    return run
+    return finished_run(workspace, "finished")
 
 
 @pytest.fixture
@@ -161,8 +159,7 @@ def test_thinning_keeps_the_whole_history_in_view():
 
 
 def test_keeping_few(workspace):
-    run = tiny_run(workspace, "few", train__checkpoint_every=4, train__keep_checkpoints=3)
-    worker.run(run.path)
+    run = finished_run(workspace, "few", train__checkpoint_every=4, train__keep_checkpoints=3)
     checkpoints = checkpoint.list_checkpoints(run)
     protected = {checkpoint.best_of(checkpoints).step, 40}
     assert len([saved for saved in checkpoints if saved.step not in protected]) == 3

@@ -1,10 +1,9 @@
 """The queue: one run at a time, in order, whatever happens to them."""
 
 import threading
-import time
 
 import pytest
-from tiny_run import tiny_run, tiny_workspace
+from tiny_run import tiny_run, tiny_workspace, wait_for
 
 from gptlab.events import Status
 from gptlab.runs import archive, worker
@@ -24,13 +23,6 @@ def jobs(workspace):
     jobs = Jobs(workspace)
     yield jobs
     assert jobs.stop_all()
-
-
-def wait_for(condition) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)
 
 
 def test_first_come_first_served(workspace, jobs, monkeypatch):

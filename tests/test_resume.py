@@ -5,11 +5,10 @@ import os
 import random
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from tiny_run import last_weights, tiny_run, tiny_workspace, trajectory
+from tiny_run import finished_run, last_weights, tiny_run, tiny_workspace, trajectory, wait_for
 
 from gptlab.events import Evaluation, Sample, Status
 from gptlab.runs import worker
@@ -37,8 +36,7 @@ def workspace(tmp_path_factory, small_text):
 @pytest.fixture(scope="module")
 def uncut(workspace):
     """A run that nothing happened to."""
-    run = tiny_run(workspace, "uncut")
-    assert worker.run(run.path) == "finished"
+    run = finished_run(workspace, "uncut")
     assert [event.step for event in run.events() if isinstance(event, Evaluation)] == [0, 8, 16, 21, 24, 32, 40]
     return run
 
@@ -53,9 +51,7 @@ def test_killed_from_outside(workspace, uncut):
     """kill -9 in the middle of an epoch; the run shows as interrupted, and goes on from its last checkpoint."""
     run = tiny_run(workspace, "killed")
     process = start(run, 0.02)
-    deadline = time.monotonic() + 60
-    while not any(event.step >= 19 for event in run.events()) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_for(lambda: any(event.step >= 19 for event in run.events()))
     assert run.is_alive() and run.state() == "running"
     process.kill()
     process.communicate()
@@ -109,8 +105,7 @@ def texts(run) -> dict:
 def test_stops_that_cut_samples_short(workspace):
     """Stopped again and again, in the middle of texts, the last ones too: the resumed run has every text whole."""
     settings = {"train__max_steps": 6, "train__sample_every": 2, "sample__prompts": ("The cat", "Two birds")}
-    run, whole = tiny_run(workspace, "texts", **settings), tiny_run(workspace, "whole-texts", **settings)
-    assert worker.run(whole.path) == "finished"
+    run, whole = tiny_run(workspace, "texts", **settings), finished_run(workspace, "whole-texts", **settings)
     cut = 0
     while worker.run(run.path, should_stop=stop_after(19)) == "stopped":
         cut += any(not event.done for event in texts(run).values())
@@ -138,8 +133,7 @@ def test_torn_line_and_damaged_newest_checkpoint(workspace, uncut):
 
 def test_a_cut_off_sample_is_written_to_its_end(workspace):
     """The sample of the step that a run resumes from is written again under its id, with the same text."""
-    run, whole = tiny_run(workspace, "cut", train__max_steps=2), tiny_run(workspace, "whole", train__max_steps=2)
-    assert worker.run(whole.path) == "finished"
+    run, whole = tiny_run(workspace, "cut", train__max_steps=2), finished_run(workspace, "whole", train__max_steps=2)
     assert worker.run(run.path, should_stop=lambda: True) == "stopped"
     first = {event.sample_id: event for event in whole.events() if isinstance(event, Sample)}["0-0"]
     assert "0-0" not in {event.sample_id for event in run.events() if isinstance(event, Sample)}

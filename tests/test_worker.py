@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from tiny_run import tiny_run, tiny_workspace, trajectory
+from tiny_run import finished_run, tiny_run, tiny_workspace, trajectory, wait_for
 
 from gptlab.config import DataConfig
 from gptlab.data.dataset import prepare
@@ -34,18 +34,10 @@ def states(run) -> list[str]:
     return [event.state for event in of_type(run, Status)]
 
 
-def wait_for(condition) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)
-
-
 # a run that goes well
 
 def test_what_a_run_says(workspace):
-    run = tiny_run(workspace)
-    assert worker.run(run.path) == "finished"
+    run = finished_run(workspace)
     events = run.events()
     assert [event.type for event in events[:5]] == ["status", "status", "evaluation", "checkpoint", "sample"]
     assert states(run) == ["queued", "running", "finished"]
@@ -62,8 +54,7 @@ def test_what_a_run_says(workspace):
 
 
 def test_status_json_is_what_the_events_say(workspace):
-    run = tiny_run(workspace)
-    worker.run(run.path)
+    run = finished_run(workspace)
     written = json.loads((run.path / "status.json").read_text(encoding="utf-8"))
     rebuilt = status.from_events(run.events(), run.config())
     approximate = ("training_seconds", "time_seconds", "updated", "events_bytes", "tokens_per_second")
@@ -74,17 +65,14 @@ def test_status_json_is_what_the_events_say(workspace):
 
 def test_sampling_changes_nothing(workspace):
     """With dropout and several epochs: the curves of a run that samples every two steps are those of one that hardly does."""
-    often, seldom = tiny_run(workspace, train__sample_every=2), tiny_run(workspace)
-    worker.run(often.path)
-    worker.run(seldom.path)
+    often, seldom = finished_run(workspace, train__sample_every=2), finished_run(workspace)
     assert trajectory(often) == trajectory(seldom)
     assert sorted({event.step for event in of_type(often, Sample)}) == list(range(0, 41, 2))
 
 
 def test_a_sample_grows_until_it_is_done(workspace, monkeypatch):
     monkeypatch.setattr(samples, "GROW_SECONDS", -1.0)
-    run = tiny_run(workspace, train__max_steps=1, sample__prompts=("The cat", "Bird"))
-    worker.run(run.path)
+    run = finished_run(workspace, train__max_steps=1, sample__prompts=("The cat", "Bird"))
     by_id = {sample_id: list(events) for sample_id, events in itertools.groupby(of_type(run, Sample), lambda e: e.sample_id)}
     assert list(by_id) == ["0-0", "0-1", "1-0", "1-1"]
     for events in by_id.values():
@@ -114,8 +102,7 @@ def test_when_to_sample(monkeypatch):
 # when to save
 
 def test_saving_every_so_many_steps(workspace):
-    run = tiny_run(workspace, train__checkpoint_every=15, train__max_learning_rate=1e-6, train__min_learning_rate=0)
-    worker.run(run.path)
+    run = finished_run(workspace, train__checkpoint_every=15, train__max_learning_rate=1e-6, train__min_learning_rate=0)
     best = {event.step for event in of_type(run, Checkpoint) if "best" in event.kept_as}
     assert {event.step for event in of_type(run, Checkpoint)} == best | {15, 30, 40}
 
@@ -126,8 +113,7 @@ def test_saving_takes_its_share_of_the_time_only(workspace, monkeypatch, share, 
     worse = itertools.count(2)
     monkeypatch.setattr("gptlab.train.trainer.mean_loss", lambda *_: float(next(worse)))
     monkeypatch.setattr(worker, "SAVING_SHARE", share)
-    run = tiny_run(workspace)
-    worker.run(run.path)
+    run = finished_run(workspace)
     assert {event.step for event in of_type(run, Checkpoint)} == expected
     assert run.status()["best_step"] == 0
 
@@ -208,7 +194,7 @@ def fail_at(monkeypatch, step: int, error: BaseException) -> None:
     (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "ran out of memory: lower train.batch_size"),
     (MemoryError(), "ran out of memory: lower train.batch_size")])
 def test_failures_are_one_sentence_and_resumable(workspace, monkeypatch, error, words):
-    run, whole = tiny_run(workspace), tiny_run(workspace)
+    run = tiny_run(workspace)
     with monkeypatch.context() as patch:
         fail_at(patch, 20, error)
         assert worker.run(run.path) == "failed"
@@ -216,19 +202,17 @@ def test_failures_are_one_sentence_and_resumable(workspace, monkeypatch, error, 
     assert re.search(words, run.status()["reason"])
     assert "\n" not in run.status()["reason"] and "failing" in run.traceback_path.read_text(encoding="utf-8")
     assert worker.run(run.path) == "finished" and not run.traceback_path.exists()
-    worker.run(whole.path)
-    assert trajectory(run) == trajectory(whole)
+    assert trajectory(run) == trajectory(finished_run(workspace))
 
 
 def test_ctrl_c_in_the_middle_of_an_update(workspace, monkeypatch):
     """Where nobody turns it into a stop: half an update is not saved, and the run goes on from the last checkpoint."""
-    run, whole = tiny_run(workspace), tiny_run(workspace)
+    run = tiny_run(workspace)
     with monkeypatch.context() as patch:
         fail_at(patch, 20, KeyboardInterrupt())
         assert worker.run(run.path) == "stopped"
     assert worker.run(run.path) == "finished"
-    worker.run(whole.path)
-    assert trajectory(run) == trajectory(whole)
+    assert trajectory(run) == trajectory(finished_run(workspace))
 
 
 def test_a_full_disk_fails_the_run_and_loses_nothing(workspace, monkeypatch):

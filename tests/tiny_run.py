@@ -1,11 +1,14 @@
 """A run small enough to train in a blink, for the tests of `gptlab.runs`; and what of it must be equal bit for bit."""
 
 import dataclasses
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from gptlab.config import DataConfig, RunConfig
 from gptlab.data.dataset import prepare
 from gptlab.events import Evaluation, Event, Step
+from gptlab.runs import worker
 from gptlab.runs.rundir import RunDir
 from gptlab.runs.workspace import Workspace, create_run
 
@@ -28,6 +31,21 @@ def tiny_run(workspace: Workspace, name: str = "tiny", **changes) -> RunDir:
     """A queued run; `changes` such as `train__max_steps=8`."""
     config = RunConfig().replace({**TINY, **{key.replace("__", "."): value for key, value in changes.items()}})
     return create_run(workspace, config, workspace.open_dataset("tiny"), name)
+
+
+def finished_run(workspace: Workspace, name: str = "tiny", **changes) -> RunDir:
+    """As `tiny_run`, trained to its end."""
+    run = tiny_run(workspace, name, **changes)
+    assert worker.run(run.path) == "finished"
+    return run
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    """Returns once `condition` holds; fails after a minute."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
 
 
 def trajectory(run: RunDir) -> list[Event]:
