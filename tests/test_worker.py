@@ -70,6 +70,19 @@ def test_sampling_changes_nothing(workspace):
     assert sorted({event.step for event in of_type(often, Sample)}) == list(range(0, 41, 2))
 
 
+@pytest.mark.parametrize("settings", [{"train__sample_every": 8}, {"train__epochs": 2, "train__max_steps": None}])
+def test_a_run_that_ends_with_samples_that_were_due_anyway_writes_them_once(workspace, monkeypatch, settings):
+    """At a regular step and at an epoch's end; also where it is stopped there, and resumed."""
+    monkeypatch.setattr(samples, "LEAST_SECONDS", 0.0)
+    run, stopped = finished_run(workspace, **settings), tiny_run(workspace, **settings)
+    last = run.status()["step"]
+    worker.run(stopped.path, should_stop=lambda: any(e.step == last and e.done for e in of_type(stopped, Sample)))
+    assert stopped.state() == "stopped" and worker.run(stopped.path) == "finished"
+    for one in (run, stopped):
+        done = [event.sample_id for event in of_type(one, Sample) if event.done]
+        assert f"{last}-0" in done and len(done) == len(set(done)) > 2
+
+
 def test_a_sample_grows_until_it_is_done(workspace, monkeypatch):
     monkeypatch.setattr(samples, "GROW_SECONDS", -1.0)
     run = finished_run(workspace, train__max_steps=1, sample__prompts=("The cat", "Bird"))
