@@ -1,6 +1,7 @@
 """Whatever cuts a run, the resumed one is bit for bit the run that was never cut."""
 
 import dataclasses
+import itertools
 import os
 import random
 import subprocess
@@ -11,7 +12,9 @@ import pytest
 from tiny_run import finished_run, last_weights, tiny_run, tiny_workspace, trajectory, wait_for
 
 from gptlab.events import Evaluation, Sample, Status
-from gptlab.runs import worker
+from gptlab.runs import checkpoint, control, worker
+from gptlab.runs.disk import RunError
+from gptlab.train import evaluation
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -95,6 +98,68 @@ def test_stopped_and_resumed(workspace, uncut):
     content = run.events_path.read_text(encoding="utf-8")
     assert content.count('"type":"step"') == 40  # none superseded
     assert_same(run, uncut)
+
+
+@pytest.fixture
+def slow(workspace, monkeypatch):
+    """(settings, a run that nothing happened to), whose evaluations take 32 batches of one window each."""
+    monkeypatch.setattr(evaluation, "CPU_BATCH_TOKENS", 16)
+    settings = {"train__max_steps": 20, "sample__max_new_tokens": 1}
+    return settings, finished_run(workspace, "slow", **settings)
+
+
+def evaluated(run) -> list[int]:
+    return [event.step for event in run.events() if isinstance(event, Evaluation)]
+
+
+def test_stops_that_cut_evaluations_short(workspace, slow):
+    """The stop does not wait for the evaluation, the last one of the run included; going on makes it whole."""
+    settings, whole = slow
+    run, cut = tiny_run(workspace, "cut-evaluations", **settings), []
+    for looks in itertools.cycle([20, 49, 53]):
+        if worker.run(run.path, should_stop=stop_after(looks)) != "stopped":
+            break
+        if (step := run.status()["step"]) in (0, 8, 16, 20) and step not in evaluated(run):
+            cut.append(step)
+            assert checkpoint.list_checkpoints(run)[-1].step == step
+    assert len(set(cut)) >= 3 and cut[0] == 0 and 20 in cut
+    assert evaluated(run) == evaluated(whole) == [0, 8, 16, 20]
+    assert_same(run, whole)
+
+
+def test_a_pause_in_an_evaluation(workspace, slow, monkeypatch):
+    """It comes at once too, and what was evaluated after it is what the checkpoint of that step knows."""
+    monkeypatch.setattr(control, "READ_SECONDS", 0.0)
+    settings, whole = slow
+    run, looks, found = tiny_run(workspace, "paused-evaluation", **settings), itertools.count(), []
+
+    def look() -> bool:
+        if next(looks) == 20:
+            run.command("pause")
+        elif run.state() == "paused":
+            found.append((evaluated(run), checkpoint.find_checkpoint(run, 0).val_loss))
+            run.command("resume")
+        return False
+    assert worker.run(run.path, should_stop=look) == "finished"
+    assert found[0] == ([], None)
+    assert checkpoint.find_checkpoint(run, 0).val_loss == checkpoint.find_checkpoint(whole, 0).val_loss is not None
+    assert_same(run, whole)
+
+
+def test_a_crash_after_an_evaluation_that_was_cut_before(workspace, slow, monkeypatch):
+    """Noted down, but not in the checkpoint of that step: it is made again, and noted down once."""
+    settings, whole = slow
+    run = tiny_run(workspace, "noted", **settings)
+    assert worker.run(run.path, should_stop=stop_after(20)) == "stopped" and evaluated(run) == []
+
+    def full(*_, **__):
+        raise RunError("The disk is full.")
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", full)
+        assert worker.run(run.path) == "failed"
+    assert evaluated(run) == [0] and checkpoint.find_checkpoint(run, 0).val_loss is None
+    assert worker.run(run.path) == "finished"
+    assert_same(run, whole)
 
 
 def texts(run) -> dict:

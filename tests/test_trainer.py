@@ -234,6 +234,15 @@ def test_epochs_ends_are_evaluated_but_not_too_often():
     assert evaluated(eval_every=130) == [0, 25, 49, 50]  # a tenth of 130 is more than 12.25, less than two epochs
 
 
+def test_an_evaluation_that_is_cut_is_made_when_the_loop_goes_on():
+    """Cut in its first and in its second text, and not asked about anywhere else."""
+    expected, answers = everything(Trainer(config(), dataset())), iter([True, False, True])
+    trainer = Trainer(config(), dataset())
+    loop = trainer.run(lambda: next(answers, False))
+    assert (next(loop), next(loop), trainer.step, trainer.best_step) == ([], [], 0, None)
+    assert untimed([event for events in loop for event in events] + trainer.flush()) == untimed(expected)
+
+
 def test_patience_counts_evaluations_without_a_better_one(monkeypatch):
     losses = iter([3.0, 3.0, 2.0, 2.0, 2.5, 2.5, 2.0, 2.0, 2.6, 2.6, 1.0, 1.0])  # val and train in turn
     monkeypatch.setattr(trainer_module, "mean_loss", lambda *_: next(losses))

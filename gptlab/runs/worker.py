@@ -64,9 +64,10 @@ class _Work:
         self.stopping = self.pausing = self.paused = self.sampling = False
         self.sample_asked = self.checkpoint_asked = False
         self.val_loss: float | None = None
-        self.evaluated_step: int | None = None
+        self.evaluated_step: int | None = None  # by the events
         self.tokens_per_second: float | None = None
         self.saved: Checkpoint | None = None
+        self.saved_evaluation: int | None = None  # the last evaluation that `saved` knows of: its step
         self.saved_at, self.saving_seconds = time.monotonic(), 0.0
         self.status_at = 0.0
         self.paced_from: tuple[int, float] | None = None  # (step, time_seconds) from which the pace is measured
@@ -113,6 +114,7 @@ class _Work:
         if restored is not None:
             notes.append(f"Resumed from step {step:,}.")
             self.saved = Checkpoint(step=step, time_seconds=0.0, path=f"checkpoints/step_{step:08d}", kept_as=["last"])
+            self.saved_evaluation = self.trainer.evaluated_step
         self.tell("running", " ".join(notes), resumed_from_step=step if begun else None)
         if restored is not None:
             self.take_up(self.run.events())
@@ -134,7 +136,7 @@ class _Work:
         """The updates, and what is due between them, until the end or until told to stop."""
         if self.stopping:  # already, in a sample that was taken up: an update more would leave it cut for good
             return
-        for events in self.trainer.run():
+        for events in self.trainer.run(self.halts):
             self.record(events)
             evaluated = any(isinstance(event, Evaluation) for event in events)
             if not self.trainer.diverged:
@@ -176,8 +178,8 @@ class _Work:
 
     # what happens between updates
 
-    def attend(self) -> bool:
-        """Obeys the commands there are; waits while paused. Returns whether to stop."""
+    def halts(self) -> bool:
+        """Takes note of the commands there are; whether one of them is to stop or to pause. Cheap."""
         for command in self.control.commands():
             match command["command"]:
                 case "stop": self.stopping = True
@@ -186,6 +188,11 @@ class _Work:
                 case "sample": self.sample_asked = True
                 case "checkpoint": self.checkpoint_asked = True
         self.stopping = self.stopping or self.should_stop()
+        return self.stopping or self.pausing
+
+    def attend(self) -> bool:
+        """Obeys the commands there are; waits while paused. Returns whether to stop."""
+        self.halts()
         if self.checkpoint_asked:
             self.checkpoint_asked = False
             self.save(asked=True)
@@ -240,15 +247,16 @@ class _Work:
         trainer = self.trainer
         if trainer.diverged:
             return
-        if self.saved is not None and self.saved.step == trainer.step:
+        if self.saved is not None and (self.saved.step, self.saved_evaluation) == (trainer.step, trainer.evaluated_step):
             if asked:
                 self.record([dataclasses.replace(self.saved, time_seconds=trainer.clock.time_seconds)])
             return
         self.log.sync()  # a checkpoint never knows more than the events
         started = time.monotonic()
         kept_as = ["best", "last"] if trainer.best_step == trainer.step else ["last"]
-        val_loss = self.val_loss if self.evaluated_step == trainer.step else None
+        val_loss = self.val_loss if trainer.evaluated_step == trainer.step else None
         self.saved = checkpoint.save(self.run, trainer, kept_as, val_loss=val_loss)
+        self.saved_evaluation = trainer.evaluated_step
         self.record([self.saved])
         with _if_possible("drop older checkpoints"):
             checkpoint.tidy(self.run, trainer.config.train.keep_checkpoints)
@@ -258,7 +266,9 @@ class _Work:
     # what is told
 
     def record(self, events: list[Event]) -> None:
-        """Appends events, and keeps what the status shows of them."""
+        """Appends events, and keeps what the status shows of them. An evaluation that the log has already is left out: it
+        was cut once, so the checkpoint of its step does not know it, and a run that resumes from there makes it again."""
+        events = [event for event in events if not (isinstance(event, Evaluation) and event.step == self.evaluated_step)]
         self.log.append(events)
         for event in events:
             if isinstance(event, Step):

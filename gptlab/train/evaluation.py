@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from gptlab.model.gpt import GPT
@@ -14,8 +16,9 @@ LOGITS_BYTES = 2**28      # but no more than this for their logits
 
 
 @torch.no_grad()
-def mean_loss(model: GPT, windows: EvaluationWindows, precision: str = "fp32") -> float:
-    """Nats per target over all of `windows`; the model is left in the mode it was in.
+def mean_loss(model: GPT, windows: EvaluationWindows, precision: str = "fp32",
+              should_halt: Callable[[], bool] | None = None) -> float | None:
+    """Nats per target over all of `windows`; None where `should_halt` turned true before a batch. Leaves the model's mode.
 
     It does not depend on how many windows fit a batch: sums over targets are added up in float64.
     """
@@ -26,6 +29,11 @@ def mean_loss(model: GPT, windows: EvaluationWindows, precision: str = "fp32") -
     try:
         sums = []
         for ids, targets in windows.batches(max(1, tokens // model.config.context_length)):
+            if should_halt is not None:
+                if sums:
+                    sums[-1].item()  # what a GPU has not begun yet could not be halted any more
+                if should_halt():
+                    return None
             with autocast(device.type, precision):
                 sums.append(model.loss(ids.to(device), targets.to(device), reduction="sum"))
     finally:

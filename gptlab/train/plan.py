@@ -40,11 +40,12 @@ class Plan:
         """The update after which the first of the limits ends the run; None where there is none yet."""
         return min(self.limits(minutes_as_steps).values(), default=None)
 
-    def evaluation_due(self, step: int, epochs_before: int, epochs: int) -> bool:
-        """Whether the update that made `step` and took the whole epochs from `epochs_before` to `epochs` is followed by
-        an evaluation: every `eval_every` steps, and where an epoch (or `epochs_per_evaluation` of them) ended."""
-        every = self.epochs_per_evaluation
-        return step % self.train.eval_every == 0 or epochs // every > epochs_before // every
+    def evaluation_due(self, step: int) -> bool:
+        """Whether there is an evaluation after `step` updates: every `eval_every` of them, 0 included, and where an epoch
+        (or `epochs_per_evaluation` of them) ended in the last one."""
+        between = self.epochs_per_evaluation * self.tokens_per_epoch
+        ends, ends_before = (n * self.tokens_per_update // between for n in (step, step - 1))
+        return step % self.train.eval_every == 0 or ends > ends_before
 
     def evaluations(self, steps: int) -> int:
         """About how many evaluations there are in `steps` updates, the one at step 0 and the last one included."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -26,7 +26,7 @@ from gptlab.train.evaluation import mean_loss
 from gptlab.train.plan import Plan
 
 FETCH_SECONDS = 0.25      # how long losses may stay on the device
-MOST_VAL_TOKENS = 262_144  # about, in an evaluation, unless `eval_batches` asks for more: Stop waits for it
+MOST_VAL_TOKENS = 262_144  # about, in an evaluation, unless `eval_batches` asks for more
 
 
 class Clock:
@@ -93,32 +93,32 @@ class Trainer:
         self.stepping_seconds = 0.0  # in updates alone: evaluation, sampling and saving left out
         self.best_val_loss: float | None = None
         self.best_step: int | None = None
+        self.evaluated_step: int | None = None  # the last one with an evaluation
         self.finish_reason = ""
         self.diverged = False
         self._bad = torch.zeros((), device=self.device)  # 1 from the first loss or gradient on that is not finite
-        self._evaluated_step: int | None = None
         self._evaluations_since_best = 0
         self._minutes_as_steps: int | None = None  # what max_minutes turned out to be
         self._timed_from: tuple[int, float] | None = None  # (step, stepping_seconds) once the first update is over
         self._pending: list[Update] = []
         self._fetched = (0, 0.0, time.perf_counter())  # (step, stepping_seconds, when) at the last fetch
 
-    def run(self) -> Iterator[list[Event]]:
-        """Train to the end: yields after the step-0 evaluation and after each update what there is to tell, if anything."""
+    def run(self, should_halt: Callable[[], bool] | None = None) -> Iterator[list[Event]]:
+        """Train to the end: yields after the step-0 evaluation and after each update what there is to tell, if anything.
+
+        Where `should_halt` turns true in an evaluation, that is cut: nothing is told of it, and it begins anew when the
+        loop goes on, or a resumed run does.
+        """
         with explain_out_of_memory():
-            if self._evaluated_step is None:
-                yield [self._evaluate()]
-            while not self._finished():
-                epochs_before = self.batches.epochs_done
-                self.update()
-                evaluate = (self.plan.evaluation_due(self.step, epochs_before, self.batches.epochs_done)
-                            or self.step == self._last_step())
-                events = self.flush() if evaluate or self._fetch_due() else []
-                if evaluate and not self.diverged:
-                    events.append(self._evaluate())
+            while self._evaluation_owed() or not self._finished():
+                events: list[Event] = []
+                if not self._evaluation_owed():
+                    self.update()
+                    if self._evaluation_owed() or self._fetch_due():
+                        events += self.flush()
+                if self._evaluation_owed():
+                    events += self._evaluate(should_halt)
                 yield events
-            if not self.diverged and self._evaluated_step != self.step:  # nobody knew that update to be the last
-                yield [self._evaluate()]
 
     def update(self) -> None:
         """One update of the weights: gradients over all its batches, clipped, then AdamW. Waits for no device.
@@ -201,7 +201,7 @@ class Trainer:
         return {
             "step": self.step, "batches": self.batches.state_dict(), "time_seconds": self.clock.time_seconds,
             "stepping_seconds": self.stepping_seconds, "best_val_loss": self.best_val_loss, "best_step": self.best_step,
-            "evaluated_step": self._evaluated_step, "evaluations_since_best": self._evaluations_since_best,
+            "evaluated_step": self.evaluated_step, "evaluations_since_best": self._evaluations_since_best,
             "minutes_as_steps": self._minutes_as_steps,
             "random": random_states(self.device), "scaler": self.scaler.state_dict(),
             "optimizer": optim.state_tensors(self.model, self.optimizer),
@@ -219,7 +219,7 @@ class Trainer:
         self.step, self.stepping_seconds = state["step"], state["stepping_seconds"]
         self.clock = Clock(state["time_seconds"])
         self.best_val_loss, self.best_step = state["best_val_loss"], state["best_step"]
-        self._evaluated_step = state["evaluated_step"]
+        self.evaluated_step = state["evaluated_step"]
         self._evaluations_since_best = state["evaluations_since_best"]
         self._minutes_as_steps = state["minutes_as_steps"]
         self._fetched = (self.step, self.stepping_seconds, time.perf_counter())
@@ -240,17 +240,25 @@ class Trainer:
             torch.nn.utils.clip_grads_with_norm_(parameters, self.config.train.grad_clip, norm)
         return norm
 
-    def _evaluate(self) -> Evaluation:
-        val_loss = mean_loss(self.model, self.val_windows, self.precision)
-        train_loss = mean_loss(self.model, self.train_windows, self.precision)
-        self._evaluated_step = self.step
+    def _evaluation_owed(self) -> bool:
+        """Whether the model as it is now is to be evaluated, and was not."""
+        return (self.evaluated_step != self.step and not self.diverged
+                and (self.plan.evaluation_due(self.step) or self.step == self._last_step()))
+
+    def _evaluate(self, should_halt: Callable[[], bool] | None) -> list[Evaluation]:
+        """One event; none where it was cut."""
+        val_loss = mean_loss(self.model, self.val_windows, self.precision, should_halt)
+        train_loss = None if val_loss is None else mean_loss(self.model, self.train_windows, self.precision, should_halt)
+        if train_loss is None:
+            return []
+        self.evaluated_step = self.step
         self._evaluations_since_best += 1
         if self.best_val_loss is None or val_loss < self.best_val_loss:
             self.best_val_loss, self.best_step, self._evaluations_since_best = val_loss, self.step, 0
         bits = val_loss * self.val_windows.n_targets / math.log(2)
-        return Evaluation(step=self.step, time_seconds=self.clock.time_seconds, epoch=self.epoch, train_loss=train_loss,
-                          val_loss=val_loss, val_perplexity=math.exp(val_loss) if val_loss < 700 else math.inf,
-                          val_bits_per_byte=bits / max(1, self._val_bytes))
+        return [Evaluation(step=self.step, time_seconds=self.clock.time_seconds, epoch=self.epoch, train_loss=train_loss,
+                           val_loss=val_loss, val_perplexity=math.exp(val_loss) if val_loss < 700 else math.inf,
+                           val_bits_per_byte=bits / max(1, self._val_bytes))]
 
     def _fetch_due(self) -> bool:
         return time.perf_counter() - self._fetched[2] > FETCH_SECONDS
