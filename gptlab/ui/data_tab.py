@@ -14,12 +14,13 @@ from gradio.utils import get_upload_folder
 from gptlab.config import ConfigError, DataConfig, RunConfig
 from gptlab.data.sources import BUILTINS
 from gptlab.ui import data_facts, form, words
-from gptlab.ui.lab import Lab, Page, change_draft, draft_dataset, draft_preset, guarded, read_draft
+from gptlab.ui.lab import (QUIET, SPEAKS, Lab, Page, change_draft, draft_dataset, draft_preset, guarded, kept_by_browser,
+                           read_draft)
 
 FILE = "file"  # among the sources: the uploaded one
 SETTINGS = ("data.tokenizer", "data.vocab_size", "data.text_column", "data.val_fraction", "data.documents", "data.split",
             "data.seed")
-QUICK = dict(show_progress="hidden", api_visibility="private")
+LOOKS = {**SPEAKS, "concurrency_limit": 1}  # reading a text takes a while: one at a time
 CLICK = """element.addEventListener('click', event => {
   const button = event.target.closest('[data-use]');
   if (button) trigger('select', {value: button.dataset.use});
@@ -54,7 +55,7 @@ def build(lab: Lab, page: Page) -> None:
     settings = [boxes[setting] for setting in SETTINGS]
     # What the widgets hold outlives a reload in a place of its own: a slow preview that wrote it into the draft would carry an
     # old draft back, and with it forget a preparation that began in between.
-    held = gr.BrowserState({}, storage_key="gptlab-text", secret="gptlab-text")
+    held = kept_by_browser("text", {})
     text = [name, source, upload, *settings]
 
     @guarded
@@ -93,21 +94,20 @@ def build(lab: Lab, page: Page) -> None:
     looked = [held, seen, boxes["data.vocab_size"], boxes["data.documents"], boxes["data.text_column"]]
     chosen = [source, about, name, *settings]
     shown = [progress, cancel, prepared]
-    quick = {**QUICK, "queue": False}
-    gr.on([source.input], choose, [page.draft, source, upload], chosen, **quick).then(look, text, looked, **QUICK)
+    gr.on([source.input], choose, [page.draft, source, upload], chosen, **QUIET).then(look, text, looked, **LOOKS)
     upload.upload(guarded(lambda draft, path: chosen_source(draft, FILE, path)), [page.draft, upload], chosen,
-                  **quick).then(look, text, looked, **QUICK)
+                  **QUIET).then(look, text, looked, **LOOKS)
     upload.clear(guarded(lambda draft: chosen_source(draft, "stories", None)), page.draft, chosen,
-                 **quick).then(look, text, looked, **QUICK)
-    gr.on([boxes[setting].input for setting in SETTINGS], look, text, looked, trigger_mode="always_last", **QUICK)
-    prepare.click(begin, [page.draft, *text], [page.draft, page.tick, *shown], **quick)
-    cancel.click(guarded(lab.preparations.cancel), None, None, **quick)
-    prepared.select(pick, page.draft, page.draft, **quick)
-    page.tick.tick(state, page.draft, shown, **quick)
-    page.draft.change(state, page.draft, shown, trigger_mode="multiple", **quick)
-    name.input(look, text, looked, trigger_mode="always_last", **QUICK)
-    page.demo.load(reopen, [page.draft, held], [upload, *chosen], **quick).then(look_again, text[1:], looked[1:], **QUICK)
-    page.demo.load(state, page.draft, shown, **quick)
+                 **QUIET).then(look, text, looked, **LOOKS)
+    gr.on([boxes[setting].input for setting in SETTINGS], look, text, looked, trigger_mode="always_last", **LOOKS)
+    prepare.click(begin, [page.draft, *text], [page.draft, page.tick, *shown], **SPEAKS)
+    cancel.click(guarded(lab.preparations.cancel), None, None, **QUIET)
+    prepared.select(pick, page.draft, page.draft, **SPEAKS)
+    page.tick.tick(state, page.draft, shown, **QUIET)
+    page.draft.change(state, page.draft, shown, trigger_mode="multiple", **QUIET)
+    name.input(look, text, looked, trigger_mode="always_last", **LOOKS)
+    page.demo.load(reopen, [page.draft, held], [upload, *chosen], **QUIET).then(look_again, text[1:], looked[1:], **LOOKS)
+    page.demo.load(state, page.draft, shown, **QUIET)
 
 
 def sources() -> list[tuple[str, str]]:

@@ -27,10 +27,15 @@ if TYPE_CHECKING:
     from gptlab.runs.jobs import Jobs
     from gptlab.runs.workspace import Workspace
 
-NEW_DRAFT = {"dataset": None, "preset": DEFAULT_PRESET, "changes": {}, "history": [], "shown": None,
+NEW_DRAFT = {"dataset": None, "preset": DEFAULT_PRESET, "changes": {}, "history": [],
              "preparing": None}  # the data set this page waits for, to use it once it is there
+DRAFT_KEYS = ("dataset", "preset", "changes")  # what a step back brings back
 UNDO_STEPS = 30
 ONE_GESTURE_SECONDS = 2.0
+# How an event is sent. Gradio 6.31 shows gr.Error and gr.Info of queued events only: what a person does that may be refused
+# SPEAKS; what is quick and cannot go wrong, or answers with its problem as text, is QUIET.
+SPEAKS = dict(concurrency_limit=None, show_progress="hidden", api_visibility="private")
+QUIET = dict(queue=False, show_progress="hidden", api_visibility="private")
 
 
 @dataclass
@@ -69,24 +74,30 @@ class Page:
 
     demo: gr.Blocks
     draft: gr.BrowserState
+    shown: gr.BrowserState  # the id of the run it shows; not in the draft, whose edits a slow Start would undo
     tick: gr.Timer       # twice a second, but only while a data set is being prepared
     tabs: gr.Tabs = None
 
 
-def new_draft_state() -> gr.BrowserState:
-    """The draft of a page. A fixed key and secret let it survive reloads and restarts of the app."""
-    return gr.BrowserState(NEW_DRAFT, storage_key="gptlab-draft", secret="gptlab-draft")
+def kept_by_browser(name: str, value: Any) -> gr.BrowserState:
+    """Something of a page's that survives reloads and restarts of the app: both need a fixed key and secret."""
+    return gr.BrowserState(value, storage_key=f"gptlab-{name}", secret=f"gptlab-{name}")
 
 
 def read_draft(draft: Any) -> dict:
     """A whole draft from what the browser kept, which may come from another version or another workspace."""
     known = {name: draft[name] for name in NEW_DRAFT if name in draft} if isinstance(draft, dict) else {}
-    whole = {**NEW_DRAFT, **known}
-    whole["preset"] = whole["preset"] if whole["preset"] in presets() else DEFAULT_PRESET
-    changed = whole["changes"] if isinstance(whole["changes"], dict) else {}
-    whole["changes"] = {name: changed[name] for name, _ in all_settings() if name in changed}
-    whole["history"] = list(whole["history"] or [])[-UNDO_STEPS:]
-    return whole
+    whole = _whole({**NEW_DRAFT, **known})
+    history = whole["history"] if isinstance(whole["history"], list) else []
+    steps = [_whole(step) for step in history if isinstance(step, dict) and step.keys() >= {"what", "at", *DRAFT_KEYS}]
+    return {**whole, "history": steps[-UNDO_STEPS:]}
+
+
+def _whole(draft: dict) -> dict:
+    """The same, with a preset that there is and changes of settings that there are."""
+    name, changed = draft["preset"], draft["changes"] if isinstance(draft["changes"], dict) else {}
+    return {**draft, "preset": name if isinstance(name, str) and name in presets() else DEFAULT_PRESET,
+            "changes": {name: changed[name] for name, _ in all_settings() if name in changed}}
 
 
 def change_draft(draft: Any, what: str, **values: Any) -> dict:
@@ -97,7 +108,7 @@ def change_draft(draft: Any, what: str, **values: Any) -> dict:
     draft = read_draft(draft)
     if all(draft[name] == value for name, value in values.items()):
         return draft
-    before = {"what": what, "at": time.time(), **{name: draft[name] for name in ("dataset", "preset", "changes")}}
+    before = {"what": what, "at": time.time(), **{name: draft[name] for name in DRAFT_KEYS}}
     history = draft["history"]
     if history and history[-1]["what"] == what and before["at"] - history[-1]["at"] < ONE_GESTURE_SECONDS:
         history = [*history[:-1], {**history[-1], "at": before["at"]}]
@@ -112,8 +123,7 @@ def undo(draft: Any) -> dict:
     if not draft["history"]:
         return draft
     last = draft["history"][-1]
-    return {**draft, "dataset": last["dataset"], "preset": last["preset"], "changes": last["changes"],
-            "history": draft["history"][:-1]}
+    return {**draft, **{name: last[name] for name in DRAFT_KEYS}, "history": draft["history"][:-1]}
 
 
 def draft_preset(draft: Any) -> Preset:
@@ -135,18 +145,23 @@ def draft_dataset(lab: Lab, draft: Any) -> str | None:
 def draft_config(lab: Lab, draft: Any) -> RunConfig:
     """The settings a draft would train with: its preset's, its changes, its data set's.
 
-    Raises ConfigError, also where the data set is too short for them.
+    Raises ConfigError, also where the data set is cut off, or too short for them.
     """
     config = draft_preset(draft).config.replace(read_draft(draft)["changes"])
+    if lab.max_minutes is not None and (config.train.max_minutes is None or config.train.max_minutes > lab.max_minutes):
+        config = config.replace({"train.max_minutes": lab.max_minutes})
     name = draft_dataset(lab, draft)
     if name is None:
         return config
-    prepared = lab.preparations.manifest(name)["config"]
-    config = config.replace({f"data.{key}": value for key, value in prepared.items() if key in DataConfig.__annotations__})
     try:
-        Plan(config, lab.preparations.manifest(name)["train_tokens"])
-    except ValueError as too_short:
-        raise ConfigError([str(too_short)]) from None
+        manifest = lab.preparations.manifest(name)
+        config = config.replace({f"data.{key}": value for key, value in manifest["config"].items()
+                                 if key in DataConfig.__annotations__})
+        Plan(config, manifest["train_tokens"])
+    except ConfigError:
+        raise
+    except ValueError as problem:
+        raise ConfigError([str(problem)]) from None
     return config
 
 

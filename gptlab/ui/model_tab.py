@@ -10,12 +10,11 @@ import gradio as gr
 from gptlab.config import ConfigError, RunConfig
 from gptlab.presets import presets
 from gptlab.ui import form, model_facts, words
-from gptlab.ui.lab import Lab, Page, change_draft, draft_changes, draft_preset, guarded, read_draft, undo
+from gptlab.ui.lab import QUIET, SPEAKS, Lab, Page, change_draft, draft_changes, draft_preset, guarded, read_draft, undo
 
 SHOWN = [name for name in form.FIELDS if not name.startswith("data.")]
 UNCHANGED = object()
 GROUPS = {"model": words.MODEL_GROUP, "train": words.TRAIN_GROUP}
-QUICK = dict(queue=False, show_progress="hidden", api_visibility="private")
 CONSTRAINED = {"model.n_head": ("model.n_embd", "model.positions"), "model.n_kv_head": ("model.n_head",),
                "model.n_embd": ("model.n_head", "model.positions")}  # a widget's range, and what it depends on
 
@@ -63,15 +62,15 @@ def build(lab: Lab, page: Page) -> None:
     all_shown = [chooser, *boxes, *beside]
     everything = [page.draft, *all_shown]
     gr.on([box.input for box in boxes], edit, [page.draft, *boxes],
-          [page.draft, *(widgets[name] for name in CONSTRAINED), *beside], preprocess=False, trigger_mode="always_last", **QUICK)
-    chooser.input(choose, [page.draft, chooser], everything, **QUICK)
-    back.click(guarded(lambda draft: changed(undo(draft))), page.draft, everything, **QUICK)
-    reset.click(guarded(lambda draft: changed(change_draft(draft, words.RESET, changes={}))), page.draft, everything, **QUICK)
+          [page.draft, *(widgets[name] for name in CONSTRAINED), *beside], preprocess=False, trigger_mode="always_last", **QUIET)
+    chooser.input(choose, [page.draft, chooser], everything, **SPEAKS)
+    back.click(guarded(lambda draft: changed(undo(draft))), page.draft, everything, **SPEAKS)
+    reset.click(guarded(lambda draft: changed(change_draft(draft, words.RESET, changes={}))), page.draft, everything, **SPEAKS)
     own_data.click(guarded(lambda draft: change_draft(draft, words.TABS["data"], dataset=None)), page.draft, page.draft,
-                   **QUICK)
-    onward.click(lambda: gr.Tabs(selected="train"), None, page.tabs, **QUICK)
-    page.draft.change(guarded(lambda draft: _beside(lab, draft)), page.draft, beside, trigger_mode="multiple", **QUICK)
-    page.demo.load(refill, page.draft, all_shown, **QUICK)
+                   **QUIET)
+    onward.click(lambda: gr.Tabs(selected="train"), None, page.tabs, **QUIET)
+    page.draft.change(guarded(lambda draft: _beside(lab, draft)), page.draft, beside, trigger_mode="multiple", **QUIET)
+    page.demo.load(refill, page.draft, all_shown, **QUIET)
 
 
 def _settings(base: RunConfig) -> dict[str, gr.components.Component]:

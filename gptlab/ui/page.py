@@ -8,7 +8,7 @@ import gradio as gr
 
 from gptlab.config import ConfigError
 from gptlab.ui import form, words
-from gptlab.ui.lab import Lab, Page, change_draft, draft_config, draft_dataset, draft_preset, guarded, read_draft
+from gptlab.ui.lab import QUIET, Lab, Page, change_draft, draft_config, draft_dataset, draft_preset, guarded, read_draft
 
 OPENS_ON = "train"
 CLICK = """element.addEventListener('click', event => {
@@ -47,12 +47,11 @@ def connect(lab: Lab, page: Page, line: gr.HTML) -> None:
     def go(event: gr.EventData):
         return gr.Tabs(selected=event.value)
 
-    quiet = dict(queue=False, show_progress="hidden", api_visibility="private")
     followed = [page.draft, page.tick, line]
-    page.demo.load(opened, page.draft, [page.tabs, *followed], **quiet)
-    page.tick.tick(follow, page.draft, followed, **quiet)
-    page.draft.change(changed, page.draft, [page.tick, line], trigger_mode="multiple", **quiet)
-    line.select(go, None, page.tabs, **quiet)
+    page.demo.load(opened, page.draft, [page.tabs, *followed], **QUIET)
+    page.tick.tick(follow, page.draft, followed, **QUIET)
+    page.draft.change(changed, page.draft, [page.tick, line], trigger_mode="multiple", **QUIET)
+    line.select(go, None, page.tabs, **QUIET)
 
 
 def advance(lab: Lab, draft) -> dict:

@@ -13,13 +13,11 @@ from gptlab.events import Sample
 from gptlab.runs.checkpoint import best_of, list_checkpoints
 from gptlab.runs.eventlog import parse_lines
 from gptlab.ui import form, words
-from gptlab.ui.lab import Lab, Page, guarded, read_draft
+from gptlab.ui.lab import QUIET, SPEAKS, Lab, Page, guarded
 from gptlab.ui.which_run import run_by_id
 from gptlab.ui.writing import Writer
 
 HERE = Path(__file__).parent
-QUIET = dict(queue=False, show_progress="hidden", api_visibility="private")
-SPEAKS = dict(concurrency_limit=None, show_progress="hidden", api_visibility="private")  # errors of queued events are seen
 SETTINGS = {"sample.temperature": "temperature", "sample.max_new_tokens": "length", "sample.greedy": "greedy",
             "sample.top_k": "top-k", "sample.top_p": "top-p", "sample.seed": "sampling-seed"}
 PAGES_AT_ONCE = 4
@@ -50,8 +48,7 @@ def build(lab: Lab, page: Page) -> None:
     boxes = [widgets[name] for name in SETTINGS]
 
     @guarded
-    def refill(draft, chosen, shown_before):
-        shown = read_draft(draft)["shown"]
+    def refill(shown, chosen, shown_before):
         return [*filled(lab, shown if shown != shown_before else None, chosen), shown]
 
     @guarded
@@ -77,7 +74,7 @@ def build(lab: Lab, page: Page) -> None:
     shown = [empty, full, run, checkpoint, prompt]
     # A number box that is made empty shows 0; one that is emptied shows that it is empty.
     page.demo.load(lambda: [form.to_widget(name, form.FIELDS[name].default) for name in SETTINGS], None, boxes, **QUIET)
-    gr.on([page.demo.load, page.tabs.select], refill, [page.draft, run, followed], [*shown, followed], preprocess=False,
+    gr.on([page.demo.load, page.tabs.select], refill, [page.shown, run, followed], [*shown, followed], preprocess=False,
           **QUIET)
     output.write_with(take, None, shown, **SPEAKS)
     run.input(choose, run, [checkpoint, prompt], preprocess=False, **SPEAKS)

@@ -13,10 +13,7 @@ function make(tag, text = '', attributes = {}) {
 
 function button(label, event, one) {
   const node = make('button', label, {type: 'button', 'data-action': event, 'aria-label': `${label}: ${one.name}`});
-  node.addEventListener('click', () => {
-    window.gptlab = {...window.gptlab, chosenRun: one.run};
-    trigger(event, {run: one.run});
-  });
+  node.addEventListener('click', () => trigger(event, {run: one.run}));
   return node;
 }
 

@@ -13,14 +13,12 @@ from gptlab.runs import archive
 from gptlab.runs.disk import RunError
 from gptlab.runs.rundir import RunDir
 from gptlab.ui import words
-from gptlab.ui.lab import Lab, Page, guarded, read_draft
+from gptlab.ui.lab import QUIET, SPEAKS, Lab, Page, guarded
 from gptlab.ui.which_run import run_by_id, status_here
 
 HERE = Path(__file__).parent
-QUIET = dict(queue=False, show_progress="hidden", api_visibility="private")
-SPEAKS = dict(concurrency_limit=None, show_progress="hidden", api_visibility="private")  # errors of queued events are seen
 RESUMABLE = ("stopped", "failed", "interrupted")
-OPEN = "() => window.gptlab.open(window.gptlab.chosenRun)"
+OPEN = "run => window.gptlab.open(run)"
 SAVE = "() => document.querySelector('#zip-file a, #zip-file')?.click()"
 
 
@@ -38,14 +36,14 @@ def build(lab: Lab, page: Page) -> None:
         return listing(lab)
 
     @guarded
-    def on_open(draft, event: gr.EventData):
-        return {**read_draft(draft), "shown": run_by_id(lab, event.run).id}, gr.Tabs(selected="train")
+    def on_open(event: gr.EventData):
+        return run_by_id(lab, event.run).id, gr.Tabs(selected="train")
 
     @guarded
-    def on_resume(draft, event: gr.EventData):
+    def on_resume(event: gr.EventData):
         run = run_by_id(lab, event.run)
         lab.jobs.resume(run)
-        return {**read_draft(draft), "shown": run.id}, gr.Tabs(selected="train")
+        return run.id, gr.Tabs(selected="train")
 
     @guarded
     def on_download(event: gr.EventData):
@@ -72,9 +70,9 @@ def build(lab: Lab, page: Page) -> None:
         run = archive.import_zip(lab.workspace, Path(path))
         return listing(lab), said(words.IMPORTED.format(name=run.name))
 
-    gr.on([page.demo.load, page.tabs.select, page.draft.change], refresh, None, table, trigger_mode="multiple", **QUIET)
+    gr.on([page.demo.load, page.tabs.select, page.shown.change], refresh, None, table, trigger_mode="multiple", **QUIET)
     for trigger, handler in ((table.run_open, on_open), (table.run_resume, on_resume)):
-        trigger(handler, page.draft, [page.draft, page.tabs], **SPEAKS).success(None, None, None, js=OPEN)
+        trigger(handler, None, [page.shown, page.tabs], **SPEAKS).success(None, page.shown, None, js=OPEN)
     table.run_download(on_download, None, [zipped, message], **SPEAKS).success(None, None, None, js=SAVE)
     table.run_delete(on_delete, None, [table, message], **SPEAKS)
     table.run_restore(on_restore, None, [table, message], **SPEAKS)

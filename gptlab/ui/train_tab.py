@@ -14,14 +14,11 @@ from gptlab.runs.rundir import RunDir
 from gptlab.runs.trainable import check_trainable
 from gptlab.runs.workspace import create_run
 from gptlab.ui import form, words
-from gptlab.ui.lab import Lab, Page, draft_config, draft_dataset, guarded, read_draft
+from gptlab.ui.lab import QUIET, SPEAKS, Lab, Page, draft_config, draft_dataset, guarded
 from gptlab.ui.live import live_view
 from gptlab.ui.next_run import default_name
 from gptlab.ui.which_run import run_or_none
 
-QUIET = dict(queue=False, show_progress="hidden", api_visibility="private")
-# Gradio 6.31 shows gr.Error and gr.Info of queued events only: what may have something to say is queued, and never waits.
-SPEAKS = dict(concurrency_limit=None, show_progress="hidden", api_visibility="private")
 SHOWN_RUN = "() => window.gptlab.shownRun()"  # the page's answer in place of the live view's value
 
 WRITE_WITH_IT = """() => {
@@ -47,7 +44,7 @@ def build(lab: Lab, page: Page) -> None:
         run, note = start_training(lab, wanted_name, draft)
         if note:
             gr.Info(note, title="", duration=6)
-        return "", {**read_draft(draft), "shown": run.id}
+        return "", run.id
 
     def named(draft):
         return gr.Textbox(placeholder=words.name_hint(default_name(lab, draft)))
@@ -62,12 +59,13 @@ def build(lab: Lab, page: Page) -> None:
     def on_write():
         return gr.Tabs(selected="playground")
 
-    begin.click(on_start, [name, page.draft], [name, page.draft], **SPEAKS).success(
-        None, page.draft, None, js="draft => window.gptlab.open(draft.shown)")
+    begin.click(on_start, [name, page.draft], [name, page.shown], **SPEAKS).success(
+        None, page.shown, None, js="run => window.gptlab.open(run)")
     for button, action in ((pause, pause_run), (resume, resume_run), (stop, stop_run)):
         button.click(on_button(action), live, None, js=SHOWN_RUN, **SPEAKS)
     write.click(on_write, None, page.tabs, js=WRITE_WITH_IT, **QUIET)
-    gr.on([page.demo.load, page.draft.change], None, page.draft, live, js="draft => draft", show_progress="hidden")
+    gr.on([page.demo.load, page.draft.change], None, [page.draft, page.shown], live,
+          js="(draft, shown) => ({...draft, shown})", show_progress="hidden")
     gr.on([page.demo.load, page.draft.change], named, page.draft, name, trigger_mode="multiple", **QUIET)
 
 
@@ -83,8 +81,6 @@ def start_training(lab: Lab, wanted_name: str | None, draft: Any) -> tuple[RunDi
         config = draft_config(lab, draft)
     except ConfigError as problem:
         raise ValueError(form.in_words(problem)) from None
-    if lab.max_minutes is not None and (config.train.max_minutes is None or config.train.max_minutes > lab.max_minutes):
-        config = config.replace({"train.max_minutes": lab.max_minutes})
     dataset = lab.workspace.open_dataset(dataset_name)
     check_trainable(config, dataset)
     before = lab.jobs.current
