@@ -134,3 +134,9 @@ def test_an_app_that_ends_and_the_next_one(workspace):
     wait_for(lambda: first.state() == "running")
     assert second.state() == "finished"
     assert later.stop_all()
+
+
+def test_nothing_is_left_inside_torch_when_the_program_ends(workspace):
+    """The thread begins with two seconds of imports: Python that ended meanwhile said "terminate called", and aborted."""
+    assert Jobs(workspace).stop_all()
+    assert "training" not in [thread.name for thread in threading.enumerate()]

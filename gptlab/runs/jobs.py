@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 
 from gptlab.events import Status
 from gptlab.runs import worker
@@ -31,7 +30,8 @@ class Jobs:
         self._current: RunDir | None = None
         self._stop = threading.Event()  # tells the current run to stop
         self._closed = False
-        threading.Thread(target=self._work, name="training", daemon=True).start()
+        self._thread = threading.Thread(target=self._work, name="training", daemon=True)
+        self._thread.start()
 
     @property
     def current(self) -> RunDir | None:
@@ -83,15 +83,16 @@ class Jobs:
     def stop_all(self, timeout: float = 30.0) -> bool:
         """For the end of the program: nothing new starts, the current run saves and stops. True if it did in time.
 
-        Waiting runs stay "queued", to be started again by the next app.
+        Waits for the thread itself: one that is inside torch when Python ends takes the process down with it. Runs in
+        the queue stay "queued", to be started again by the next app.
         """
         with self._changed:
             self._closed = True
             self._waiting.clear()
             self._stop.set()
             self._changed.notify_all()
-            deadline = time.monotonic() + timeout
-            return self._changed.wait_for(lambda: self._current is None, max(0.0, deadline - time.monotonic()))
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Waits until nothing runs or waits; False if that takes longer than `timeout` seconds."""
