@@ -367,9 +367,20 @@ def test_a_zip_damaged_inside_or_encrypted(run, tmp_path):
 def test_commands_reach_only_who_listens(run):
     run.command("stop")
     ear = control.Control(run.control_path)
-    first, second = run.command("pause"), run.command("resume")
+    with run.lock():
+        first, second = run.command("pause"), run.command("resume")
     with open(run.control_path, "ab") as file:
         file.write(b'not json\n[1]\n{"id": "x", "comm')
     assert [(command["id"], command["command"]) for command in ear.commands()] == [(first, "pause"), (second, "resume")]
     with pytest.raises(RunError, match="no command 'explode'"):
         run.command("explode")
+
+
+@pytest.mark.parametrize("state, words", [("queued", "waits for its turn.*nothing to pause yet. Stop takes it out of the queue"),
+                                          ("stopped", "is not being trained.*nothing to pause. Resume goes on with it")])
+def test_what_nobody_would_hear_is_refused(run, state, words):
+    """A pause told to a run in the queue went into a file that its worker does not read from the start."""
+    run.append(Status(step=0, time_seconds=0.0, state=state))
+    with pytest.raises(RunError, match=words):
+        run.command("pause")
+    assert not run.control_path.exists() and run.state() == state

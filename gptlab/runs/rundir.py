@@ -177,9 +177,17 @@ class RunDir:
         return eventlog.effective_events(events), unreadable
 
     def command(self, kind: str, **values) -> str:
-        """Tells the run's worker to do something (COMMANDS); returns the command's id. The answer is an event."""
+        """Tells the run's worker to do something (COMMANDS); returns the command's id. The answer is an event.
+
+        Raises RunError where nobody would hear it; only a stop is then done already.
+        """
         if kind not in COMMANDS:
             raise RunError(f"There is no command '{kind}': use one of {', '.join(COMMANDS)}.")
+        if kind != "stop" and not self.is_alive():
+            if self.state() == "queued":
+                raise RunError(f"{self.name} waits for its turn and has not begun, so there is nothing to {kind} yet. Stop "
+                               "takes it out of the queue.")
+            raise RunError(f"{self.name} is not being trained, so there is nothing to {kind}. Resume goes on with it.")
         command_id = uuid.uuid4().hex[:8]
         line = json.dumps({"id": command_id, "command": kind, **values}) + "\n"
         with explained(self.control_path, "tell the run what to do"), open(self.control_path, "ab") as file:
