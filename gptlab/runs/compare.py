@@ -1,0 +1,213 @@
+"""Two to eight runs side by side: curves over four axes, the settings that differ, what may be compared, and their texts.
+
+Runs are called A, B, C, … in the order they were given, the same on every chart and in every table. Knows nothing of
+drawing, and needs no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from gptlab.config import RunConfig, all_settings
+from gptlab.events import Evaluation, Sample
+from gptlab.model.estimate import flops_per_token, total_parameters
+from gptlab.runs.disk import RunError
+from gptlab.runs.history import RunHistory, last_of_each, read_history
+from gptlab.runs.rundir import RunDir
+
+FEWEST, MOST = 2, 8
+LETTERS = "ABCDEFGH"
+AXES = {"step": "training steps", "tokens": "tokens read", "time_seconds": "seconds of work", "flops": "FLOPs"}
+QUANTITIES = ("train_loss", "val_loss", "val_perplexity", "val_bits_per_byte")
+LEARNT_FROM = ("source", "documents", "characters", "split", "train_bytes", "val_bytes")  # of a manifest: the same text?
+
+SAME_DATA = "All were trained and measured on exactly the same data, so every number compares."
+OTHER_TOKENS = ("The tokenizers differ, so a token is not the same amount of text: compare bits per byte, not loss or "
+                "perplexity.")
+OTHER_DATA = ("The data sets differ: each number was measured on unseen text of its own, so a lower one may only mean "
+              "easier text. Bits per byte are the fairest of them.")
+OTHER_SPLIT = ("The data sets differ, though the tokenizer is the same: each loss was measured on unseen text of its own, "
+               "so a lower one may only mean easier text.")
+
+
+@dataclass(frozen=True, eq=False)
+class Contender:
+    """One of the runs that are compared."""
+
+    letter: str
+    run: RunDir
+    state: str
+    config: RunConfig
+    manifest: dict
+    tokenizer: str  # SHA-256 of its tokenizer.json
+    history: RunHistory
+
+    @property
+    def label(self) -> str:
+        """ "A first": how charts and tables call it."""
+        return f"{self.letter} {self.run.name}"
+
+    @property
+    def best(self) -> Evaluation | None:
+        """The evaluation with the lowest loss on unseen text."""
+        return self.history.best
+
+    @property
+    def parameters(self) -> int:
+        return total_parameters(self.config.model, self.manifest["vocab_size"])
+
+    def curve(self, quantity: str, axis: str) -> tuple[np.ndarray, np.ndarray]:
+        """(x, y) of one of QUANTITIES over one of AXES. `train_loss` is the smoothed loss of the steps, thinned."""
+        history = self.history
+        if quantity == "train_loss":
+            kept = last_of_each(history.steps["step"], history.smooth)
+            steps, y = history.steps["step"][kept].astype(int).tolist(), history.smooth[kept]
+            seconds = history.steps["time_seconds"][kept]
+        else:
+            measured = [one for one in history.evaluations if math.isfinite(one.val_loss)]
+            steps, y = [one.step for one in measured], np.array([getattr(one, quantity) for one in measured], dtype=float)
+            seconds = np.array([one.time_seconds for one in measured], dtype=float)
+        if axis == "step":
+            return np.array(steps, dtype=float), y
+        if axis == "time_seconds":
+            return seconds, y
+        tokens = history.at("tokens", steps)
+        return (tokens if axis == "tokens" else tokens * flops_per_token(self.config.model, self.manifest["vocab_size"])), y
+
+    def sample_near(self, prompt: str, share: float) -> Sample | None:
+        """What it wrote after `prompt` nearest to this share of its training; the later of two equally near ones."""
+        aim = share * self.history.last_step
+        texts = [one for one in self.history.samples if one.prompt == prompt]
+        return min(texts, key=lambda one: (abs(one.step - aim), -one.step), default=None)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something that differs; `values` has one for each run, as JSON would say it."""
+
+    name: str
+    label: str
+    values: list[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What `compare` found."""
+
+    contenders: list[Contender]
+
+    @cached_property
+    def same_data(self) -> bool:
+        """Whether all have the same tokens, to learn from and to be measured on."""
+        return self._all_alike(one.manifest["hash"] for one in self.contenders)
+
+    @cached_property
+    def same_tokenizer(self) -> bool:
+        return self._all_alike(one.tokenizer for one in self.contenders)
+
+    @cached_property
+    def same_text(self) -> bool:
+        """Whether all were measured on the same text, in whatever tokens: as far as can be told from what is known of it."""
+        return self.same_data or self._all_alike(
+            [one.manifest[key] for key in LEARNT_FROM]
+            + [getattr(one.config.data, name) for name in ("source", "text_column", "val_fraction", "seed")]
+            for one in self.contenders)
+
+    @property
+    def note(self) -> str:
+        """Which of the numbers compare, in a sentence."""
+        if self.same_data:
+            return SAME_DATA
+        if self.same_text and not self.same_tokenizer:
+            return OTHER_TOKENS
+        return OTHER_SPLIT if self.same_tokenizer else f"{OTHER_DATA} {OTHER_TOKENS}"
+
+    @cached_property
+    def differences(self) -> list[Difference]:
+        """Only what differs: data set, tokenizer, vocabulary and size first, then settings in the order of the form."""
+        facts = [("dataset", "Data set", self._dataset_names()),
+                 ("tokenizer", "Tokenizer", self._tokenizer_names()),
+                 ("vocab_size", "Vocabulary", [one.manifest["vocab_size"] for one in self.contenders]),
+                 ("parameters", "Parameters", [one.parameters for one in self.contenders])]
+        for name, item in all_settings():
+            if name == "data.tokenizer":
+                continue  # said above
+            section, _, short = name.partition(".")
+            values = [getattr(getattr(one.config, section), short) for one in self.contenders]
+            facts.append((name, item.metadata["label"], [list(v) if isinstance(v, tuple) else v for v in values]))
+        return [Difference(*fact) for fact in facts if not self._all_alike(fact[2])]
+
+    def prompts(self) -> list[str]:
+        """What at least two of the runs were given to continue, in the order it came up."""
+        asked = [list(dict.fromkeys(sample.prompt for sample in one.history.samples)) for one in self.contenders]
+        everything = dict.fromkeys(prompt for prompts in asked for prompt in prompts)
+        return [prompt for prompt in everything if sum(prompt in prompts for prompts in asked) >= FEWEST]
+
+    def samples(self, prompt: str, share: float = 1.0) -> list[Sample | None]:
+        """What each run wrote after `prompt` at the same share of its training (1: at its end); None for who never did."""
+        return [one.sample_near(prompt, share) for one in self.contenders]
+
+    def to_dict(self) -> dict:
+        """Everything as plain JSON values: what --json prints, and a page can draw."""
+        return {
+            "runs": [{"run": one.run.id, "name": one.run.name, "letter": one.letter, "state": one.state,
+                      "dataset": one.manifest["name"], "parameters": one.parameters, "step": one.history.last_step,
+                      "best": _best(one.best),
+                      "curves": {quantity: {axis: [_plain(values) for values in one.curve(quantity, axis)] for axis in AXES}
+                                 for quantity in QUANTITIES}} for one in self.contenders],
+            "same_data": self.same_data, "same_tokenizer": self.same_tokenizer, "note": self.note,
+            "differences": [{"name": one.name, "label": one.label, "values": one.values} for one in self.differences],
+            "samples": [{"prompt": prompt, "texts": [one and {"step": one.step, "text": one.text}
+                                                     for one in self.samples(prompt)]} for prompt in self.prompts()]}
+
+    def _dataset_names(self) -> list[str]:
+        """Names; with the beginning of the hash where one name stands for different data."""
+        names = [one.manifest["name"] for one in self.contenders]
+        hashes = [one.manifest["hash"] for one in self.contenders]
+        ambiguous = len(set(zip(names, hashes))) > len(set(names))
+        return [f"{name} ({hash[:8]})" if ambiguous else name for name, hash in zip(names, hashes)]
+
+    def _tokenizer_names(self) -> list[str]:
+        names = [one.manifest["tokenizer"] for one in self.contenders]
+        ambiguous = len({(name, one.tokenizer) for name, one in zip(names, self.contenders)}) > len(set(names))
+        return [f"{name} ({one.tokenizer[:8]})" if ambiguous else name for name, one in zip(names, self.contenders)]
+
+    @staticmethod
+    def _all_alike(values) -> bool:
+        return len({json.dumps(value) for value in values}) == 1
+
+
+def compare(runs: Sequence[RunDir]) -> Comparison:
+    """Reads 2 to 8 different runs. Raises RunError for too few, too many, the same one twice, or a damaged one."""
+    if len({run.path.resolve() for run in runs}) < len(runs):
+        raise RunError("The same run is named twice: name different ones.")
+    if not FEWEST <= len(runs) <= MOST:
+        raise RunError(f"Comparing takes {FEWEST} to {MOST} runs, not {len(runs)}.")
+    return Comparison([contender(run, letter) for run, letter in zip(runs, LETTERS)])
+
+
+def contender(run: RunDir, letter: str = "") -> Contender:
+    """What is known of one run. Raises RunError for a damaged one."""
+    try:
+        tokenizer = hashlib.sha256(run.tokenizer_path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        raise RunError(f"{run.path} is not a whole run: tokenizer.json is missing. Restore it, or delete the run.") from None
+    return Contender(letter, run, run.state(), run.config(), run.manifest(), tokenizer, read_history(run))
+
+
+def _best(best: Evaluation | None) -> dict | None:
+    if best is None:
+        return None
+    return {"step": best.step, **{name: getattr(best, name) for name in QUANTITIES[1:]}}
+
+
+def _plain(values: np.ndarray) -> list[float | None]:
+    return [value if math.isfinite(value) else None for value in values.tolist()]

@@ -1,0 +1,161 @@
+"""What a run has said so far, as arrays: read once from its events, however long it was; and how a long curve stays light.
+
+The rules for smoothing, thinning and the rows of the epoch table are those of the page's live_history.js, so that a
+report shows what the page showed. Knows events and where they lie; nothing of drawing, and needs no torch.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from gptlab.events import Alert, Checkpoint, Evaluation, Event, Sample, Status, Step
+from gptlab.runs import eventlog
+from gptlab.runs.rundir import RunDir
+
+CHUNK_BYTES = 2**20
+BUCKETS = 300  # of a thinned curve: at most twice as many points
+STEP_VALUES = ("step", "time_seconds", "epoch", "tokens", "loss", "learning_rate", "grad_norm")
+
+
+def counting_events(run: RunDir) -> Iterator[Event]:
+    """The events that count, in order, one at a time: what `RunDir.events` gives, without holding a long run in memory.
+
+    Of a run that goes on meanwhile, those that were there at the call. Unreadable lines are left out.
+    """
+    total, resumptions = 0, []  # (number of the line, the step it goes on from)
+    for line in _lines(run):
+        if b'"resumed_from_step"' in line:
+            for event in eventlog.parse_lines(line)[0]:
+                if isinstance(event, Status) and event.resumed_from_step is not None:
+                    resumptions.append((total, event.resumed_from_step))
+        total += 1
+    lowest = math.inf  # each resumption gets the lowest step that it or any later one goes on from
+    thresholds = []
+    for number, step in reversed(resumptions):
+        lowest = min(lowest, step)
+        thresholds.append((number, lowest))
+    for number, line in zip(range(total), _lines(run)):
+        while thresholds and thresholds[-1][0] <= number:
+            thresholds.pop()
+        for event in eventlog.parse_lines(line)[0]:
+            if isinstance(event, Status) or not thresholds or event.step <= thresholds[-1][1]:
+                yield event
+
+
+def _lines(run: RunDir) -> Iterator[bytes]:
+    offset = 0
+    while content := (chunk := run.read_events(offset, CHUNK_BYTES))[0]:
+        yield from content.splitlines()
+        offset = chunk[1]
+
+
+@dataclass(frozen=True, eq=False)
+class RunHistory:
+    """The events that count. `steps` holds an array for each of STEP_VALUES, in the order of the steps.
+
+    `samples` are finished texts or those cut short, one for each sample_id, oldest first.
+    """
+
+    steps: dict[str, np.ndarray]
+    evaluations: list[Evaluation]
+    samples: list[Sample]
+    checkpoints: list[Checkpoint]
+    alerts: list[Alert]
+
+    @property
+    def last_step(self) -> int:
+        """Updates done, as far as anything was said about them."""
+        last = [int(self.steps["step"][-1])] if len(self.steps["step"]) else []
+        return max([0, *last, *(one.step for one in self.evaluations[-1:])])
+
+    @property
+    def best(self) -> Evaluation | None:
+        """The lowest loss on unseen text, the earliest of equals."""
+        measured = [one for one in self.evaluations if math.isfinite(one.val_loss)]
+        return min(measured, key=lambda one: one.val_loss, default=None)
+
+    @cached_property
+    def smooth(self) -> np.ndarray:
+        """The training loss evened out: an average over the last steps, more of them the longer the run."""
+        smooth, before = np.empty(len(self.steps["loss"])), math.nan
+        for i, (step, loss) in enumerate(zip(self.steps["step"].tolist(), self.steps["loss"].tolist())):
+            if loss == loss:
+                before = loss if before != before else before + (loss - before) / min(step, max(5, step / 25))
+            smooth[i] = before
+        return smooth
+
+    def at(self, name: str, steps: list[int]) -> np.ndarray:
+        """What `name` of STEP_VALUES was after each of these steps; 0 before the first."""
+        known = np.concatenate([[0.0], self.steps[name]])
+        return known[np.searchsorted(self.steps["step"], steps, side="right")]
+
+    def table(self, limit: int = 60) -> list[Evaluation]:
+        """The rows of the epoch table: every evaluation of a run of few epochs, else the first at or after each epoch's end.
+
+        The best and the latest always; evenly thinned to about `limit`.
+        """
+        rows, best, last = self.evaluations, self.best, self.evaluations[-1:]
+        if last and last[0].epoch >= 3:
+            rows, epoch = [], -1
+            for one in self.evaluations:
+                whole = math.floor(one.epoch + 1e-6)
+                if whole > epoch or one is best or one is last[0]:
+                    rows.append(one)
+                epoch = max(epoch, whole)
+        every = max(1, math.ceil(len(rows) / limit))
+        return [one for i, one in enumerate(rows) if i % every == 0 or one is best or one is last[0]]
+
+    def sample_between(self, after: int, until: int) -> Sample | None:
+        """The first prompt's newest text after step `after`, up to step `until`."""
+        fitting = [one for one in self.samples
+                   if one.prompt == self.samples[0].prompt and after < one.step <= until]
+        return fitting[-1] if fitting else None
+
+
+def read_history(run: RunDir) -> RunHistory:
+    """Everything that a run has said and that counts. A million steps take seconds and a few dozen bytes each."""
+    columns = {name: array("d") for name in STEP_VALUES}
+    others: dict[type, list] = {Evaluation: [], Checkpoint: [], Alert: []}
+    samples: dict[str, Sample] = {}
+    for event in counting_events(run):
+        if isinstance(event, Step):
+            for name, values in columns.items():
+                values.append(getattr(event, name))
+        elif isinstance(event, Sample):
+            samples[event.sample_id] = event
+        elif type(event) in others:
+            others[type(event)].append(event)
+    steps = {name: np.array(values) for name, values in columns.items()}
+    return RunHistory(steps, others[Evaluation], list(samples.values()), others[Checkpoint], others[Alert])
+
+
+# --- thinning: positions in a curve that are enough to draw it ---
+
+def low_and_high(step: np.ndarray, values: np.ndarray, buckets: int = BUCKETS) -> np.ndarray:
+    """Positions of each bucket's lowest and highest value, in the order they came, so that a spike is never lost."""
+    kept: list[int] = []
+    for begin, end in _bounds(step, buckets):
+        bucket = values[begin:end]
+        if not np.isnan(bucket).all():
+            kept += sorted({begin + int(np.nanargmin(bucket)), begin + int(np.nanargmax(bucket))})
+    return np.array(kept, dtype=int)
+
+
+def last_of_each(step: np.ndarray, values: np.ndarray, buckets: int = BUCKETS) -> np.ndarray:
+    """Positions of each bucket's last value: for curves that are smooth already."""
+    return np.array([end - 1 for _, end in _bounds(step, buckets) if not np.isnan(values[end - 1])], dtype=int)
+
+
+def _bounds(step: np.ndarray, buckets: int) -> list[tuple[int, int]]:
+    """Where each bucket that holds something begins and ends. A bucket spans a power of two of steps."""
+    if not len(step):
+        return []
+    width = 2 ** max(0, math.ceil(math.log2(step[-1] / buckets)))
+    edges = np.searchsorted(step, np.arange(0, math.ceil(step[-1] / width) + 1) * width, side="right").tolist()
+    return [(begin, end) for begin, end in zip(edges, edges[1:]) if begin < end]

@@ -1,0 +1,111 @@
+"""Runs side by side: what differs, what compares, curves over four axes, and texts after the same prompt."""
+
+import json
+import math
+
+import pytest
+from test_history import evaluation, sample, status, step
+from tiny_run import tiny_run, tiny_workspace
+
+from gptlab.config import DataConfig
+from gptlab.data.dataset import prepare
+from gptlab.model.estimate import flops_per_token
+from gptlab.runs.compare import AXES, OTHER_SPLIT, OTHER_TOKENS, SAME_DATA, compare
+from gptlab.runs.disk import RunError
+from gptlab.runs.workspace import create_run
+
+
+@pytest.fixture
+def workspace(tmp_path, small_text):
+    return tiny_workspace(tmp_path, small_text)
+
+
+def trained(run, losses=(4.0, 2.0, 3.0)):
+    """As if it had been trained for 20 steps."""
+    run.append(status(0, "running"), evaluation(0, losses[0]), *(step(n, 3.0) for n in range(1, 11)), evaluation(10, losses[1]),
+               sample(10, "The cat", " half"), *(step(n, 3.0) for n in range(11, 21)), evaluation(20, losses[2]),
+               sample(20, "The cat", " end"), status(20, "finished"))
+    return run
+
+
+def test_only_what_differs(workspace):
+    runs = [tiny_run(workspace, "a"), tiny_run(workspace, "b", model__n_layer=2), tiny_run(workspace, "c", model__n_layer=2)]
+    found = compare(runs)
+    assert {one.name: one.values for one in found.differences} == {
+        "parameters": [one.parameters for one in found.contenders], "model.n_layer": [1, 2, 2]}
+    assert [one.label for one in found.contenders] == ["A a", "B b", "C c"]
+    assert found.note == SAME_DATA
+    assert compare([tiny_run(workspace, "d"), runs[0]]).differences == []
+
+
+def test_what_may_be_compared(workspace, tmp_path, small_text):
+    """Same text in other tokens: bits per byte. Other text: at most a hint."""
+    def run(name: str, **data):
+        prepare(DataConfig(**{"source": str(tmp_path / "tiny.txt"), **data}), workspace.datasets / name)
+        dataset = workspace.open_dataset(name)
+        config = tiny_run(workspace, "x").config().replace({f"data.{key}": value for key, value in data.items()})
+        return create_run(workspace, config, dataset, name)
+    (tmp_path / "other.txt").write_text(small_text[6000:], encoding="utf-8")
+    chars = run("chars")
+    tokens, again = compare([chars, run("bytes", tokenizer="byte")]), compare([chars, tiny_run(workspace, "again")])
+    assert tokens.note == OTHER_TOKENS and tokens.same_text and not tokens.same_data
+    assert {one.name for one in tokens.differences} == {"dataset", "tokenizer", "vocab_size", "parameters"}
+    assert again.same_data and again.note == SAME_DATA, "the same hash under another name is the same data"
+    tail = compare([chars, run("tail", split="tail", val_fraction=0.2)])
+    assert tail.note == OTHER_SPLIT and not tail.same_text
+    other = compare([run("bytes-2", tokenizer="byte"), run("other", source=str(tmp_path / "other.txt"))])
+    assert not other.same_text and "data sets differ" in other.note and OTHER_TOKENS in other.note
+
+
+def test_one_name_for_different_data(workspace, tmp_path):
+    """Data sets of two workspaces may share a name: the beginning of the hash tells them apart."""
+    one, two = tiny_run(workspace, "a"), tiny_run(workspace, "b")
+    manifest = {**two.manifest(), "hash": "f" * 64}
+    (two.path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    difference = compare([one, two]).differences[0]
+    assert difference.name == "dataset" and difference.values == [f"tiny ({one.manifest()['hash'][:8]})", "tiny (ffffffff)"]
+
+
+def test_curves_over_every_axis(workspace):
+    one = compare([trained(tiny_run(workspace, "a")), trained(tiny_run(workspace, "b"))]).contenders[0]
+    work = flops_per_token(one.config.model, one.manifest["vocab_size"])
+    expected = {"step": [0, 10, 20], "tokens": [0, 1000, 2000], "time_seconds": [0, 5, 10], "flops": [0, 1000 * work, 2000 * work]}
+    for axis in AXES:
+        x, y = one.curve("val_loss", axis)
+        assert x.tolist() == pytest.approx(expected[axis]) and y.tolist() == [4, 2, 3]
+    x, y = one.curve("train_loss", "tokens")
+    assert x.tolist() == [100.0 * n for n in range(1, 21)] and y.tolist() == [3.0] * 20
+    assert one.best.step == 10
+    assert one.curve("val_bits_per_byte", "step")[1].tolist() == [1.5] * 3
+
+
+def test_texts_after_the_same_prompt_at_the_same_share(workspace):
+    one, two = trained(tiny_run(workspace, "a")), tiny_run(workspace, "b")
+    two.append(*(step(n) for n in range(1, 101)), sample(2, "The cat", " early"), sample(49, "The cat", " middle"),
+               sample(49, "A dog", " only here"))
+    found = compare([one, two])
+    assert found.prompts() == ["The cat"]
+    assert [text.text for text in found.samples("The cat")] == [" end", " middle"]
+    assert [text.text for text in found.samples("The cat", share=0.5)] == [" half", " middle"]
+    assert [text.text for text in found.samples("The cat", share=0)] == [" half", " early"]
+    assert found.samples("A dog")[0] is None
+
+
+def test_everything_is_plain_json(workspace):
+    """A loss that is no number, a run that was never measured: no NaN reaches a page."""
+    one, two = trained(tiny_run(workspace, "a"), losses=(4.0, math.nan, 2.0)), tiny_run(workspace, "b")
+    values = json.loads(json.dumps(compare([one, two]).to_dict(), allow_nan=False))
+    assert values["runs"][0]["best"]["step"] == 20 and values["runs"][1]["best"] is None
+    assert values["runs"][0]["curves"]["val_loss"]["step"] == [[0, 20], [4, 2]]
+    assert values["runs"][1]["curves"]["train_loss"]["flops"] == [[], []]
+
+
+def test_what_cannot_be_compared(workspace):
+    runs = [tiny_run(workspace, f"r{n}") for n in range(9)]
+    for wrong, message in (([runs[0]], "2 to 8 runs, not 1"), (runs, "not 9"), ([runs[0], runs[0]], "named twice")):
+        with pytest.raises(RunError, match=message):
+            compare(wrong)
+    assert len(compare(runs[:8]).contenders) == 8
+    runs[1].tokenizer_path.unlink()
+    with pytest.raises(RunError, match="tokenizer.json is missing"):
+        compare(runs[:2])
