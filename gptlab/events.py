@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 STATES = ("queued", "running", "paused", "finished", "stopped", "failed")
@@ -51,7 +51,11 @@ class Evaluation(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Sample(Event):
-    """A text the model wrote. Events with one `sample_id` grow (each holds the whole text so far) until `done`."""
+    """A text the model wrote. Events with one `sample_id` grow (each holds the whole text so far) until `done`.
+
+    `copied_share`, once `done`, is the share of its stretches of eight tokens (16 characters) that stand word for word in the
+    training text; None where nobody looked.
+    """
 
     type = "sample"
     sample_id: str
@@ -61,6 +65,7 @@ class Sample(Event):
     token_ids: list[int]
     logprobs: list[float]
     done: bool
+    copied_share: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +79,12 @@ class Checkpoint(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Alert(Event):
-    """Something a person should know, with its evidence and what to do. `severity`: info, warning or error."""
+    """Something a person should know, with its evidence and what to do. `severity`: info, warning or error.
+
+    `actions` says the remedy to a machine, the best first, each {"action": …} with `changes` {"train.batch_size": 32} and
+    `step` where they apply: stop (the run), set (on the live run), restore_best (go back to `step`), fork (from the last
+    checkpoint, or that of `step`), new (a run from the start), extend (a finished run), prepare (the data again).
+    """
 
     type = "alert"
     code: str
@@ -82,6 +92,7 @@ class Alert(Event):
     message: str
     evidence: str
     remedy: str
+    actions: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,8 @@ EVENTS = [
     Sample(step=9, time_seconds=1.5, sample_id="9-0", epoch=0.1, prompt="Once", text=" upon\na \"time\"\u2028নদী\x85",
            token_ids=[1, 2], logprobs=[-0.5, -1.25], done=False),
     Checkpoint(step=9, time_seconds=1.5, path="checkpoints/step_00000009", kept_as=["best", "last"]),
-    Alert(step=9, time_seconds=1.5, code="overfit", severity="warning", message="m", evidence="e", remedy="r"),
+    Alert(step=9, time_seconds=1.5, code="overfit", severity="warning", message="m", evidence="e", remedy="r",
+          actions=[{"action": "stop"}, {"action": "fork", "step": 5, "changes": {"train.max_learning_rate": 3e-4}}]),
     Status(step=9, time_seconds=1.5, state="running", resumed_from_step=5)]
 
 
@@ -48,6 +49,14 @@ def test_numbers_in_a_list_are_held_to_the_same():
     line = to_json(Sample(step=1, time_seconds=0.0, sample_id="1-0", epoch=0.0, prompt="", text="", token_ids=[0],
                           logprobs=[-math.inf], done=True))
     assert json.loads(line, parse_constant=pytest.fail)["logprobs"] == [None]
+
+
+def test_lines_of_before_alerts_had_actions_and_samples_a_copied_share_are_read():
+    """What an earlier version wrote stays readable."""
+    for event, name, value in ((EVENTS[4], "actions", []), (EVENTS[2], "copied_share", None)):
+        values = json.loads(to_json(event))
+        del values[name]
+        assert getattr(from_json(json.dumps(values)), name) == value
 
 
 def test_fields_of_a_later_version_are_ignored():
