@@ -1,0 +1,140 @@
+"""Diseases that show between the training text and unseen text: learnt by heart, too different, too alike.
+
+The rule for every threshold: a healthy run, however little unseen text it has, must not be alarmed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from gptlab.events import Alert, Evaluation, Sample
+from gptlab.train.case import Case, alert
+
+OVERFIT_NATS = 0.1         # val above its best by this, and by OVERFIT_SHARE of it: chance and late wobbles stay below
+OVERFIT_SHARE = 0.05
+OVERFIT_EVALUATIONS = 3    # … so often in a row
+UNSEEN_EPOCHS = 1.25       # up to here most text was read once at most: a gap cannot come from memorising
+UNLIKE_SHARE = 0.25        # of the train loss: the tail of one book is at 4 % at most, pages held out at chance at 10 %
+NO_GAP = 0.05              # of the train loss: after two epochs a small model on little text has more of a gap than that
+EASIER = 0.1               # val below train by this share of it, as often in a row as for overfitting; chance picks of
+                           # documents differ by up to 8 % (26 pages of Python's documentation)
+LEAK_OVERLAP = 0.5         # share of val's long stretches that stand in train word for word; unrelated text has under 0.1
+COPIED_SAMPLES = 4         # in a row, half of which stands in the training text …
+COPIED_SHARE = 0.5
+COPIED_GAP = 0.15          # … while unseen text is this much harder, or the text itself repeats (stories do)
+
+
+class Overfitting:
+    """Unseen text gets harder while the training text gets easier."""
+
+    looks_at = (Evaluation,)
+
+    def __init__(self):
+        self.best: Evaluation | None = None
+        self.worse = 0
+
+    def see(self, event: Evaluation, case: Case) -> Alert | None:
+        if self.best is None or event.val_loss < self.best.val_loss:
+            self.best, self.worse = event, 0
+            return None
+        rise = max(OVERFIT_NATS, OVERFIT_SHARE * self.best.val_loss, case.chance / 2)
+        bad = (event.val_loss > self.best.val_loss + rise and event.train_loss < self.best.train_loss and event.epoch > 1
+               and "val_unlike_train" not in case.said)
+        self.worse = self.worse + 1 if bad else 0
+        if self.worse < OVERFIT_EVALUATIONS:
+            return None
+        best, gap = self.best, event.val_loss - event.train_loss
+        return alert(event, "overfitting", "warning", "The model is learning its training text by heart, and gets worse on "
+                     "text it has not seen.",
+                     f"Since step {best.step:,} (epoch {best.epoch:.1f}) the loss on unseen text rose from {best.val_loss:.2f} "
+                     f"to {event.val_loss:.2f}, while on training text it fell from {best.train_loss:.2f} to "
+                     f"{event.train_loss:.2f}: a gap of {gap:.2f}.",
+                     f"Stop, and use the checkpoint of step {best.step:,}, which is kept as the best. For the next run: more "
+                     "text, or model.dropout at 0.2, or a smaller model.",
+                     {"action": "stop"}, {"action": "restore_best", "step": best.step},
+                     {"action": "new", "changes": {"model.dropout": 0.2, "train.patience": 5}})
+
+
+class ValUnlikeTrain:
+    """A gap before any text was read twice: nothing can be learnt by heart yet, so the texts differ."""
+
+    looks_at = (Evaluation,)
+
+    def __init__(self):
+        self.seen = 0
+
+    def see(self, event: Evaluation, case: Case) -> Alert | None:
+        if event.epoch > UNSEEN_EPOCHS:
+            return None
+        gap = event.val_loss - event.train_loss
+        unlike = gap > max(UNLIKE_SHARE * event.train_loss, case.chance)
+        self.seen = self.seen + 1 if unlike else 0
+        if self.seen < 2 and not (unlike and gap > 2 * UNLIKE_SHARE * event.train_loss):
+            return None
+        return alert(event, "val_unlike_train", "warning", "The held-out text is of another kind than the training text, so "
+                     "the loss on unseen text says little about how well the model learns.",
+                     f"At step {event.step:,}, after only {event.epoch:.2f} epochs, it is {event.val_loss:.2f} against "
+                     f"{event.train_loss:.2f} on training text.",
+                     "Prepare the text again with data.split at spread (or document), so that both hold some of everything.",
+                     {"action": "prepare", "changes": {"data.split": "spread"}})
+
+
+class ValTooGood:
+    """Unseen text that is not harder, though the training text was read several times; or is easier. Both losses are
+    measured without dropout, so that is never the reason. Overlap tells a leak from an easy text."""
+
+    looks_at = (Evaluation,)
+
+    def __init__(self):
+        self.below = 0
+        self.overlap: float | None = None
+
+    def see(self, event: Evaluation, case: Case) -> Alert | None:
+        if event.step == 0:
+            return None
+        gap = event.val_loss - event.train_loss
+        self.below = self.below + 1 if -gap > max(EASIER * event.train_loss, case.chance) else 0
+        below = self.below >= OVERFIT_EVALUATIONS
+        impossible = event.val_loss < 0.95 * case.baselines["entropy_floor"] - case.chance
+        read_twice = event.epoch >= 2 and gap < NO_GAP * event.train_loss
+        if not (below or impossible or read_twice):
+            return None
+        if self.overlap is None:
+            self.overlap = case.val_overlap() if case.val_overlap else 0.0
+        losses = f"At step {event.step:,} it is {event.val_loss:.2f} against {event.train_loss:.2f} on training text."
+        if impossible or self.overlap >= LEAK_OVERLAP:
+            return alert(event, "leakage", "warning", "The held-out text also stands in the training text, so the loss on "
+                         "unseen text flatters: it does not show what the model can do with new text.",
+                         f"{losses} {self.overlap:.0%} of the longer stretches of held-out text stand word for word in the "
+                         "training text.", "Remove the copies from the text and prepare it again.", {"action": "prepare"})
+        if not below:
+            return None
+        return alert(event, "val_below_train", "info", "The held-out text is easier than the training text. Dropout is not "
+                     "the reason: both are measured without it.",
+                     f"{losses} {self.overlap:.0%} of its longer stretches stand in the training text.",
+                     "Prepare the text again with data.split at spread, so that both hold some of everything.",
+                     {"action": "prepare", "changes": {"data.split": "spread"}})
+
+
+class Memorised:
+    """What the model writes stands word for word in the training text. Overfitting says the same, so not after it."""
+
+    looks_at = (Sample,)
+
+    def __init__(self):
+        self.shares: deque[float] = deque(maxlen=COPIED_SAMPLES)
+
+    def see(self, event: Sample, case: Case) -> Alert | None:
+        if not event.done or event.copied_share is None:
+            return None
+        self.shares.append(event.copied_share)
+        share, last = sum(self.shares) / len(self.shares), case.evaluation
+        if (len(self.shares) < COPIED_SAMPLES or share < COPIED_SHARE or last is None or "overfitting" in case.said
+                or last.val_loss - last.train_loss < COPIED_GAP * last.val_loss):
+            return None
+        return alert(event, "memorisation", "warning", "The model recites: much of what it writes stands word for word in its "
+                     "training text.",
+                     f"{share:.0%} of the last {COPIED_SAMPLES} samples (step {event.step:,}) is copied. Its loss is "
+                     f"{last.train_loss:.2f} on training text and {last.val_loss:.2f} on unseen text.",
+                     "Use an earlier checkpoint, more text, or model.dropout at 0.2.",
+                     {"action": "stop"}, {"action": "new", "changes": {"model.dropout": 0.2}})
