@@ -28,9 +28,9 @@ MAY_IMPORT = {
     "train": {"config", "events", "data", "model"},
     "generate": {"config", "model", "data.tokenizers"},
     "inspect": {"config", "model", "generate"},
-    "exchange": ENGINE | {"inspect"},
-    "runs": ENGINE | {"inspect", "exchange", "presets"},
-    "plots": {"events"},
+    "runs": ENGINE | {"inspect", "presets"},
+    "plots": {"events", "runs.history"},
+    "exchange": ENGINE | {"inspect", "presets", "runs", "plots"},  # what is handed out and in is runs
     "cli": ENGINE | {"inspect", "exchange", "presets", "runs", "plots"},
     "__main__": {"cli"},
     "ui": ENGINE | {"inspect", "exchange", "presets", "runs", "plots", "cli"},
