@@ -1,0 +1,1 @@
+"""What leaves GPT Lab and comes back: reports, tables of numbers, bundles. Reads runs; never trains."""
