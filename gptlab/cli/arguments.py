@@ -51,6 +51,15 @@ def parser() -> argparse.ArgumentParser:
 
     evaluate = command("evaluate", "text.evaluate", "Measure the loss on unseen text.", _run(), _checkpoint())
     evaluate.add_argument("--text", metavar="FILE", help="measure on this file (default: the run's own held-out text)")
+
+    command("compare", "handing.compare", "Set 2 to 8 runs side by side.", _runs())
+    command("report", "handing.report", "Write one HTML file about a run, or about up to 8 compared.", _runs(), _out())
+    metrics = command("metrics", "handing.metrics", "Write a run's numbers as CSV.", _run(), _out(required=False))
+    metrics.add_argument("--table", choices=("steps", "evaluations"), default="steps",
+                         help="one row a step, or one a measurement on unseen text (default: %(default)s)")
+    command("bundle", "handing.bundle", "Pack a run and its data into one zip, to open on another machine.", _run(), _out())
+    opening = command("open", "handing.open_", "Take a bundle's run and data into the workspace.")
+    opening.add_argument("file", metavar="FILE", type=Path, help="what `bundle` wrote")
     return top
 
 
@@ -66,6 +75,19 @@ def _everywhere() -> argparse.ArgumentParser:
 def _run() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("run", metavar="RUN", help="a run's id, a unique part of it, or its folder")
+    return shared
+
+
+def _runs() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("runs", metavar="RUN", nargs="+", help="runs' ids, unique parts of them, or their folders")
+    return shared
+
+
+def _out(required: bool = True) -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--out", metavar="FILE", type=Path, required=required,
+                        help="the file to write" + ("" if required else " (default: stdout)"))
     return shared
 
 
