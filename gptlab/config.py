@@ -335,12 +335,15 @@ def check(config: RunConfig) -> list[str]:
 def clashes(config: RunConfig) -> list[str]:
     """Settings that are fine alone but not together; each sentence says which one to move, and where to."""
     model, train, data, problems = config.model, config.train, config.data, []
-    if model.n_head >= 1 and model.n_embd % model.n_head:
-        problems.append(f"model.n_embd {model.n_embd} does not divide into {model.n_head} heads: set model.n_head to one "
-                        f"of {valid_heads(model.n_embd)}.")
-    elif model.n_head >= 1 and model.positions == "rope" and model.head_size % 2:
-        problems.append(f"Rotary positions need an even number of channels a head, not {model.head_size}: change "
-                        "model.n_head or model.n_embd.")
+    rope = model.positions == "rope"
+    if model.n_head >= 1 and (model.n_embd % model.n_head or (rope and model.head_size % 2)):
+        fitting = valid_heads(model.n_embd, even=rope)
+        if model.n_embd % model.n_head:
+            problem = f"model.n_embd {model.n_embd} does not divide into {model.n_head} heads"
+        else:
+            problem = f"Rotary positions need an even number of channels a head, not {model.head_size}"
+        remedy = f"set model.n_head to one of {fitting}" if fitting else "make model.n_embd an even number, 8 or more"
+        problems.append(f"{problem}: {remedy}.")
     if model.kv_heads >= 1 and model.n_head % model.kv_heads:
         problems.append(f"{model.n_head} heads cannot share {model.kv_heads} key/value heads: set model.n_kv_head to one "
                         f"of {[n for n in range(1, model.n_head + 1) if model.n_head % n == 0]}.")

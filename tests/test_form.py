@@ -48,7 +48,7 @@ def test_small_numbers_are_not_rounded():
 @pytest.mark.parametrize("n_head, positions", [(4, "rope"), (6, "learned"), (12, "rope"), (7, "none")])
 def test_the_width_slider_stops_only_where_the_heads_divide(n_head, positions):
     config = RunConfig().replace({"model.n_head": n_head, "model.n_embd": 336, "model.positions": positions})
-    offered = form.slider_range("model.n_embd", 336, config)
+    offered = form.slider_range("model.n_embd", 336, config.model)
     for n_embd in range(offered["minimum"], offered["maximum"] + 1, offered["step"]):
         config.replace({"model.n_embd": n_embd})  # raises where it doesn't work
 
@@ -57,7 +57,7 @@ def test_the_width_slider_stops_only_where_the_heads_divide(n_head, positions):
 @pytest.mark.parametrize("n_embd, positions", [(128, "rope"), (384, "learned"), (768, "rope")])
 def test_heads_offered_all_work(name, n_embd, positions):
     config = RunConfig().replace({"model.n_embd": n_embd, "model.positions": positions})
-    offered = [number for _, number in form.offered(name, config.model.n_head, config) if number != ""]
+    offered = [number for _, number in form.offered(name, config.model.n_head, config.model) if number != ""]
     assert len(offered) > 2
     for number in offered:
         config.replace({name: number})
@@ -65,14 +65,14 @@ def test_heads_offered_all_work(name, n_embd, positions):
 
 def test_a_heads_choice_that_no_longer_works_stays_visible():
     config = RunConfig().replace({"model.n_embd": 128})
-    assert 6 in [number for _, number in form.offered("model.n_head", 6, config)]
+    assert 6 in [number for _, number in form.offered("model.n_head", 6, config.model)]
 
 
 @pytest.mark.parametrize("name", form.SLIDERS)
 def test_a_slider_reaches_every_preset(name):
     for preset in presets().values():
         value = value_of(preset.config, name)
-        reach = form.slider_range(name, value, preset.config)
+        reach = form.slider_range(name, value, preset.config.model)
         assert reach["minimum"] <= value <= reach["maximum"]
 
 

@@ -131,3 +131,10 @@ def test_a_damaged_draft_becomes_a_usable_one(lab):
                                           (124_439_808, "124 million"), (1.34e9, "1.34 billion")])
 def test_numbers_as_a_person_says_them(number, text):
     assert model_facts.short_count(number) == text
+
+
+def test_heads_that_go_with_a_typed_width_are_offered_even_while_it_clashes(lab):
+    """Width 100 with 4 heads of 25 channels cannot be: the heads went on offering what had gone with the old width."""
+    draft, moved = model_tab.edited(None, {**held(None), "model.n_embd": 100})
+    heads = dict(zip(model_tab.CONSTRAINED, model_tab._ranges(lab, draft, moved)))["model.n_head"]
+    assert {number for _, number in heads.choices} == {1, 2, 4, 5, 10, 25}  # 4 is what is set: it stays to be seen

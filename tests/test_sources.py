@@ -64,7 +64,7 @@ def test_a_column_may_be_chosen(read):
 BAD = [
     ("empty.txt", b"", "empty"),
     ("spaces.txt", b" \n\t \n" * 100, "empty"),
-    ("one.txt", b"x", "only 1 characters.*100"),
+    ("one.txt", b"x", "only 1 character .*100"),
     ("short.md", b"Hello, world!", "only 13 characters"),
     ("utf16.txt", LONG.encode("utf-16"), "UTF-16.*save it with the encoding UTF-8"),
     ("utf16le.txt", LONG.encode("utf-16-le"), "zero bytes.*UTF-8"),

@@ -130,7 +130,7 @@ def test_an_interrupted_run_goes_back_to_the_queue(lab):
 # what would start next
 
 def test_it_says_what_is_next_before_anything_ran(lab, draft, monkeypatch):
-    monkeypatch.setattr(next_run, "measure", lambda config, dataset: 42.0)
+    monkeypatch.setattr(next_run, "measure", lambda *question: 42.0)
     asked = NextRun(lab)
     asked.ahead(draft)
     asked.estimates._thread.join()
@@ -154,7 +154,7 @@ def test_any_draft_gets_an_answer(lab, draft):
 def test_nothing_is_measured_while_something_trains_and_nothing_twice(lab, draft, monkeypatch):
     measured, go = [], threading.Event()
 
-    def measure(config, dataset):
+    def measure(config, workspace, name):
         measured.append(config)
         go.wait(10)
         return None  # cannot be tried here: said once, not tried again

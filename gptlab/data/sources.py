@@ -65,7 +65,8 @@ def read_documents(config: DataConfig) -> Source:
         return Source(config.source, builtin.description, documents, floor_logprobs=logprobs)
     source = _read_file(Path(config.source), config.text_column)
     if source.characters < FEWEST_CHARACTERS:
-        raise DataError(f"{source.name} holds only {source.characters} characters of text: at least {FEWEST_CHARACTERS} "
+        characters = "1 character" if source.characters == 1 else f"{source.characters} characters"
+        raise DataError(f"{source.name} holds only {characters} of text: at least {FEWEST_CHARACTERS} "
                         "are needed, and some thousands for a model to learn anything.")
     return source
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import gradio as gr
 
-from gptlab.config import ConfigError, RunConfig, all_settings, field_type, valid_heads
+from gptlab.config import ConfigError, ModelConfig, all_settings, field_type, valid_heads
 
 FIELDS: dict[str, dataclasses.Field] = dict(all_settings())
 
@@ -62,12 +62,12 @@ def widget(name: str, value: Any, **overrides: Any) -> gr.components.Component:
     return gr.Number(step=meta["step"] or 1, placeholder=_empty(name) if optional else None, **common)
 
 
-def show(name: str, value: Any, config: RunConfig | None = None) -> Any:
-    """An update that makes the widget of a setting show `value`, its range widened or narrowed to what `config` allows."""
+def show(name: str, value: Any, model: ModelConfig | None = None) -> Any:
+    """An update that makes the widget of a setting show `value`, its range widened or narrowed to what `model` allows."""
     if name in DIVISORS:
-        return gr.Dropdown(choices=offered(name, value, config), value=to_widget(name, value))
+        return gr.Dropdown(choices=offered(name, value, model), value=to_widget(name, value))
     if name in SLIDERS:
-        return gr.Slider(value=value, **slider_range(name, value, config))
+        return gr.Slider(value=value, **slider_range(name, value, model))
     return gr.update(value=to_widget(name, value))
 
 
@@ -91,25 +91,24 @@ def from_widget(name: str, value: Any) -> Any:
     return value
 
 
-def offered(name: str, value: int | None, config: RunConfig | None = None) -> list[tuple[str, Any]]:
+def offered(name: str, value: int | None, model: ModelConfig | None = None) -> list[tuple[str, Any]]:
     """What a choice among divisors offers: all that work, and the one that is set even if it doesn't, so that it is seen."""
     numbers = {value} - {None}
-    if config is not None and name == "model.n_head":
-        fitting = valid_heads(config.model.n_embd, even=config.model.positions == "rope")
-        numbers |= {n for n in fitting if n <= MOST_HEADS}
-    elif config is not None:
-        numbers |= {n for n in range(1, config.model.n_head + 1) if config.model.n_head % n == 0}
+    if model is not None and name == "model.n_head":
+        numbers |= {n for n in valid_heads(model.n_embd, even=model.positions == "rope") if n <= MOST_HEADS}
+    elif model is not None:
+        numbers |= {n for n in range(1, model.n_head + 1) if model.n_head % n == 0}
     optional = [(_empty(name), "")] if field_type(name)[1] else []
     return optional + [(str(n), n) for n in sorted(numbers)]
 
 
-def slider_range(name: str, value: Any, config: RunConfig | None = None) -> dict[str, Any]:
+def slider_range(name: str, value: Any, model: ModelConfig | None = None) -> dict[str, Any]:
     """Bounds and step of a slider: the page's usual ones, wider where the value needs it; widths in steps the heads divide."""
     meta = FIELDS[name].metadata
     minimum, maximum = SLIDERS[name]
     step = meta["step"]
-    if name == "model.n_embd" and config is not None:
-        step = math.lcm(step, config.model.n_head * (2 if config.model.positions == "rope" else 1))
+    if name == "model.n_embd" and model is not None:
+        step = math.lcm(step, model.n_head * (2 if model.positions == "rope" else 1))
         minimum = step * math.ceil(minimum / step)
         maximum = max(step * (maximum // step), minimum)
     if isinstance(value, (int, float)):

@@ -21,6 +21,7 @@ let ahead = null;        // what Start would start
 let wanted = null;       // the run this page showed last time
 let pinned = false;      // a person opened a run that is over: stay with it whatever starts
 let started = false;
+const PATIENCE = 15_000;  // milliseconds until a question counts as unanswered
 let timer = 0, asking = false, failures = 0, hurryUntil = 0, smallNotBefore = 0;
 
 const alive = state => state === 'running' || state === 'paused' || state === 'queued';
@@ -30,6 +31,7 @@ function show(id, pin) {
   run = id; offset = 0; about = status = null; pinned = pin;
   history = new RunHistory();
   chart.clear();
+  samples.clear();
   render(true);
 }
 
@@ -38,23 +40,31 @@ async function poll() {
   clearTimeout(timer);
   if (visible() && !asking) {
     asking = true;
-    const asked = run ?? wanted;
-    try {
-      const answer = await server.poll({run: asked, offset: run ? offset : 0, opening: run === null});
-      failures = 0;
-      if (run === null || asked === run) take(answer);
-    } catch (problem) {
-      failures += 1;
-      if (failures === 3) notice(words.lost);
-      if (failures === 1) console.warn(problem);
-    }
+    const asked = run ?? wanted, answer = await ask({run: asked, offset: run ? offset : 0, opening: run === null});
     asking = false;
+    if (answer && (run === null || asked === run)) take(answer);
   }
+  clearTimeout(timer);
   timer = setTimeout(poll, pause());
 }
 
+// The server's answer, or null where none comes in time.
+async function ask(question) {
+  try {
+    const late = new Promise((_, reject) => setTimeout(reject, PATIENCE, new Error('no answer')));
+    const answer = await Promise.race([server.poll(question), late]);
+    failures = 0;
+    notice('');
+    return answer;
+  } catch (problem) {
+    failures += 1;
+    if (failures === 3) notice(words.lost);
+    if (failures === 1) console.warn(problem);
+    return null;
+  }
+}
+
 function take(answer) {
-  if (failures === 0) notice('');
   if (answer.run === null) {
     if (run !== null) show(null, false);
     wanted = null;
@@ -63,8 +73,8 @@ function take(answer) {
     return;
   }
   if (run !== answer.run) show(answer.run, pinned);
-  const training = answer.training;
-  if (training && training !== run && (answer.status.state === 'queued' || (!pinned && !alive(answer.status.state)))) {
+  const training = answer.training?.run;
+  if (training && training !== run && !pinned && (answer.status.state === 'queued' || !alive(answer.status.state))) {
     show(training, false);  // what was waiting still waits, or is over: look at what trains
     hurry(1000);
     return;
@@ -75,9 +85,14 @@ function take(answer) {
   offset = answer.offset;
   history.add(answer.lines);
   const turned = status?.state !== answer.status.state || (status.behind && !answer.more);
+  const ended = alive(status?.state) && !alive(answer.status.state);
   status = answer.status;
   status.behind = answer.more;
-  if (alive(status.state)) pinned = false;
+  if (alive(status.state) && status.state !== 'queued') pinned = false;
+  if (ended) {
+    pinned = true;  // how it ended stays on view, whatever is next
+    lookAhead();    // how long that would take can be measured again
+  }
   showQueue(answer);
   render(turned || (size === 0 && history.step > 0));
 }
@@ -113,11 +128,13 @@ function render(now) {
   chart.draw(history, references, status?.total_steps ?? (run ? null : ahead?.total_steps), over, now && !behind);
   showHead(state);
   if (behind || (run && !status)) return;  // still being read: nothing to sum up yet
-  showFacts(state);
+  showFacts(state, facts);
   samples.show(history.samples);
   table.show(history);
   showAlerts();
-  const text = run ? caption(history, facts?.baselines ?? {}, words, unit()) : words.captions.empty;
+  const last = state === 'running' && status.total_steps && history.step >= status.total_steps;
+  const text = !run ? words.captions.empty : last ? words.captions.last_samples
+    : caption(history, facts?.baselines ?? {}, words, unit());
   const end = over && run && !status.reason.includes('Kept') ? kept(history, words) : '';
   const sentences = [over && status.reason, text, end].filter(Boolean);
   setText(field.caption, sentences.map(one => /[.!?)…]$/.test(one) ? one : `${one}.`).join(' '));
@@ -134,13 +151,24 @@ function showHead(state) {
   setHidden(element.querySelector('[data-do=copy]'), !ahead?.command);
 }
 
+// What trains while another run is on view, and the runs that wait: each a button that shows it, so that Stop means it.
 function showQueue(answer) {
-  const names = answer.queue.map(one => one.name);
-  setText(field.queue, names.length ? fill(words.waiting, {names: names.join(', ')}) : '');
-  setHidden(field.queue, names.length === 0);
+  const elsewhere = answer.training && answer.training.run !== run ? [answer.training] : [];
+  const now = JSON.stringify([elsewhere, answer.queue]);
+  if (field.queue.dataset.shown === now) return;
+  field.queue.dataset.shown = now;
+  const buttons = runs => runs.map(({run: id, name}) => {
+    const button = make('button', 'live-link', name);
+    button.type = 'button';
+    button.addEventListener('click', () => open(id));
+    return button;
+  });
+  const parts = [[words.training_now, elsewhere], [words.waiting, answer.queue]].filter(([, runs]) => runs.length);
+  field.queue.replaceChildren(...parts.flatMap(([text, runs]) => [`${text} `, ...buttons(runs), ' ']));
+  setHidden(field.queue, parts.length === 0);
 }
 
-function showFacts(state) {
+function showFacts(state, facts) {
   const step = Math.max(status?.step ?? 0, history.step), total = status?.total_steps ?? null;
   const last = history.evaluations.at(-1);
   const share = total ? Math.min(1, step / total) : state === 'finished' ? 1 : 0;
@@ -152,12 +180,14 @@ function showFacts(state) {
   set('epoch', run && status ? epochText(status.epoch ?? 0) : '–');
   const loss = last?.val_loss ?? null;
   set('val', loss === null ? '–' : loss.toFixed(3));
-  set('perplexity', loss === null ? '–' : among(Math.exp(loss)), loss === null ? '' : unit().units);
+  const all = facts?.baselines?.uniform;  // worse than guessing is no wider choice than all there is
+  const unsure = loss === null ? '–' : loss > all ? `> ${whole(Math.exp(all))}` : among(Math.exp(loss));
+  set('perplexity', unsure, loss === null ? '' : unit().units);
   const running = state === 'running', left = running ? status.eta_seconds : null, worked = status?.time_seconds;
   const speed = running ? status.tokens_per_second : null;
   set('speed', speed ? short(speed) : '–', speed ? words.per_second : '');
   if (left !== null) set('time', duration(left), words.left);
-  else set('time', worked ? duration(worked) : '–', worked ? words.worked : '');
+  else set('time', worked ? duration(worked) : '–', worked ? alive(state) ? words.worked : words.in_all : '');
 }
 
 function showSmall() {
@@ -212,7 +242,7 @@ function start() {
 // ---- the person
 
 function open(id) {
-  if (!id) return;
+  if (!id || id === run) return;
   started = true;
   show(id, true);
   hurry(3000);

@@ -36,17 +36,17 @@ class LiveRuns:
     def poll(self, question: Any) -> dict:
         """What is new. `question`: `run` (an id or None), `offset` (bytes of its events already known), `opening` (choose).
 
-        The answer has `run`, `training` (the run that trains now), `queue`; and where there is a run `offset`, `lines`,
+        The answer has `run`, `training` (the run that trains now) and `queue`, by id and name; and where there is a run `offset`, `lines`,
         `more` (whether to ask again at once), `status`, and for offset 0 `about`.
         """
         question = question if isinstance(question, dict) else {}
-        run = run_or_none(self.lab, question.get("run"))
+        asked = run = run_or_none(self.lab, question.get("run"))
         if run is None or question.get("opening") is True:
             run = self.choose(run)
         current = self.lab.jobs.current
-        answer = {"run": run.id if run else None, "training": current.id if current else None,
-                  "queue": [{"run": waiting.id, "name": waiting.name} for waiting in self.lab.jobs.queue]}
-        return {**answer, **self._news(run, question.get("offset"))} if run else answer
+        answer = {"run": run.id if run else None, "training": _named(current) if current else None,
+                  "queue": [_named(waiting) for waiting in self.lab.jobs.queue]}
+        return {**answer, **self._news(run, question.get("offset") if run == asked else 0)} if run else answer
 
     def choose(self, shown_before: RunDir | None) -> RunDir | None:
         """What a page that opens shows: the run that trains, else what it showed before, else the latest."""
@@ -59,7 +59,7 @@ class LiveRuns:
         known = offset if isinstance(offset, int) and 0 <= offset <= size else 0
         lines, following = run.read_events(known, SLICE_BYTES)
         news = {"offset": following, "lines": lines.decode("utf-8", errors="replace"),
-                "more": bool(lines) and size - following > SLICE_BYTES // 8,
+                "more": bool(lines) and following < size,
                 "status": {name: status[name] for name in SHOWN_STATUS}}
         return {**news, "about": self.about(run)} if known == 0 else news
 
@@ -75,6 +75,10 @@ class LiveRuns:
                 "name": run.name, "dataset": manifest["name"], "tokenizer": manifest["tokenizer"],
                 "baselines": manifest["baselines"], "parameters": words.parameters(count)}
         return self._about[run.id]
+
+
+def _named(run: RunDir) -> dict:
+    return {"run": run.id, "name": run.name}
 
 
 def live_view(lab: Lab) -> gr.HTML:

@@ -11,7 +11,6 @@ class Chart {
     this.plot = box.querySelector('.plot');
     this.reset = box.querySelector('.reset-zoom');
     this.notBefore = 0;
-    this.zoomed = false;
     this.inSight = true;
     this.clear();
     const config = {displayModeBar: false, responsive: false, doubleClick: 'autosize'};
@@ -29,8 +28,10 @@ class Chart {
 
   // Forget what was drawn: another run, or none.
   clear() {
-    this.drawn = {history: null, rewrites: 0, width: 1, buckets: 0, evaluations: -1, over: false, references: '',
+    this.drawn = {history: null, rewrites: 0, width: 1, buckets: 0, steps: 0, evaluations: -1, over: false, references: '',
       range: ''};
+    this.zoomed = false;
+    this.reset.hidden = true;
   }
 
   colour(name) { return getComputedStyle(this.box).getPropertyValue(name).trim(); }
@@ -43,7 +44,7 @@ class Chart {
       {...line, name: smooth, line: {width: 2.5, color: blue}},
       {...line, name: val, mode: 'lines+markers', line: {width: 2.5, dash: 'dash', color: orange},
         marker: {size: 7, color: orange}},
-      {...line, name: best, mode: 'markers', marker: {size: 15, symbol: 'star', color: orange,
+      {...line, name: best, mode: 'markers', cliponaxis: false, marker: {size: 15, symbol: 'star', color: orange,
         line: {width: 1, color: this.colour('--live-paper')}}},
     ];
   }
@@ -103,14 +104,15 @@ class Chart {
     const drawn = this.drawn, width = bucketWidth(history.loss.length, BUCKETS);
     const buckets = (over ? Math.ceil : Math.floor)(history.loss.length / width);
     const told = drawn.history === history && drawn.rewrites === history.rewrites;  // nothing drawn has become untrue
-    const goesOn = told && drawn.width === width && drawn.over === over, first = goesOn ? drawn.buckets : 0;
+    if (told && drawn.over === over && drawn.steps === history.loss.length) return;
+    const goesOn = told && drawn.width === width && !over && !drawn.over, first = goesOn ? drawn.buckets : 0;
     if (goesOn && buckets === first) return;
     const raw = lowAndHigh(history.loss, width, first, buckets), smooth = lastOfEach(history.smooth, width, first, buckets);
     const points = {x: [raw.x, smooth.x], y: [raw.y, smooth.y]};
     if (goesOn) this.P.extendTraces(this.plot, points, [0, 1]);
     else this.P.restyle(this.plot, points, [0, 1]);
     if (!told) drawn.evaluations = -1;
-    Object.assign(drawn, {history, rewrites: history.rewrites, width, buckets, over});
+    Object.assign(drawn, {history, rewrites: history.rewrites, width, buckets, steps: history.loss.length, over});
   }
 
   drawEvaluations(history) {

@@ -49,15 +49,21 @@ function referenceLines(baselines, words, unit) {
 function caption(history, baselines, words, unit) {
   const say = (name, values = {}) => fill(words.captions[name], {...unit, ...values});
   const now = history.evaluations.at(-1), best = history.best;
-  if (!now || now.val_loss === null) return say('before');
+  if (!now) return say('before');
+  if (now.val_loss === null) return say('broken');
   if (memorising(history.evaluations, best)) return say('memorising');
-  const {uniform, unigram, bigram, entropy_floor: floor} = baselines, loss = best.val_loss;
+  const {uniform, unigram, bigram, entropy_floor: floor} = baselines;
+  if (uniform == null) return '';
+  // Before it is measured a second time, the text it trains on tells how far it is: it has read nothing twice yet.
+  const so_far = history.evaluations.length === 1 ? history.smooth.at(-1) ?? Infinity : Infinity;
+  const loss = Math.min(best.val_loss, so_far), gap = now.val_loss - now.train_loss;
+  if (gap > Math.max(0.3, 0.2 * now.val_loss)) return say('gap', {gap: gap.toFixed(2)});
   if (bigram != null && loss < bigram) {
     const share = floor == null ? null : Math.min(100, Math.floor(100 * (uniform - loss) / (uniform - floor)));
     return say(share === null ? 'pairs' : share < 95 ? 'closer' : 'close', {share});
   }
   if (unigram != null && loss < unigram) return say('single');
-  return say(now.step === 0 ? 'guessing' : 'hardly');
+  return say(history.step === 0 ? 'guessing' : 'hardly');
 }
 
 // Whether unseen text has been getting worse, by more than noise, while seen text got better.
@@ -80,6 +86,12 @@ class Samples {
   constructor(box, words, limit = 40) {
     Object.assign(this, {box, words, limit, cards: new Map()});
     this.empty = box.firstElementChild;
+  }
+
+  // Forget what was shown: other runs' samples have the same ids.
+  clear() {
+    this.cards.forEach(card => card.node.remove());
+    this.cards.clear();
   }
 
   show(samples) {
@@ -114,6 +126,9 @@ function epochText(epoch) {
   return Math.abs(epoch - Math.round(epoch)) < 0.005 ? whole(epoch) : epoch.toFixed(epoch < 10 ? 2 : 1);
 }
 
+// An evaluation's epoch: whole where it is the first step that ended one.
+const epochOf = ({epoch, step}) => step && epoch - Math.floor(epoch) < epoch / step ? whole(Math.floor(epoch)) : epochText(epoch);
+
 // The epoch table, read downward; rewritten only when there is a new evaluation or the text of a row.
 class EpochTable {
   constructor(box, words, limit = 60) {
@@ -133,10 +148,12 @@ class EpochTable {
     const follow = this.scroller.scrollHeight - this.scroller.scrollTop - this.scroller.clientHeight < 30;
     rows.forEach((one, i) => {
       const sample = history.sampleBetween(i ? rows[i - 1].step : -1, one.step);
-      const line = sample ? (sample.prompt + sample.text).trimStart().split('\n')[0].slice(0, 160) : '';
+      const start = sample?.prompt.trimStart() ?? '', rest = start.includes('\n') ? '' : sample?.text.split('\n')[0] ?? '';
       const starred = one === best && rows.length > 1, gap = one.val_loss - one.train_loss;
       const numbers = [one.train_loss, one.val_loss, gap].map(value => one.val_loss === null ? '–' : value.toFixed(3));
-      this.write(this.body.rows[i] ?? this.newRow(), [epochText(one.epoch), whole(one.step), ...numbers, line], starred);
+      const row = this.body.rows[i] ?? this.newRow();
+      this.write(row, [epochOf(one), whole(one.step), ...numbers], starred);
+      this.writeSample(row.lastElementChild, sample ? start.split('\n')[0] : '–', rest.slice(0, 160));
     });
     if (follow) this.scroller.scrollTop = this.scroller.scrollHeight;
     Object.assign(this, {of: history, shown: now});
@@ -145,8 +162,14 @@ class EpochTable {
   newRow() {
     const row = this.body.insertRow();
     for (let i = 0; i < this.words.columns.length; i++) row.append(document.createElement(i ? 'td' : 'th'));
+    row.lastElementChild.append(make('span', 'prompt'), make('span', 'written'));
     row.cells[0].scope = 'row';
     return row;
+  }
+
+  writeSample(cell, prompt, text) {
+    setText(cell.firstElementChild, prompt);
+    setText(cell.lastElementChild, text);
   }
 
   write(row, texts, starred) {

@@ -18,6 +18,9 @@ window.requestAnimationFrame = callback => counts(callback) ? setTimeout(callbac
 # Gradio confines page.css to what lies inside its frame; this is for the frame itself.
 FRAME = CALM + """<meta name="color-scheme" content="light dark"><style>
 .gradio-container > .main.app { max-width: 1480px; margin: 0 auto; padding: 16px 32px; }
+:root { color-scheme: light; }
+:root:has(body.dark) { color-scheme: dark; }
+.toast-wrap.toast-wrap { top: auto; bottom: 20px; }
 @media (max-width: 760px) { .gradio-container > .main.app { padding: 10px 12px; } }
 </style>"""
 SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Helvetica Neue", "Arial", "sans-serif")
@@ -54,7 +57,7 @@ def theme() -> gr.themes.Base:
         checkbox_background_color_selected="*primary_600", checkbox_background_color_selected_dark="*primary_500",
         slider_color="*primary_600", slider_color_dark="*primary_400",
         button_primary_background_fill="*primary_600", button_primary_background_fill_hover="*primary_700",
-        button_primary_background_fill_dark="*primary_500", button_primary_background_fill_hover_dark="*primary_400",
+        button_primary_background_fill_dark="*primary_600", button_primary_background_fill_hover_dark="*primary_500",
         button_primary_text_color="white", button_primary_text_color_dark="white",
         button_primary_border_color="transparent",
         button_secondary_background_fill="white", button_secondary_background_fill_dark="#1b2438",

@@ -10,6 +10,7 @@ import os
 import shlex
 
 from gptlab.config import ConfigError, RunConfig
+from gptlab.data.sources import DataError
 from gptlab.model import estimate
 from gptlab.train.plan import Plan
 from gptlab.ui import form, words
@@ -81,7 +82,10 @@ def preset_html(lab: Lab, draft) -> str:
 def seconds_here(lab: Lab, draft) -> float | None:
     """How long a draft's preset would train on this machine, from its operations alone; None where nothing says how far."""
     config, name = draft_preset(draft).config, draft_dataset(lab, draft)
-    train_tokens = lab.preparations.manifest(name)["train_tokens"] if name else None
+    try:
+        train_tokens = lab.preparations.manifest(name)["train_tokens"] if name else None
+    except DataError:
+        return None
     steps = config.train.max_steps
     if config.train.epochs is not None:
         if train_tokens is None:

@@ -5,6 +5,8 @@ The widgets are the truth while a page is open: every change sends all of them a
 
 from __future__ import annotations
 
+import dataclasses
+
 import gradio as gr
 
 from gptlab.config import ConfigError, RunConfig
@@ -15,6 +17,7 @@ from gptlab.ui.lab import QUIET, SPEAKS, Lab, Page, change_draft, draft_changes,
 SHOWN = [name for name in form.FIELDS if not name.startswith("data.")]
 UNCHANGED = object()
 GROUPS = {"model": words.MODEL_GROUP, "train": words.TRAIN_GROUP}
+MOST_WIDTH = form.FIELDS["model.n_embd"].metadata["maximum"]
 CONSTRAINED = {"model.n_head": ("model.n_embd", "model.positions"), "model.n_kv_head": ("model.n_head",),
                "model.n_embd": ("model.n_head", "model.positions")}  # a widget's range, and what it depends on
 
@@ -124,18 +127,27 @@ def shown_values(lab: Lab, draft) -> list:
         config = base.replace(draft["changes"])
     except ConfigError:
         config = None
-    return [form.show(name, draft["changes"].get(name, _value(base, name)), config) for name in SHOWN]
+    return [form.show(name, draft["changes"].get(name, _value(base, name)), config and config.model) for name in SHOWN]
 
 
 def _ranges(lab: Lab, draft: dict, moved: list[str]) -> list:
-    """New ranges for widgets that depend on what moved; their values stay."""
+    """New ranges for widgets that depend on what moved; their values stay.
+
+    Where the settings clash, the heads still offer what would go with the width that was typed; the width waits.
+    """
+    base, changed = draft_preset(draft).config, draft["changes"]
+    clash = False
     try:
-        config = draft_preset(draft).config.replace(draft["changes"])
+        model = base.replace(changed).model
     except ConfigError:
-        return [gr.skip()] * len(CONSTRAINED)
+        clash, width = True, changed.get("model.n_embd", base.model.n_embd)
+        if not isinstance(width, int) or not 0 < width <= MOST_WIDTH:
+            return [gr.skip()] * len(CONSTRAINED)
+        model = dataclasses.replace(base.model, n_embd=width, positions=changed.get("model.positions", base.model.positions))
     updates = []
     for name, depends_on in CONSTRAINED.items():
-        updates.append(form.show(name, _value(config, name), config) if set(moved) & set(depends_on) else gr.skip())
+        new = set(moved) & set(depends_on) and (not clash or name == "model.n_head")
+        updates.append(form.show(name, changed.get(name, _value(base, name)), model) if new else gr.skip())
     return updates
 
 

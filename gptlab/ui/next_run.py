@@ -6,12 +6,13 @@ something trains.
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from typing import Any
 
-from gptlab.config import ConfigError, RunConfig
-from gptlab.data.dataset import Dataset
+from gptlab.config import ConfigError, RunConfig, SampleConfig
 from gptlab.runs.rundir import clean_name
+from gptlab.runs.workspace import Workspace
 from gptlab.ui import form, model_facts, words
 from gptlab.ui.lab import Lab, draft_changes, draft_config, draft_dataset, draft_preset, read_draft
 
@@ -37,7 +38,8 @@ class NextRun:
         manifest = self.lab.preparations.manifest(name)
         seconds = self.estimates.seconds(config, name)
         preset = draft_preset(draft)
-        expected = preset.expect.get(self.lab.device, preset.expect["cpu"]) if not changed else ""
+        as_meant = not changed and preset.dataset and name == self.lab.preparations.find(preset.config.data)
+        expected = preset.expect.get(self.lab.device, preset.expect["cpu"]) if as_meant else ""
         return {"sentence": words.next_run(name, preset.title, len(changed), seconds, expected),
                 "command": model_facts.command(self.lab, draft), "dataset": name, "tokenizer": manifest["tokenizer"],
                 "baselines": manifest["baselines"], "total_steps": total_steps(config),
@@ -72,12 +74,13 @@ class Estimates:
 
     def seconds(self, config: RunConfig, dataset: str) -> float | None:
         """Seconds for a whole run; None while not known, in which case it is being found out, unless something trains."""
-        question = (config, dataset)
+        question = (dataclasses.replace(config, sample=SampleConfig()), dataset)  # what it writes costs next to nothing
         with self._lock:
             if question not in self._known and self.lab.jobs.current is None:
                 self._asked = question
                 if not self.pending:
-                    self._thread = threading.Thread(target=self._measure, daemon=True, name="preflight")
+                    # Not a daemon: ended inside torch it would take the program with it. It ends by itself in a moment.
+                    self._thread = threading.Thread(target=self._measure, name="preflight")
                     self._thread.start()
             return self._known.get(question)
 
@@ -87,16 +90,16 @@ class Estimates:
                 question = self._asked
                 if question is None or question in self._known or self.lab.jobs.current is not None:
                     return
-            seconds = measure(question[0], self.lab.workspace.open_dataset(question[1]))
+            seconds = measure(question[0], self.lab.workspace, question[1])
             with self._lock:
                 self._known[question] = seconds
 
 
-def measure(config: RunConfig, dataset: Dataset) -> float | None:
+def measure(config: RunConfig, workspace: Workspace, dataset_name: str) -> float | None:
     """Seconds a run would take, from a few steps of a model that is thrown away; None where it cannot be tried."""
     from gptlab.train import preflight
 
     try:
-        return preflight.measure(config, dataset).total_seconds
+        return preflight.measure(config, workspace.open_dataset(dataset_name)).total_seconds
     except (ValueError, RuntimeError, MemoryError):  # text too short, no room for it: Start says which
         return None

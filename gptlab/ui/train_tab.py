@@ -42,9 +42,10 @@ def build(lab: Lab, page: Page) -> None:
     @guarded
     def on_start(wanted_name, draft):
         run, note = start_training(lab, wanted_name, draft)
-        if note:
-            gr.Info(note, title="", duration=6)
-        return "", run.id
+        if not note:
+            return "", run.id
+        gr.Info(note, title="", duration=6)
+        return "", gr.skip()  # what trains stays on view
 
     def named(draft):
         return gr.Textbox(placeholder=words.name_hint(default_name(lab, draft)))

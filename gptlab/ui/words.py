@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# ---- the page (UI-A) -------------------------------------------------------------------------------------------------
+# ---- the page --------------------------------------------------------------------------------------------------------
 
 TITLE = "GPT Lab"
 TABS = {"data": "Data", "model": "Model", "train": "Train", "playground": "Playground", "runs": "Runs"}
@@ -37,7 +37,8 @@ IN_USE = "In use ✓"
 ABOUT = "about"
 PREVIEW = "What the text looks like"
 FIRST_DOCUMENTS = "How it begins"
-PREPARING_NOW = "<b>{}</b>:"
+FIRST_PART = "Only its first {} MB were read for this; Prepare reads it all."
+PREPARING_NOW = "{name}: {doing} …"
 READY = "{} is ready. Next: press Train in the line above."
 
 
@@ -53,9 +54,9 @@ def text_size(small: bool) -> str:
     return "Large enough for a small model to learn from rather than by heart."
 
 
-def first_tokens(vocabulary: int) -> str:
+def first_tokens(vocabulary: int, at_least: bool = False) -> str:
     """The heading above coloured tokens."""
-    return f"Its first tokens, each in a colour (vocabulary: {vocabulary:,})"
+    return f"Its first tokens, each in a colour (vocabulary: {'at least ' * at_least}{vocabulary:,})"
 
 
 def prepared_facts(manifest: dict, short_count) -> str:
@@ -135,13 +136,14 @@ LIVE = {  # what the live view says; it reads these in the browser. {names} are 
     "no_epochs": "One row for each time its loss on unseen text is measured.",
     "columns": ["Epoch", "Step", "Train", "Unseen (val)", "Gap", "What it wrote"],
     "reset_zoom": "Show all", "copy": "Copy as command", "copied": "Copied", "of": "of {total}", "left": "left",
-    "worked": "so far",
+    "worked": "so far", "in_all": "in all",
     "per_second": "tokens a second", "sample_at": "Step {step} · epoch {epoch}", "best_row": "The best on unseen text",
-    "waiting": "Waiting to train: {names}",
+    "waiting": "Waiting to train:", "training_now": "Training now:",
     "lost": "No answer from GPT Lab. Is the app still running? This page goes on by itself once it answers.",
     "states": {"none": "Ready", "queued": "Waiting", "running": "Training", "paused": "Paused", "finished": "Finished",
                "stopped": "Stopped", "failed": "Failed", "interrupted": "Interrupted", "damaged": "Damaged"},
-    "units": {"char": {"units": "characters", "learnt": "spelling"}, "byte": {"units": "bytes", "learnt": "spelling"},
+    "units": {"char": {"units": "characters", "learnt": "which letters go together"},
+              "byte": {"units": "bytes", "learnt": "which letters go together"},
               "bpe": {"units": "pieces of words", "learnt": "which pieces make words"},
               "file": {"units": "pieces of words", "learnt": "which pieces make words"}},
     "lines": {"train": "train", "smooth": "train, smoothed", "val": "unseen text (val)", "best": "best"},
@@ -150,12 +152,15 @@ LIVE = {  # what the live view says; it reads these in the browser. {names} are 
     "captions": {
         "empty": "Press Start training: the loss begins near pure guessing, and falls as the model learns.",
         "before": "About to measure what it knows before any training.",
+        "broken": "The loss is not a number any more: training has gone wrong.",
         "guessing": "Nothing learnt yet: it is guessing.",
         "hardly": "Still close to pure guessing.",
         "single": "Has learnt which {units} are common; not yet which follow which.",
         "pairs": "Has learnt {learnt}; now beats counting pairs.",
         "closer": "Has learnt {learnt}; now beats counting pairs: {share} % of the way to the best possible.",
         "close": "Nearly as good as can be: {share} % of the way from pure guessing to the best possible.",
+        "gap": "Far better on text it has seen than on unseen (gap {gap}): beginning to learn it by heart.",
+        "last_samples": "All steps are done: writing its last samples.",
         "memorising": "Still improving on text it has seen, worse on unseen: memorising.",
     },
     "kept_epoch": "Kept epoch {epoch}, the best.", "kept_step": "Kept step {step}, the best.",
@@ -216,7 +221,7 @@ def next_blocked(problem: str) -> str:
 
 def duration(seconds: float) -> str:
     """A time as a person says it."""
-    if seconds < 100:
+    if seconds < 90:
         return f"{max(1, round(seconds))} s"
     if seconds < 5400:
         return f"{round(seconds / 60)} min"

@@ -113,12 +113,12 @@ FLOOR = {**BASELINES, "entropy_floor": 1.0}
 @pytest.mark.parametrize("baselines, losses, name", [
     (BASELINES, [], "before"), (BASELINES, [4.05], "guessing"), (BASELINES, [4.05, 3.5], "hardly"), (BASELINES, [4.05, 2.9], "single"),
     (BASELINES, [4.05, 2.3], "pairs"), (FLOOR, [4.05, 2.3], "closer 56"), (FLOOR, [4.05, 1.15], "close 95"),
-    (BASELINES, [4.05, 1.5, 1.6, 1.8], "memorising"), (BASELINES, [4.05, 1.5, 1.505, 1.51], "pairs"),
-    ({name: None for name in BASELINES}, [4.05, 1.5], "hardly")])
+    (BASELINES, [4.05, 1.5, 1.6, 1.8], "memorising"), (BASELINES, [4.05, 1.5, 1.505, 1.51], "gap"),
+    ({name: None for name in BASELINES}, [4.05, 1.5], ""), (BASELINES, [4.05, math.nan], "broken")])
 def test_one_sentence_says_where_the_run_stands(scripts, baselines, losses, name):
     lines = "".join(to_json(evaluation(n * 10, loss, train=4 - n)) + "\n" for n, loss in enumerate(losses))
     said = scripts.evaluate("""([lines, baselines]) => { const history = new RunHistory(); history.add(lines);
-        const names = ['before', 'guessing', 'hardly', 'single', 'pairs', 'closer', 'close', 'memorising'];
+        const names = ['broken', 'before', 'guessing', 'hardly', 'single', 'pairs', 'closer', 'close', 'memorising', 'gap'];
         const words = {captions: Object.fromEntries(names.map(name => [name, name + ' {share}']))};
         return caption(history, baselines, words, {}); }""", [lines, baselines])
     assert said.removesuffix(" {share}") == name  # the share of (4.0 - loss) in (4.0 - 1.0)
@@ -176,6 +176,24 @@ def test_a_run_being_written_is_followed_and_comes_back_after_a_reload(workspace
         run.append(Status(step=120, time_seconds=12.0, state="stopped", reason="Stopped."))
     wait_for(page, "document.body.dataset.run === 'stopped'")
     assert page.locator("#resume").is_visible() and page.locator("#write").is_visible() and not page.locator("#pause").is_visible()
+
+
+def test_another_run_brings_nothing_of_the_one_before(workspace, page):
+    """Samples of two runs have the same ids, and a zoom once stayed."""
+    runs = [tiny_run(workspace, name) for name in ("first", "second")]
+    for run in runs:
+        run.append(evaluation(0, 4.0), sample(0, f"text of {run.name}", prompt=f"prompt of {run.name}"),
+                   *[step(n) for n in range(1, 101)], Status(step=100, time_seconds=10, state="stopped"))
+    page.reload()
+    for run in (runs[0], runs[1], runs[0]):
+        wait_for(page, "Boolean(window.gptlab?.open)")
+        page.evaluate("id => window.gptlab.open(id)", run.id)
+        wait_for(page, f"{DRAWN}?.[0][0].length === 100 && document.querySelector('#samples .prompt')?.innerText === 'prompt of {run.name}'")
+        assert page.locator("#samples .written").all_inner_texts() == [f"text of {run.name}"]
+        assert page.evaluate("document.querySelector('#chart .js-plotly-plot').layout.xaxis.range") == [0, 101]
+        assert not page.locator(".reset-zoom").is_visible()
+        page.evaluate("Plotly.relayout(document.querySelector('#chart .js-plotly-plot'), {'xaxis.range[0]': 20, 'xaxis.range[1]': 30})")
+        assert page.locator(".reset-zoom").is_visible()
 
 
 def test_it_is_usable_on_a_phone_and_by_keyboard(workspace, page):

@@ -46,7 +46,7 @@ def test_a_run_survives_refreshing_pausing_and_the_death_of_the_app(app, page, c
     page.locator("#start").click()
     wait_for_state(page, "Training")
     wait_for_points(page, 3)
-    wait_for_text(page, "#samples", r"\w+")
+    page.wait_for_function("document.querySelector('#samples .written')?.innerText.length > 20")
 
     page.reload()
     seen = wait_for_points(page, 3)
