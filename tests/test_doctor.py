@@ -273,17 +273,18 @@ def test_an_overflow_of_fp16_is_no_disease():
 
 # --- heads ---
 
-def test_a_head_that_writes_nothing_is_found_at_the_second_look_and_its_neighbours_are_not():
+def test_a_head_that_writes_nothing_is_found_once_it_had_time_to_learn_and_its_neighbours_are_not():
     config = RunConfig().replace(SMALL | {"model.n_layer": 2, "model.n_head": 4}).model
     model, ids = GPT(config, END + 1, torch.Generator().manual_seed(0)), torch.randint(0, END, (4, 32))
     doctor = doctor_for(RunConfig().replace(SMALL), ENOUGH)
-    assert doctor.examine_heads(10, 0.0, head_strengths(model, ids)) == []
+    late = dataclasses.replace(evaluation(0, 3.0, 3.0), step=5000)
+    assert doctor.examine_heads(late, head_strengths(model, ids)) == []
     with torch.no_grad():
         model.blocks[1].attention.out.weight[:, 8:16] = 0.0
-    assert doctor.examine_heads(20, 0.0, head_strengths(model, ids)) == []
-    [alert] = doctor.examine_heads(30, 0.0, head_strengths(model, ids))
+    assert doctor.examine_heads(evaluation(0, 3.0, 3.0), head_strengths(model, ids)) == []
+    [alert] = doctor.examine_heads(late, head_strengths(model, ids))
     assert alert.code == "dead_heads" and "layer 2 head 2." in alert.evidence and "1 of 8" in alert.evidence
-    assert doctor.examine_heads(40, 0.0, head_strengths(model, ids)) == []
+    assert doctor.examine_heads(late, head_strengths(model, ids)) == []
     check_form(alert)
 
 

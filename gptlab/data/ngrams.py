@@ -46,7 +46,6 @@ class Stretches:
         while len(tokens) > MOST_HASHES * every:
             every *= 2
         self._mask = np.uint64(every - 1)
-        parts = []
         parts = [np.empty(0, np.uint64)]
         for start in range(0, len(tokens), CHUNK_TOKENS):
             found = hashes(tokens[start:start + CHUNK_TOKENS + length - 1], length)

@@ -22,6 +22,7 @@ from gptlab.data.sources import DataError
 from gptlab.events import Checkpoint, Evaluation, Event, Sample, Status, Step
 from gptlab.runs import checkpoint, samples, status
 from gptlab.runs.control import Control
+from gptlab.runs.diagnosis import Diagnosis
 from gptlab.runs.disk import RunError, remove_temporaries
 from gptlab.runs.eventlog import EventLog
 from gptlab.runs.rundir import RunDir
@@ -60,6 +61,7 @@ class _Work:
         self.control = Control(run_dir.control_path)
         self.log = EventLog(run_dir.events_path)
         self.trainer: Trainer | None = None
+        self.diagnosis: Diagnosis | None = None
         self.state, self.reason = "queued", ""
         self.stopping = self.pausing = self.paused = self.sampling = False
         self.sample_asked = self.checkpoint_asked = False
@@ -88,7 +90,7 @@ class _Work:
         """Lets go of files and of the model's memory."""
         self.log.close()
         device = self.trainer.device if self.trainer else "cpu"
-        self.trainer = None
+        self.trainer = self.diagnosis = None
         if device != "cpu":
             gc.collect()
             getattr(torch, device).empty_cache()
@@ -116,8 +118,10 @@ class _Work:
             self.saved = Checkpoint(step=step, time_seconds=0.0, path=f"checkpoints/step_{step:08d}", kept_as=["last"])
             self.saved_evaluation = self.trainer.evaluated_step
         self.tell("running", " ".join(notes), resumed_from_step=step if begun else None)
+        counting = self.run.events()
+        self.diagnosis = Diagnosis(self.trainer, counting)
         if restored is not None:
-            self.take_up(self.run.events())
+            self.take_up(counting)
 
     def take_up(self, events: list[Event]) -> None:
         """After a resume: what was known, and the samples that were cut off or never begun."""
@@ -269,7 +273,7 @@ class _Work:
         """Appends events, and keeps what the status shows of them. An evaluation that the log has already is left out: it
         was cut once, so the checkpoint of its step does not know it, and a run that resumes from there makes it again."""
         events = [event for event in events if not (isinstance(event, Evaluation) and event.step == self.evaluated_step)]
-        self.log.append(events)
+        self.log.append(self.diagnosis.told(events) if self.diagnosis else events)
         for event in events:
             if isinstance(event, Step):
                 self.tokens_per_second = event.tokens_per_second or self.tokens_per_second

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from gptlab.config import RunConfig
 from gptlab.events import Alert, Evaluation, Event, Sample, Status, Step
 from gptlab.train import learning, unseen
-from gptlab.train.case import Case
+from gptlab.train.case import Case, alert
 
 DEAD_HEAD = 1e-3           # of the middle head of its layer; the weakest seen in healthy runs is at 0.2
 
@@ -35,7 +35,6 @@ class Doctor:
         self._diseases = [disease() for disease in DISEASES]
         self._of_type = {kind: [disease for disease in self._diseases if kind in disease.looks_at]
                          for kind in (Step, Evaluation, Sample, Status)}
-        self._weak: set[tuple[int, int]] = set()
 
     def see(self, event: Event) -> list[Alert]:
         """What `event` shows that was not told before."""
@@ -46,20 +45,17 @@ class Doctor:
         return [found for disease in self._of_type.get(type(event), ())
                 for found in self._new(disease.see(event, self._case))]
 
-    def examine_heads(self, step: int, time_seconds: float, strengths: list[list[float]]) -> list[Alert]:
-        """Heads that twice in a row add next to nothing, from `head_strengths`."""
-        weak = {(layer, head) for layer, row in enumerate(strengths) for head, strength in enumerate(row)
-                if strength < DEAD_HEAD * _middle(row)}
-        dead, self._weak = sorted(weak & self._weak), weak
-        if not dead:
+    def examine_heads(self, event: Evaluation, strengths: list[list[float]]) -> list[Alert]:
+        """Heads that add next to nothing, from `head_strengths` at an evaluation; not before they had time to learn."""
+        dead = [(layer, head) for layer, row in enumerate(strengths) for head, strength in enumerate(row)
+                if strength < DEAD_HEAD * _middle(row)]
+        if not dead or not self._case.judged(event.step):
             return []
         names = ", ".join(f"layer {layer + 1} head {head + 1}" for layer, head in dead[:8])
-        return self._new(Alert(
-            step=step, time_seconds=time_seconds, code="dead_heads", severity="info",
-            message="Some attention heads do nothing: they take time and memory only.",
-            evidence=f"At step {step:,}, {len(dead)} of {sum(map(len, strengths))} add less than a thousandth of what their "
-                     f"neighbours add: {names}.",
-            remedy="For the next run try fewer heads (model.n_head), or a lower train.weight_decay."))
+        return self._new(alert(
+            event, "dead_heads", "info", "Some attention heads do nothing: they take time and memory only.",
+            f"At step {event.step:,}, {len(dead)} of {sum(map(len, strengths))} add less than a thousandth of what their "
+            f"neighbours add: {names}.", "For the next run try fewer heads (model.n_head), or a lower train.weight_decay."))
 
     def _new(self, found: Alert | None) -> list[Alert]:
         if found is None or found.code in self._case.said:
