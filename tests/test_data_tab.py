@@ -11,8 +11,9 @@ from gptlab.config import DataConfig
 from gptlab.data.dataset import open_dataset, prepare
 from gptlab.data.sources import BUILTINS
 from gptlab.presets import presets
+from gptlab.runs.preparing import CANCELLED
 from gptlab.runs.workspace import Workspace
-from gptlab.ui import data_facts, data_tab, page
+from gptlab.ui import data_facts, data_tab, page, words
 from gptlab.ui.lab import Lab, draft_dataset, read_draft, undo
 
 AS_IS = {name: getattr(DataConfig(), name.partition(".")[2]) for name in data_tab.SETTINGS}
@@ -65,17 +66,58 @@ def test_generated_data_is_counted_without_writing_all_of_it():
     assert many.characters == 100 * few.characters
 
 
+def test_of_a_large_file_only_the_first_part_is_read(tmp_path, monkeypatch):
+    """A preview runs in the app's process, at each change of a setting: half a gigabyte would stop everything."""
+    monkeypatch.setattr(data_facts, "READ_FOR_PREVIEW", 10_000)
+    path = tmp_path / "large.txt"
+    path.write_bytes("Zwei Füße\n".encode() * 10_000 + b"\xff")  # reading it all would find that it is not UTF-8
+    seen = data_facts.preview(DataConfig(source=str(path)))
+    assert seen.rough and seen.documents == 1 and seen.characters == pytest.approx(100_000, rel=0.01)
+    assert seen.tokens == pytest.approx(100_000, rel=0.01)
+    shown = look(path)
+    assert "about <b>100k</b> characters" in shown and "Prepare reads it all" in shown
+    assert "at least" in shown and "at least" not in look(path, **{"data.tokenizer": "byte"})
+
+
+def test_a_table_is_counted_from_its_first_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(data_facts, "READ_FOR_PREVIEW", 10_000)
+    path = tmp_path / "rows.csv"
+    path.write_text("id,body\n" + '1,"Two lines,\nboth in quotes."\n' * 5000, encoding="utf-8", newline="")
+    seen = data_facts.preview(DataConfig(source=str(path)))
+    assert seen.documents == pytest.approx(5000, rel=0.02) and seen.excerpts[0] == "Two lines,\nboth in quotes."
+    assert "about <b>" in look(path).partition("document")[0]
+
+
+def test_a_part_ends_where_a_row_does():
+    assert data_facts.whole_lines(b'a\n"b\nc"\nd', quoted=True) == b'a\n"b\nc"\n'
+    assert data_facts.whole_lines(b'a\n"b\nc', quoted=True) == b"a\n"
+    assert data_facts.whole_lines(b'say "b\nc') == b'say "b\n'
+    for cut in range(1, 5):  # no line ends at all: whole characters
+        assert data_facts.whole_lines("abc😀".encode()[:3 + cut]) in (b"abc", "abc😀".encode())
+
+
+def test_a_file_too_large_to_prepare_is_refused_unread(tmp_path):
+    path = tmp_path / "huge.txt"
+    with open(path, "wb") as file:
+        file.truncate(600 * 2**20)  # takes no room on disk
+    assert "at most 512 MB" in look(path)
+
+
 def test_a_small_text_is_told_what_to_expect(text_file):
     assert "Small: expect memorising." in look(text_file)
 
 
 @pytest.mark.parametrize("content, says", [(b"", "empty"), (b"\0\1\2" * 200, "not text"), (b"caf\xe9 " * 100, "UTF-8"),
-                                           (b"x", "1 characters")])
+                                           (b"x", "1 character of")])
 def test_a_file_that_cannot_be_used_gets_a_sentence(tmp_path, content, says):
     path = tmp_path / "bad.txt"
     path.write_bytes(content)
     shown = look(path)
     assert says in shown and 'role="alert"' in shown and str(tmp_path) not in shown
+
+
+def test_texts_that_can_be_scrolled_by_keyboard_have_a_name(text_file):
+    assert re.findall(r"<pre ([^>]*)>", look(text_file)) == [f'tabindex=0 role="group" aria-label="{words.FIRST_DOCUMENTS} 1"']
 
 
 def test_columns_of_a_table_are_offered(tmp_path):
@@ -119,6 +161,8 @@ def test_what_is_chosen_survives_a_reload_but_only_our_uploads_do(tmp_path, monk
     held = {"name": "diary", "source": "file", "file": str(mine), **AS_IS, "data.tokenizer": "bpe", "data.vocab_size": 999}
     file, source, _, name, tokenizer, vocab_size, *_ = data_tab.restored(None, held)
     assert (file, source, name, tokenizer["value"], vocab_size["value"]) == (str(mine), "file", "diary", "bpe", 999)
+    kept = dict(zip(data_tab.KEYS, ["diary", "file", str(mine), *list(held.values())[3:]]))
+    assert data_tab.restored(None, kept)[:2] == (str(mine), "file")
     for path in (other, tmp_path / "uploads" / ".." / "secret.txt", mine.with_name("gone.txt"), 7):
         assert data_tab.restored(None, {"source": "file", "file": str(path)})[:2] == (None, "stories")
 
@@ -138,12 +182,15 @@ def test_preparing_runs_elsewhere_and_ends_in_use(lab, text_file):
     with pytest.raises(ValueError, match="still being prepared"):
         lab.preparations.start(config, "other")
     draft = {**draft, "preparing": started.name}
-    assert "notes" in data_facts.progress_html(lab, draft)
+    busy = data_facts.progress(lab, read_draft(None), None)  # on every page
+    assert busy["kind"] == "busy" and "notes" in busy["text"]
     wait_for(lab)
     draft = page.advance(lab, draft)
-    assert draft_dataset(lab, draft) == "notes" and "Data: </span>" not in page.steps_html(lab, draft)
+    assert draft_dataset(lab, draft) == "notes" and \
+        'Data:</span> <span class="step-value">notes</span>' in page.steps_html(lab, draft)
     assert open_dataset(lab.workspace.dataset_path("notes")).manifest["config"]["source"] == str(text_file)
-    assert "is ready" in data_facts.progress_html(lab, draft)
+    assert data_facts.progress(lab, draft, "notes") == {"kind": "good", "text": words.READY.format("notes")}
+    assert data_facts.progress(lab, read_draft(None), None)["text"] == ""
     assert undo(draft)["dataset"] is None
 
 
@@ -170,7 +217,8 @@ def test_what_fails_says_why_and_changes_nothing(lab, tmp_path):
     draft = {**read_draft(None), "dataset": "kept", "preparing": "gone"}
     lab.preparations.start(DataConfig(source=str(tmp_path / "gone.txt")), "gone")
     wait_for(lab)
-    assert "gone.txt" in data_facts.progress_html(lab, draft) and lab.workspace.dataset_names() == []
+    told = data_facts.progress(lab, draft, "gone")
+    assert told["kind"] == "problem" and "gone.txt" in told["text"] and lab.workspace.dataset_names() == []
     after = page.advance(lab, draft)
     assert after == {**draft, "preparing": None}
 
@@ -179,7 +227,16 @@ def test_cancelling_leaves_nothing(lab):
     lab.preparations.start(DataConfig(source="python-source", tokenizer="bpe"), "code")
     lab.preparations.cancel()
     wait_for(lab)
-    assert lab.preparations.current.problem.startswith("Cancelled") and lab.workspace.dataset_names() == []
+    assert lab.workspace.dataset_names() == []
+    assert data_facts.progress(lab, None, "code") == {"kind": "quiet", "text": CANCELLED}  # a person's wish is no problem
+
+
+def test_how_a_preparation_ended_is_told_to_who_waited_only(lab, tmp_path):
+    """It once was: every page, for the app's life, opened with a red alert about what another page had cancelled."""
+    lab.preparations.start(DataConfig(source=str(tmp_path / "gone.txt")), "gone")
+    wait_for(lab)
+    for awaited in (None, "", "notes"):
+        assert data_facts.progress(lab, read_draft(None), awaited) == {"kind": "", "text": ""}
 
 
 def test_a_bad_name_is_refused_before_anything_runs(lab, text_file):

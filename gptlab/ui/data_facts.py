@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import html
+import re
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from gptlab.config import DataConfig
 from gptlab.data.dataset import SMALL_CHARACTERS, estimate_tokens, excerpts, preview_tokenizer, token_preview
-from gptlab.data.sources import BUILTINS, DataError, read_documents
+from gptlab.data.sources import BUILTINS, LARGEST_FILE_BYTES, DataError, read_documents
+from gptlab.runs.preparing import CANCELLED
 from gptlab.ui import words
 from gptlab.ui.lab import Lab, read_draft
 from gptlab.ui.model_facts import short_count
 
 GENERATED = ("stories", "arithmetic")
 GENERATED_FOR_PREVIEW = 200  # documents; the counts are scaled up to what will be written
+READ_FOR_PREVIEW = 4 * 2**20  # bytes
 SHOWN_DOCUMENTS, SHOWN_CHARACTERS, SHOWN_TOKENS = 4, 500, 300
 COLOURS = 6
 
@@ -35,19 +42,52 @@ class Preview:
 
 
 def preview(config: DataConfig) -> Preview:
-    """Look at the text a data set would be made of. Raises DataError: one sentence that says what to do."""
-    scale = 1.0
-    if config.source in GENERATED and config.documents > GENERATED_FOR_PREVIEW:
-        scale = config.documents / GENERATED_FOR_PREVIEW
-        config = dataclasses.replace(config, documents=GENERATED_FOR_PREVIEW)
-    source = read_documents(config)
+    """Look at the text a data set would be made of, or at its first part. Raises DataError: one sentence that says what to do."""
+    with _first_part(config) as (part, scale):
+        source = read_documents(part)
+    many = scale if source.columns or config.source in BUILTINS else 1  # a plain text is one document, however long
     tokenizer = preview_tokenizer(config, source.documents)
     return Preview(
-        documents=round(len(source.documents) * scale), characters=round(source.characters * scale),
+        documents=round(len(source.documents) * many), characters=round(source.characters * scale),
         tokens=round(estimate_tokens(tokenizer, source.documents) * scale),
         excerpts=excerpts(source, SHOWN_DOCUMENTS, SHOWN_CHARACTERS),
         token_texts=token_preview(tokenizer, source.documents[0], SHOWN_TOKENS), columns=source.columns,
         text_column=source.text_column, vocabulary=tokenizer.vocab_size, rough=scale != 1.0)
+
+
+@contextlib.contextmanager
+def _first_part(config: DataConfig) -> Iterator[tuple[DataConfig, float]]:
+    """(the settings of a text's first part, how many times longer the whole is): a look must stay quick, for it runs in the
+    app's own process."""
+    if config.source in GENERATED and config.documents > GENERATED_FOR_PREVIEW:
+        yield dataclasses.replace(config, documents=GENERATED_FOR_PREVIEW), config.documents / GENERATED_FOR_PREVIEW
+        return
+    path = Path(config.source)
+    size = path.stat().st_size if config.source not in BUILTINS and path.is_file() else 0
+    if not READ_FOR_PREVIEW < size <= LARGEST_FILE_BYTES:  # what is too large for preparing is refused where it is read
+        yield config, 1.0
+        return
+    with open(path, "rb") as file:
+        part = whole_lines(file.read(READ_FOR_PREVIEW), quoted=path.suffix.lower() == ".csv")
+    with tempfile.TemporaryDirectory(prefix="gptlab-") as folder:
+        beginning = Path(folder) / path.name  # of the same name, which sentences about it tell
+        beginning.write_bytes(part)
+        yield dataclasses.replace(config, source=str(beginning)), size / len(part)
+
+
+def whole_lines(part: bytes, quoted: bool = False) -> bytes:
+    """The first part of a file without the line that was cut; `quoted`: a line's end within quotes ends no row.
+
+    Where it has no such end, all of it, up to the end of a UTF-8 character.
+    """
+    quotes = part.count(b'"') if quoted else 0
+    end = len(part)
+    while (cut := part.rfind(b"\n", 0, end)) >= 0:
+        quotes -= part.count(b'"', cut, end) if quoted else 0
+        if quotes % 2 == 0:
+            return part[:cut + 1]
+        end = cut
+    return part[:-4] + re.sub(rb"[\xc0-\xff][\x80-\xbf]*\Z", b"", part[-4:])
 
 
 def problem_html(sentence: str) -> str:
@@ -57,15 +97,19 @@ def problem_html(sentence: str) -> str:
 
 def seen_html(config: DataConfig, seen: Preview) -> str:
     """Counts, a sentence on the size, the first documents, and the first tokens in colours."""
-    counts = [("", f"{seen.documents:,}", words.plural("document", seen.documents)),
+    more = seen.documents > 1 and seen.rough and config.source not in BUILTINS  # how many a built-in will have is known
+    counts = [(words.ABOUT if more else "", f"{seen.documents:,}", words.plural("document", seen.documents)),
               (words.ABOUT if seen.rough else "", short_count(seen.characters), "characters"),
               (words.ABOUT, short_count(seen.tokens), "tokens")]
     facts = "".join(f"<li>{about} <b>{count}</b> {name}</li>" for about, count, name in counts)
     size = words.text_size(seen.characters * (1 - config.val_fraction) < SMALL_CHARACTERS)
-    texts = "".join(f"<pre tabindex=0>{html.escape(text)}</pre>" for text in seen.excerpts)
+    texts = "".join(f'<pre tabindex=0 role="group" aria-label="{words.FIRST_DOCUMENTS} {i}">{html.escape(text)}</pre>'
+                    for i, text in enumerate(seen.excerpts, start=1))
+    part = words.FIRST_PART.format(READ_FOR_PREVIEW // 2**20) if seen.rough and config.source not in BUILTINS else ""
+    at_least = seen.rough and config.tokenizer == "char"  # a letter may come only later
     return (f'<section class="preview" aria-label="{words.PREVIEW}"><ul class="counts">{facts}</ul>'
-            f'<p class="size" role="status">{size}</p><h4>{words.FIRST_DOCUMENTS}</h4><div class="texts">{texts}</div>'
-            f'<h4>{words.first_tokens(seen.vocabulary)}</h4><p class="tokens">{tokens_html(seen.token_texts)}</p></section>')
+            f'<p class="size" role="status">{size} {part}</p><h4>{words.FIRST_DOCUMENTS}</h4><div class="texts">{texts}</div>'
+            f'<h4>{words.first_tokens(seen.vocabulary, at_least)}</h4><p class="tokens">{tokens_html(seen.token_texts)}</p></section>')
 
 
 def tokens_html(tokens: list[tuple[str, int]]) -> str:
@@ -100,21 +144,22 @@ def _prepared_item(lab: Lab, name: str, used: bool) -> str:
     return f"<li{current}><div><b>{shown}</b><span>{html.escape(facts)}</span>{alerts}</div>{action}</li>"
 
 
-def progress_html(lab: Lab, draft: dict) -> str:
-    """How far preparing is, or how it ended, for the page that waits for it or sees it under way."""
+def progress(lab: Lab, draft, awaited: str | None) -> dict:
+    """What is being prepared, for every page; how it ended, for those that use it or waited for it (`awaited`).
+
+    `kind` is busy, good, problem or quiet, "" where there is nothing to say; `text`; and while busy `percent`.
+    """
     current = lab.preparations.current
     if current is None:
-        return ""
+        return {"kind": "", "text": ""}
     if not current.finished:
-        percent = round(100 * current.share_done)
-        return (f'<div class="progress" role="status"><p>{words.PREPARING_NOW.format(html.escape(current.name))} '
-                f'{html.escape(current.doing)} …</p>'
-                f'<progress max="100" value="{percent}" aria-label="{percent} %"></progress></div>')
-    if current.problem:
-        return problem_html(current.problem)
-    if current.name != read_draft(draft)["dataset"]:
-        return ""  # a preset's own data set came by itself: no news
-    return f'<p class="message good" role="status">{words.READY.format(html.escape(current.name))}</p>'
+        text = words.PREPARING_NOW.format(name=current.name, doing=current.doing)
+        return {"kind": "busy", "text": text, "percent": round(100 * current.share_done)}
+    if current.problem and current.name == awaited:
+        return {"kind": "quiet" if current.problem == CANCELLED else "problem", "text": current.problem}
+    if not current.problem and current.name == read_draft(draft)["dataset"]:
+        return {"kind": "good", "text": words.READY.format(current.name)}
+    return {"kind": "", "text": ""}  # another page's, or a preset's own data set that came by itself: no news
 
 
 def source_html(source: str) -> str:

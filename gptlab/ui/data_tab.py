@@ -5,7 +5,9 @@ Nothing changes until Prepare: choosing and uploading only look. Preparing itsel
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
@@ -25,89 +27,162 @@ CLICK = """element.addEventListener('click', event => {
   const button = event.target.closest('[data-use]');
   if (button) trigger('select', {value: button.dataset.use});
 });"""
+KEYS = ("name", "source", "file", *SETTINGS)  # what the browser keeps
+KEEP = f"(...values) => Object.fromEntries({json.dumps(KEYS)}.map((key, i) => [key, values[i]?.path ?? values[i]]))"
+# The status stays the same element, and is written only when its words change: else a screen reader says them at every tick.
+PROGRESS = """<div class="progress"><div role="status" aria-live="polite"><p hidden></p></div>
+<progress max="100" hidden></progress></div>"""
+SHOW_PROGRESS = """const line = element.querySelector('p'), bar = element.querySelector('progress');
+function show() {
+  const {kind = '', text = '', percent = 0} = props.value || {};
+  line.className = kind === 'busy' ? '' : `message ${kind}`;
+  line.hidden = !text;
+  if (line.textContent !== text) line.textContent = text;
+  bar.hidden = kind !== 'busy';
+  bar.value = percent;
+  bar.setAttribute('aria-label', text);
+}
+watch('value', show);
+show();"""
 
 
 def build(lab: Lab, page: Page) -> None:
     """The tab's widgets and what they do."""
+    parts = _widgets()
+    # Gradio mounts what is in a tab when the tab is opened: too late for what the page is filled in from. Its place is the page.
+    parts.held.parent.children.remove(parts.held)
+    page.demo.add(parts.held)
+    _connect_looking(page, parts)
+    _connect_preparing(lab, page, parts)
+
+
+@dataclass
+class Parts:
+    """The tab's widgets. `boxes` are those of SETTINGS, by name."""
+
+    source: gr.Radio
+    about: gr.HTML
+    upload: gr.File
+    boxes: dict[str, gr.components.Component]
+    name: gr.Textbox
+    prepare: gr.Button
+    cancel: gr.Button
+    progress: gr.HTML
+    seen: gr.HTML
+    prepared: gr.HTML
+    held: gr.BrowserState  # what the widgets hold (KEYS)
+    awaited: gr.Textbox    # the data set this page has last waited for: how that ended is news to it, and to no other page
+
+    @property
+    def text(self) -> list:
+        """What describes a text, in the order of KEYS."""
+        return [self.name, self.source, self.upload, *self.settings]
+
+    @property
+    def settings(self) -> list:
+        """The widgets of SETTINGS, in its order."""
+        return [self.boxes[setting] for setting in SETTINGS]
+
+
+def _widgets() -> Parts:
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=2, min_width=320):
             source = gr.Radio(sources(), value="stories", label=words.SOURCE, elem_id="source", elem_classes="cards")
             about = gr.HTML(data_facts.source_html("stories"))
             upload = gr.File(label=words.UPLOAD, elem_id="upload", height=150)
-            boxes = {"data.tokenizer": gr.Radio([(title, kind) for kind, title in words.TOKENIZERS.items()], value="char",
-                                                label=form.label("data.tokenizer"), elem_id="tokenizer", elem_classes="cards",
-                                                info=words.TOKENIZER_HELP)}
-            boxes["data.vocab_size"] = form.widget("data.vocab_size", DataConfig.vocab_size, visible=False)
-            boxes["data.text_column"] = gr.Dropdown([], visible=False, elem_id="text-column",
-                                                    label=form.label("data.text_column"),
-                                                    info=form.FIELDS["data.text_column"].metadata["help"])
-            with gr.Accordion(words.DATA_MORE, open=False, elem_classes="settings"):
-                boxes |= {name: form.widget(name, form.FIELDS[name].default) for name in SETTINGS if name not in boxes}
+            boxes = _setting_widgets()
             name = gr.Textbox("stories", label=words.DATA_NAME, info=words.DATA_NAME_HELP, elem_id="data-name", max_lines=1)
             with gr.Row(elem_classes="tight"):
                 prepare = gr.Button(words.PREPARE, variant="primary", elem_id="prepare", scale=3)
                 cancel = gr.Button(words.CANCEL, elem_id="cancel-prepare", visible=False, scale=1)
-            progress = gr.HTML(elem_id="prepare-progress")
+            progress = gr.HTML(elem_id="prepare-progress", html_template=PROGRESS, js_on_load=SHOW_PROGRESS)
         with gr.Column(scale=3, min_width=320):
             seen = gr.HTML(elem_id="preview")
             gr.Markdown(f"### {words.PREPARED}", elem_classes="group-title")
             prepared = gr.HTML(elem_id="prepared", js_on_load=CLICK)
-    settings = [boxes[setting] for setting in SETTINGS]
-    # What the widgets hold outlives a reload in a place of its own: a slow preview that wrote it into the draft would carry an
-    # old draft back, and with it forget a preparation that began in between.
-    held = kept_by_browser("text", {})
-    text = [name, source, upload, *settings]
+    return Parts(source, about, upload, boxes, name, prepare, cancel, progress, seen, prepared,
+                 held=kept_by_browser("text", {}), awaited=gr.Textbox(visible=False))
 
+
+def _setting_widgets() -> dict[str, gr.components.Component]:
+    """The widgets of SETTINGS: how the text is cut into tokens, and the rest folded."""
+    boxes = {"data.tokenizer": gr.Radio([(title, kind) for kind, title in words.TOKENIZERS.items()], value="char",
+                                        label=form.label("data.tokenizer"), elem_id="tokenizer", elem_classes="cards",
+                                        info=words.TOKENIZER_HELP)}
+    boxes["data.vocab_size"] = form.widget("data.vocab_size", DataConfig.vocab_size, visible=False)
+    boxes["data.text_column"] = gr.Dropdown([], visible=False, elem_id="text-column", label=form.label("data.text_column"),
+                                            info=form.FIELDS["data.text_column"].metadata["help"])
+    with gr.Accordion(words.DATA_MORE, open=False, elem_classes="settings"):
+        boxes |= {name: form.widget(name, form.FIELDS[name].default) for name in SETTINGS if name not in boxes}
+    return boxes
+
+
+def _connect_looking(page: Page, parts: Parts) -> None:
+    """Choosing, uploading and settings change what is looked at; and what the browser keeps, which nothing else writes: a slow
+    preview would carry old values back into it."""
     @guarded
-    def look(wanted, chosen, path, *values):
-        values = dict(zip(SETTINGS, values))
-        return {"name": wanted, "source": chosen, "file": path, **values}, *preview(chosen, path, values)
+    def look(chosen, path, *values):
+        return preview(chosen, path, dict(zip(SETTINGS, values)))
 
     @guarded
     def reopen(draft, held):
         return restored(draft, held)
 
     @guarded
-    def look_again(chosen, path, *values):
-        return preview(chosen, path, dict(zip(SETTINGS, values)))
-
-    @guarded
     def choose(draft, chosen, path):
         return chosen_source(draft, chosen, path)
+
+    @guarded
+    def take_file(draft, path):
+        return chosen_source(draft, FILE, path)
+
+    @guarded
+    def drop_file(draft):
+        return chosen_source(draft, "stories", None)
+
+    boxes = parts.boxes
+    looked = [parts.seen, boxes["data.vocab_size"], boxes["data.documents"], boxes["data.text_column"]]
+    chosen = [parts.source, parts.about, parts.name, *parts.settings]
+    keeping = dict(js=KEEP, show_progress="hidden", api_visibility="private")
+    for trigger, handler, known in ((parts.source.input, choose, [page.draft, parts.source, parts.upload]),
+                                    (parts.upload.upload, take_file, [page.draft, parts.upload]),
+                                    (parts.upload.clear, drop_file, [page.draft])):
+        trigger(handler, known, chosen, **SPEAKS).then(None, parts.text, parts.held, **keeping).then(
+            look, parts.text[1:], looked, **LOOKS)
+    inputs = [box.input for box in parts.settings]
+    gr.on(inputs, look, parts.text[1:], looked, trigger_mode="always_last", **LOOKS)
+    typed = [parts.name.input, parts.name.blur]  # to Gradio 6.31 pasting is no input
+    gr.on([*typed, *inputs], None, parts.text, parts.held, trigger_mode="multiple", **keeping)
+    page.demo.load(reopen, [page.draft, parts.held], [parts.upload, *chosen], **QUIET).then(
+        look, parts.text[1:], looked, **LOOKS)
+
+
+def _connect_preparing(lab: Lab, page: Page, parts: Parts) -> None:
+    """Prepare, cancel, how far it is; and taking into use what is prepared."""
+    @guarded
+    def state(draft, awaited):
+        awaited = read_draft(draft)["preparing"] or awaited
+        return (data_facts.progress(lab, draft, awaited), gr.Button(visible=lab.preparations.busy),
+                data_facts.prepared_html(lab, draft_dataset(lab, draft)), awaited)
 
     @guarded
     def begin(draft, wanted, chosen, path, *values):
         config = data_config(chosen, path, dict(zip(SETTINGS, values)))
         started = lab.preparations.start(config, wanted.strip() or suggested_name(chosen, path))
         draft = {**read_draft(draft), "preparing": started.name}
-        return draft, gr.Timer(active=True), *state(draft)
+        return draft, gr.Timer(active=True), *state(draft, started.name)
 
     @guarded
     def pick(draft, event: gr.EventData):
         return use(lab, draft, event.value)
 
-    @guarded
-    def state(draft):
-        return (data_facts.progress_html(lab, draft), gr.Button(visible=lab.preparations.busy),
-                data_facts.prepared_html(lab, draft_dataset(lab, draft)))
-
-    looked = [held, seen, boxes["data.vocab_size"], boxes["data.documents"], boxes["data.text_column"]]
-    chosen = [source, about, name, *settings]
-    shown = [progress, cancel, prepared]
-    gr.on([source.input], choose, [page.draft, source, upload], chosen, **QUIET).then(look, text, looked, **LOOKS)
-    upload.upload(guarded(lambda draft, path: chosen_source(draft, FILE, path)), [page.draft, upload], chosen,
-                  **QUIET).then(look, text, looked, **LOOKS)
-    upload.clear(guarded(lambda draft: chosen_source(draft, "stories", None)), page.draft, chosen,
-                 **QUIET).then(look, text, looked, **LOOKS)
-    gr.on([boxes[setting].input for setting in SETTINGS], look, text, looked, trigger_mode="always_last", **LOOKS)
-    prepare.click(begin, [page.draft, *text], [page.draft, page.tick, *shown], **SPEAKS)
-    cancel.click(guarded(lab.preparations.cancel), None, None, **QUIET)
-    prepared.select(pick, page.draft, page.draft, **SPEAKS)
-    page.tick.tick(state, page.draft, shown, **QUIET)
-    page.draft.change(state, page.draft, shown, trigger_mode="multiple", **QUIET)
-    name.input(look, text, looked, trigger_mode="always_last", **LOOKS)
-    page.demo.load(reopen, [page.draft, held], [upload, *chosen], **QUIET).then(look_again, text[1:], looked[1:], **LOOKS)
-    page.demo.load(state, page.draft, shown, **QUIET)
+    known, shown = [page.draft, parts.awaited], [parts.progress, parts.cancel, parts.prepared, parts.awaited]
+    parts.prepare.click(begin, [page.draft, *parts.text], [page.draft, page.tick, *shown], **SPEAKS)
+    parts.cancel.click(guarded(lab.preparations.cancel), None, None, **SPEAKS)
+    parts.prepared.select(pick, page.draft, page.draft, **SPEAKS)
+    page.tick.tick(state, known, shown, **QUIET)
+    page.draft.change(state, known, shown, trigger_mode="multiple", **QUIET)
+    page.demo.load(state, known, shown, **QUIET)
 
 
 def sources() -> list[tuple[str, str]]:
@@ -162,7 +237,8 @@ def restored(draft, held) -> tuple:
     first, about, suggested, *suggestions = chosen_source(draft, source, path)
     values = [form.show(name, form.from_widget(name, held[name])) if name in held else shown
               for name, shown in zip(SETTINGS, suggestions)]
-    return path, first, about, held.get("name") or suggested, *values
+    name = held.get("name")
+    return path, first, about, name if name and isinstance(name, str) else suggested, *values
 
 
 def uploaded(path: str | None) -> str | None:
