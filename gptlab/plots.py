@@ -106,17 +106,17 @@ def loss(history: RunHistory, baselines: dict[str, float | None], look: Look = L
     seen = [*raw[spikes].tolist(), *(one.val_loss for one in measured)]
     low, high = _loss_range(seen, [value for value, _, _ in references])
     figure.update_layout(hovermode="x unified", xaxis_range=[0, end], yaxis_range=[low, high], annotations=_names(
-        references, reference_colours, (HEIGHT - MARGIN["t"] - MARGIN["b"]) / (high - low)))
+        references, reference_colours, low, (HEIGHT - MARGIN["t"] - MARGIN["b"]) / (high - low)))
     return figure
 
 
-def _names(references: list[tuple[float, str, str]], colours: list[str], pixels: float) -> list[dict]:
+def _names(references: list[tuple[float, str, str]], colours: list[str], low: float, pixels: float) -> list[dict]:
     """Each reference's name over its line, at the right; the lowest, where there is room, under it: curves come from above.
 
-    `pixels` is the height of 1 nat.
+    The axis begins at `low`; `pixels` is the height of 1 nat.
     """
     order = sorted(range(len(references)), key=lambda i: references[i][0])
-    shifts = dict(zip(order, _apart([references[i][0] * pixels for i in order])))
+    shifts = dict(zip(order, _apart([(references[i][0] - low) * pixels for i in order])))
     annotations = []
     for i, ((value, label, _), colour) in enumerate(zip(references, colours)):
         below = label == "best possible" and value > 0.06 * references[0][0]
@@ -155,16 +155,16 @@ def comparison(curves: Sequence[Curve], x_title: str, y_title: str, look: Look =
     for i, curve in enumerate(curves):
         few = len(curve.x) <= 40
         traces.append(_line(html.escape(curve.name), curve.x, curve.y, width=2.4, dash=DASHES[i], marker=dict(
-            size=7, symbol=MARKERS[i]), mode="lines+markers" if few else "lines"))
+            size=7 if len(curves) < 5 else 5, symbol=MARKERS[i]), mode="lines+markers" if few else "lines"))
         if len(curve.x):
             ends.append((float(curve.x[-1]), float(curve.y[-1]), i))
     figure = _figure(traces, look.template(look.runs), height, x_title, y_title)
     low, high = _range([value for curve in curves for value in np.asarray(curve.y).tolist()])
     pixels = (height - MARGIN["t"] - MARGIN["b"]) / (high - low)
-    ends.sort(key=lambda end: end[1])
-    annotations = [dict(x=x, y=y, xanchor="left", xshift=7, yshift=shift, showarrow=False,
+    annotations = [dict(x=x, y=y, xanchor="left", xshift=7, yshift=shift, showarrow=False, bgcolor=look.paper, borderpad=0,
                         text=f"<b>{html.escape(curves[i].label)}</b>", font=dict(size=15, color=look.runs[i]))
-                   for (x, y, i), shift in zip(ends, _apart([y * pixels for _, y, _ in ends]))]
+                   for group in _side_by_side(ends)
+                   for (x, y, i), shift in zip(group, _apart([(y - low) * pixels for _, y, _ in group]))]
     return figure.update_layout(annotations=annotations, yaxis_range=[low, high], margin_r=34, xaxis_rangemode="tozero")
 
 
@@ -229,12 +229,28 @@ def _log_axis(values) -> dict:
     return dict(type="log", range=[low, high], tickvals=ticks, ticktext=[f"{tick:,.6g}" for tick in ticks])
 
 
+def _side_by_side(ends: list[tuple[float, float, int]]) -> list[list[tuple[float, float, int]]]:
+    """Ends of curves, (x, y, which), in groups whose labels could cover each other, each from the lowest up."""
+    groups: list[list[tuple[float, float, int]]] = []
+    near = 0.08 * max((x for x, _, _ in ends), default=0.0)
+    for end in sorted(ends):
+        if groups and end[0] - groups[-1][-1][0] <= near:
+            groups[-1].append(end)
+        else:
+            groups.append([end])
+    return [sorted(group, key=lambda end: end[1]) for group in groups]
+
+
 def _apart(positions: list[float]) -> list[float]:
-    """How far to move labels at these rising positions, in pixels, so that none covers another."""
+    """How far to move labels at these rising positions, in pixels above the axis, so that none covers another or the axis."""
     places = list(positions)
     for _ in range(100):  # push neighbours apart until all have room
         for i in range(1, len(places)):
             if (missing := LABEL_HEIGHT - (places[i] - places[i - 1])) > 0:
                 places[i - 1] -= missing / 2
                 places[i] += missing / 2
+    lowest = LABEL_HEIGHT / 2
+    for i, place in enumerate(places):
+        places[i] = max(place, lowest)
+        lowest = places[i] + LABEL_HEIGHT
     return [place - position for place, position in zip(places, positions)]

@@ -88,8 +88,19 @@ def test_eight_runs_are_told_apart_without_colour():
     low, high = figure.layout.yaxis.range
     pixels = (figure.layout.height - plots.MARGIN["t"] - plots.MARGIN["b"]) / (high - low)
     places = sorted(note.y * pixels + note.yshift for note in figure.layout.annotations)
-    assert min(b - a for a, b in zip(places, places[1:])) > 0.9 * plots.LABEL_HEIGHT
+    assert min(b - a for a, b in zip(places, places[1:])) >= plots.LABEL_HEIGHT - 0.01
     assert [re.sub("<.*?>", "", note.text) for note in figure.layout.annotations] == list("ABCDEFGH")
+
+
+def test_a_run_that_ended_early_keeps_its_label_at_its_end():
+    """Labels are moved only for those beside them, and never onto the axis."""
+    curves = [plots.Curve(letter, letter, [0, end], [3.0, 1.0]) for letter, end in (("A", 10), ("B", 4), ("C", 10), ("D", 10))]
+    shifts = {re.sub("<.*?>", "", note.text): note for note in plots.comparison(curves, "steps", "loss").layout.annotations}
+    assert shifts["B"].x == 4 and abs(shifts["B"].yshift) < plots.LABEL_HEIGHT / 2
+    figure = plots.comparison(curves, "steps", "loss")
+    low, high = figure.layout.yaxis.range
+    pixels = (figure.layout.height - plots.MARGIN["t"] - plots.MARGIN["b"]) / (high - low)
+    assert min((note.y - low) * pixels + note.yshift for note in shifts.values()) >= plots.LABEL_HEIGHT / 2
 
 
 def test_names_are_text():

@@ -20,6 +20,7 @@ from gptlab.runs.compare import AXES, Comparison, Contender, compare, contender
 from gptlab.runs.disk import check_space, readable, write_atomic
 from gptlab.runs.rundir import RunDir
 
+NAMED = 3    # runs at most for a heading to hold their names
 SMALL = 290  # pixels: the height of figures that stand three in a row
 UNITS = {"char": "characters", "byte": "bytes", "bpe": "pieces of words", "file": "tokens"}
 LEARNT = {"char": "spelling", "byte": "spelling", "bpe": "which pieces make words", "file": "which pieces make words"}
@@ -188,8 +189,8 @@ def _comparison_body(found: Comparison) -> str:
     unlike = "" if found.same_tokenizer else '<p class="quiet">Each in tokens of its own: their heights do not compare.</p>'
     title = QUANTITIES[main].capitalize()
     return "".join((
-        head(" and ".join(filter(None, (", ".join(one.run.name for one in runs[:-1]), runs[-1].run.name))),
-              f"{len(runs)} runs compared, with GPT Lab."),
+        head(" and ".join((", ".join(one.run.name for one in runs[:-1]), runs[-1].run.name)) if len(runs) <= NAMED
+             else f"{len(runs)} runs compared", "Compared with GPT Lab."),
         f'<p class="note">{escaped(found.note)}</p>',
         section("At their best", _results_table(found)),
         section(title, lines + _overlay(found, main, "step")),
@@ -228,17 +229,17 @@ def _results_table(found: Comparison) -> str:
     rows = []
     for one in found.contenders:
         numbers = []
-        for quantity, digits in (("val_loss", 4), ("val_perplexity", 2), ("val_bits_per_byte", 4)):
+        for quantity, digits in (("val_bits_per_byte", 4), ("val_loss", 4), ("val_perplexity", 2)):
             value = one.best and getattr(one.best, quantity)
             winner = quantity in fair and value is not None and value == best_of_all(quantity)
             text = number(value, digits)
             numbers.append(f'<td class="number">{f"<b>★ {text}</b>" if winner else text}</td>')
-        rows.append(f'<tr><th scope="row">{_called(one)}</th><td>{escaped(one.manifest["name"])}</td>'
-                    f""
-                    + cell(f"{one.parameters:,}") + "".join(numbers) + cell(f"{one.best.step:,}" if one.best else "–")
-                    + cell(f"{one.history.last_step:,}") + cell(duration(_seconds(one))) + "</tr>")
-    return table([("Run", ""), ("Data", ""), ("Parameters", "number"), ("Loss (val)", "number"), ("Perplexity", "number"),
-                   ("Bits per byte", "number"), ("At step", "number"), ("Steps", "number"), ("Time", "number")], rows)
+        others = (f"{one.best.step:,}" if one.best else "–", f"{one.history.last_step:,}", duration(_seconds(one)),
+                  f"{one.parameters:,}")
+        rows.append(f'<tr><th scope="row">{_called(one)}</th>{"".join(numbers)}{"".join(map(cell, others))}'
+                    f'<td class="name">{escaped(one.manifest["name"])}</td></tr>')
+    columns = ("Bits per byte", "Loss (val)", "Perplexity", "At step", "Steps", "Time", "Parameters")
+    return table([("Run", ""), *((name, "number") for name in columns), ("Data", "name")], rows)
 
 
 def _differences_table(found: Comparison) -> str:
@@ -246,7 +247,8 @@ def _differences_table(found: Comparison) -> str:
         return '<p class="quiet">Nothing: all settings are alike.</p>'
     rows = [f'<tr><th scope="row">{escaped(one.label)}</th>'
             + "".join(f"<td>{escaped(value_text(value))}</td>" for value in one.values) + "</tr>" for one in found.differences]
-    return table([("Setting", ""), *((one.label, "") for one in found.contenders)], rows)
+    return table([("Setting", ""), *((one.label if len(found.contenders) <= NAMED else one.letter, "")
+                                     for one in found.contenders)], rows)
 
 
 def _side_by_side(found: Comparison) -> str:
