@@ -47,7 +47,9 @@ def test_what_a_run_says(workspace):
     assert {event.step for event in of_type(run, Sample)} >= {0, 40} and of_type(run, Sample)[-1].done
     best = min(of_type(run, Evaluation), key=lambda event: event.val_loss)
     also = ", and step 40, the last" if best.step < 40 else ""
-    assert events[-1].reason == f"40 steps done. Kept step {best.step}, the best (val {best.val_loss:.3f}){also}."
+    ended = abs(best.epoch - round(best.epoch)) < 0.001 and best.epoch > 0
+    where = f"epoch {best.epoch:.0f} (step {best.step})" if ended else f"step {best.step}"
+    assert events[-1].reason == f"40 steps done. Kept {where}, the best (val {best.val_loss:.3f}){also}."
     for event in of_type(run, Checkpoint):
         assert ("best" in event.kept_as) == any(e.step == event.step and e.val_loss <= min(
             other.val_loss for other in of_type(run, Evaluation) if other.step <= e.step) for e in of_type(run, Evaluation))
@@ -332,3 +334,10 @@ def test_default_prompts_of_texts_without_words(tmp_path):
     assert prompts and all(0 < len(prompt) <= 40 for prompt in prompts)
     assert samples._opening("12+34=46") == "12+3"
     assert samples._opening("\n\n  \n") == ""
+
+
+def test_the_best_of_whole_epochs_is_named_by_its_epoch(workspace):
+    run = tiny_run(workspace, train__max_steps=None, train__epochs=2, train__eval_every=10_000)
+    worker.run(run)
+    best = min(of_type(run, Evaluation), key=lambda event: event.val_loss)
+    assert f"Kept epoch {round(best.epoch)} (step {best.step}), the best" in run.status()["reason"]

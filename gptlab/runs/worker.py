@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import logging
+import math
 import time
 import traceback
 from collections.abc import Callable, Iterator, Set
@@ -67,6 +68,7 @@ class _Work:
         self.sample_asked = self.checkpoint_asked = False
         self.val_loss: float | None = None
         self.evaluated_step: int | None = None  # by the events
+        self.best_epoch = 0.0
         self.tokens_per_second: float | None = None
         self.saved: Checkpoint | None = None
         self.saved_evaluation: int | None = None  # the last evaluation that `saved` knows of: its step
@@ -127,7 +129,7 @@ class _Work:
         """After a resume: what was known, and the samples that were cut off or never begun."""
         for event in events:
             if isinstance(event, Evaluation):
-                self.val_loss, self.evaluated_step = event.val_loss, event.step
+                self.note(event)
         latest = {event.sample_id: event for event in events if isinstance(event, Sample)}
         step, every = self.trainer.step, self.trainer.config.train.sample_every
         self.record([dataclasses.replace(event, done=True) for event in latest.values()
@@ -278,7 +280,13 @@ class _Work:
             if isinstance(event, Step):
                 self.tokens_per_second = event.tokens_per_second or self.tokens_per_second
             elif isinstance(event, Evaluation):
-                self.val_loss, self.evaluated_step = event.val_loss, event.step
+                self.note(event)
+
+    def note(self, evaluation: Evaluation) -> None:
+        """Keeps what an evaluation, of this stretch or an earlier one, says of where the run stands."""
+        self.val_loss, self.evaluated_step = evaluation.val_loss, evaluation.step
+        if evaluation.step == self.trainer.best_step:
+            self.best_epoch = evaluation.epoch
 
     def tell(self, state: str, reason: str = "", resumed_from_step: int | None = None) -> str:
         """A new state: an event that is on the disk when this returns, and status.json."""
@@ -327,7 +335,10 @@ class _Work:
             return ""
         last = self.saved.step if self.saved else trainer.best_step
         also = f", and step {last:,}, the last" if last != trainer.best_step else ""
-        return f"Kept step {trainer.best_step:,}, the best (val {trainer.best_val_loss:.3f}){also}."
+        epoch = math.floor(self.best_epoch)
+        ended = epoch >= 1 and (self.best_epoch - epoch) * trainer.best_step < self.best_epoch  # by that very step
+        best = f"epoch {epoch} (step {trainer.best_step:,})" if ended else f"step {trainer.best_step:,}"
+        return f"Kept {best}, the best (val {trainer.best_val_loss:.3f}){also}."
 
 
 @contextmanager

@@ -135,8 +135,7 @@ function render(now) {
   const last = state === 'running' && status.total_steps && history.step >= status.total_steps;
   const text = !run ? words.captions.empty : last ? words.captions.last_samples
     : caption(history, facts?.baselines ?? {}, words, unit());
-  const end = over && run && !status.reason.includes('Kept') ? kept(history, words) : '';
-  const sentences = [over && status.reason, text, end].filter(Boolean);
+  const sentences = [over && status.reason, text].filter(Boolean);
   setText(field.caption, sentences.map(one => /[.!?)…]$/.test(one) ? one : `${one}.`).join(' '));
   if (now || performance.now() > smallNotBefore) showSmall();
 }

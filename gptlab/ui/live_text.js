@@ -72,15 +72,6 @@ function memorising(evaluations, best) {
   return later.length >= 2 && now.val_loss > best.val_loss + 0.02 && now.train_loss < best.train_loss;
 }
 
-// "Kept epoch 9, the best.": which weights a run that is over is remembered by.
-function kept(history, words) {
-  const best = history.best, all = history.evaluations;
-  const saved = history.checkpoints.filter(one => one.kept_as.includes('best')).at(-1);
-  if (!best || !saved || saved.step !== best.step || all.length < 2) return '';
-  const atEpochsEnd = best.epoch >= 1 && Math.abs(best.epoch - Math.round(best.epoch)) < 0.01;
-  return fill(words[atEpochsEnd ? 'kept_epoch' : 'kept_step'], {epoch: Math.round(best.epoch), step: whole(best.step)});
-}
-
 // Samples as they are written, newest on top; only what changed is touched. All text is text, never markup.
 class Samples {
   constructor(box, words, limit = 40) {

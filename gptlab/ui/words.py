@@ -163,7 +163,6 @@ LIVE = {  # what the live view says; it reads these in the browser. {names} are 
         "last_samples": "All steps are done: writing its last samples.",
         "memorising": "Still improving on text it has seen, worse on unseen: memorising.",
     },
-    "kept_epoch": "Kept epoch {epoch}, the best.", "kept_step": "Kept step {step}, the best.",
     "facts": [
         {"name": "step", "label": "Step", "help": "One step: look at a batch of text, then nudge every weight a little."},
         {"name": "epoch", "label": "Epoch", "help": "How many times the training text has been read from end to end."},
