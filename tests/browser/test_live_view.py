@@ -209,7 +209,7 @@ def test_it_is_usable_on_a_phone_and_by_keyboard(workspace, page):
 
 def test_what_a_button_has_to_say_is_seen(workspace, page, tmp_path):
     """Gradio shows errors and notes of queued events only; a refused run once left the page silent."""
-    wait_for(page, "document.querySelector('#steps')?.innerText.includes('✓')")
+    wait_for(page, "/stories\\s*✓/.test(document.querySelector('#steps')?.innerText)")
     page.locator("#run-name").locator("input, textarea").first.fill("a/b")
     page.locator("#start").click()
     page.get_by_text("'a/b' cannot be the name of a run").wait_for()
