@@ -3,6 +3,7 @@
 import threading
 from types import SimpleNamespace
 
+import gradio as gr
 import pytest
 from tiny_run import tiny_run, tiny_workspace
 
@@ -10,7 +11,7 @@ from gptlab.config import SampleConfig
 from gptlab.generate.generator import generate
 from gptlab.runs import worker
 from gptlab.runs.checkpoint import load_model
-from gptlab.ui import playground_tab, words
+from gptlab.ui import form, playground_tab, words
 from gptlab.ui.lab import Lab
 from gptlab.ui.writing import MODELS_KEPT, Writer
 
@@ -118,7 +119,7 @@ def test_a_cut_off_checkpoint_is_named_and_not_offered(lab, run, tmp_path):
         step = str(int(weights.parent.name.removeprefix("step_")))
         with pytest.raises(ValueError, match="Choose another"):
             next(Writer(lab).write(run, step, "The", LONG, never))
-        assert step not in [value for _, value in playground_tab.checkpoints_of(lab, run.id).choices]
+        assert step not in [value for _, value in playground_tab.checkpoints_of(lab, run.id)["choices"]]
     finally:
         weights.write_bytes(whole)
 
@@ -138,21 +139,51 @@ def test_empty_boxes_mean_no_limit():
 # what is filled in
 
 def test_the_run_on_view_is_filled_in_where_it_can_write(lab, run):
-    empty, full, runs, checkpoint, prompt = playground_tab.filled(lab, run.id, None)
-    assert (empty["visible"], full["visible"], runs.value, prompt) == (False, True, run.id, "The cat")
-    assert checkpoint.value == "best" and {"best", "last", "16"} <= {value for _, value in checkpoint.choices}
+    empty, full, runs, checkpoint, prompt, held = playground_tab.filled(lab, None, run.id, {})
+    assert (empty["visible"], full["visible"], runs["value"], prompt) == (False, True, run.id, "The cat")
+    assert checkpoint["value"] == "best" and {"best", "last", "16"} <= {value for _, value in checkpoint["choices"]}
+    assert held == {"run": run.id, "checkpoint": "best", "prompt": "The cat", "followed": run.id}
     untrained = lab.workspace.find_run("untrained")
-    assert playground_tab.filled(lab, untrained.id, None)[2].value == run.id
-    assert untrained.id not in [value for _, value in runs.choices]
+    assert playground_tab.filled(lab, untrained.id, None, None)[2]["value"] == run.id
+    assert untrained.id not in [value for _, value in runs["choices"]]
 
 
 def test_what_a_person_chose_and_typed_stays(lab, run):
-    assert playground_tab.filled(lab, None, run.id)[4]["__type__"] == "update"  # the prompt is left alone
+    """The checkpoint once went back to "Best" at every change of tab."""
+    held = {"run": run.id, "checkpoint": "8", "prompt": "My own", "followed": run.id, "sample.top_k": 3}
+    *_, runs, checkpoint, prompt, kept = playground_tab.filled(lab, None, run.id, held)
+    assert (runs["value"], checkpoint["value"]) == (run.id, "8")
+    assert prompt == kept == gr.skip()  # left alone
+    *_, runs, checkpoint, prompt, kept = playground_tab.filled(lab, None, run.id, held, opening=True)
+    assert (runs["value"], checkpoint["value"], prompt, kept) == (run.id, "8", "My own", gr.skip())
+
+
+def test_a_run_asked_for_comes_first_and_brings_its_own_prompt(lab, run):
+    held = {"run": "another", "checkpoint": "8", "prompt": "My own", "followed": "x"}
+    *_, runs, checkpoint, prompt, kept = playground_tab.filled(lab, run.id, "x", held)
+    assert (runs["value"], checkpoint["value"], prompt) == (run.id, "best", "The cat")
+    assert kept == {"run": run.id, "checkpoint": "best", "prompt": "The cat", "followed": "x"}
+
+
+@pytest.mark.parametrize("held", [None, 7, {"run": ["x"], "checkpoint": {}, "prompt": 3}, {"run": "../..", "followed": []}])
+def test_what_a_browser_kept_is_checked(lab, run, held):
+    *_, runs, checkpoint, prompt, _ = playground_tab.filled(lab, None, None, held, opening=True)
+    assert (runs["value"], checkpoint["value"], prompt) == (run.id, "best", "The cat")
+
+
+def test_settings_come_back_but_only_such_as_can_be(lab):
+    held = {"sample.temperature": 0.0, "sample.top_k": 7, "sample.top_p": "much", "sample.seed": None}
+    note, *boxes = playground_tab.kept_settings(held)
+    values = dict(zip(playground_tab.SETTINGS, [box["value"] for box in boxes]))
+    assert values == {**{name: form.FIELDS[name].default for name in values}, "sample.temperature": 0.0, "sample.top_k": 7}
+    assert words.ZERO_NOTE in note and not boxes[list(values).index("sample.top_k")]["interactive"]
+    assert [box["value"] for box in playground_tab.kept_settings(None)[1:]] == \
+        [form.to_widget(name, form.FIELDS[name].default) for name in playground_tab.SETTINGS]
 
 
 def test_with_no_trained_run_it_says_what_to_do(tmp_path, small_text):
     empty = Lab(tiny_workspace(tmp_path, small_text), SimpleNamespace(current=None, queue=[]))
-    shown = playground_tab.filled(empty, None, None)
+    shown = playground_tab.filled(empty, None, None, {})
     assert (shown[0]["visible"], shown[1]["visible"]) == (True, False)
     with pytest.raises(ValueError, match=words.NO_SUCH_RUN):
         playground_tab.checkpoints_of(empty, "../..")

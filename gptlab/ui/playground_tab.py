@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +16,62 @@ from gptlab.events import Sample
 from gptlab.runs.checkpoint import best_of, list_checkpoints
 from gptlab.runs.eventlog import parse_lines
 from gptlab.ui import form, words
-from gptlab.ui.lab import QUIET, SPEAKS, Lab, Page, guarded
+from gptlab.ui.lab import QUIET, SPEAKS, Lab, Page, guarded, kept_by_browser
 from gptlab.ui.which_run import run_by_id
 from gptlab.ui.writing import Writer
 
 HERE = Path(__file__).parent
 SETTINGS = {"sample.temperature": "temperature", "sample.max_new_tokens": "length", "sample.greedy": "greedy",
             "sample.top_k": "top-k", "sample.top_p": "top-p", "sample.seed": "sampling-seed"}
+OF_NO_USE = ("sample.temperature", "sample.top_k", "sample.top_p", "sample.seed")  # some of them, where it takes the likeliest
 PAGES_AT_ONCE = 4
+KEYS = ("run", "checkpoint", "prompt", *SETTINGS)  # what the browser keeps
+KEEP = f"""(held, ...values) =>
+  ({{...held, ...Object.fromEntries({json.dumps(KEYS)}.map((key, i) => [key, values[i]]))}})"""
+TAKE = """(none, shown, held) => {
+  if (document.getElementById('playground-tab-button')?.ariaSelected !== 'true') return [null, shown, held];
+  const run = window.gptlab?.writeWith ?? '';
+  if (run) window.gptlab.writeWith = null;
+  return [run, shown, held];
+}"""
 
 
 def build(lab: Lab, page: Page) -> None:
     """The tab's widgets and what they do."""
-    writer, stops = Writer(lab), Stops()
+    parts = _widgets()
+    # Gradio mounts what is in a tab when the tab is opened: too late for what the page is filled in from. Its place is the page.
+    parts.held.parent.children.remove(parts.held)
+    page.demo.add(parts.held)
+    _connect_choices(lab, page, parts)
+    _connect_writing(lab, parts)
+    parts.to_train.click(lambda: gr.Tabs(selected="train"), None, page.tabs, **QUIET)
+
+
+@dataclass
+class Parts:
+    """The tab's widgets: `empty` while nothing can write, else `full`. `boxes` are those of SETTINGS, by name."""
+
+    empty: gr.Column
+    full: gr.Row
+    to_train: gr.Button
+    prompt: gr.Textbox
+    begin: gr.Button
+    stop: gr.Button
+    output: gr.HTML
+    run: gr.Dropdown
+    checkpoint: gr.Dropdown
+    boxes: dict[str, gr.components.Component]
+    note: gr.HTML
+    wanted: gr.Textbox     # the run "Write with it" was pressed for, "" for none, None on another tab: TAKE says it
+    held: gr.BrowserState  # what was chosen (KEYS); and `followed`, the run on view when it was last filled in
+
+    @property
+    def chosen(self) -> list:
+        """What was chosen, in the order of KEYS."""
+        return [self.run, self.checkpoint, self.prompt, *self.boxes.values()]
+
+
+def _widgets() -> Parts:
     with gr.Column(visible=False, elem_id="playground-empty") as empty:
         gr.Markdown(words.NOTHING_TO_WRITE_WITH)
         to_train = gr.Button(words.TO_TRAINING, variant="primary", elem_id="playground-to-train", scale=0, min_width=220)
@@ -42,22 +88,52 @@ def build(lab: Lab, page: Page) -> None:
             listed = dict(filterable=False, interactive=True)
             run = gr.Dropdown(label=words.RUN, info=words.RUN_HELP, elem_id="run", **listed)
             checkpoint = gr.Dropdown(label=words.CHECKPOINT, info=words.CHECKPOINT_HELP, elem_id="checkpoint", **listed)
-            widgets = _settings()
+            boxes = _setting_widgets()
             note = gr.HTML(elem_id="greedy-note")
-        followed = gr.Textbox(visible=False)  # the run on view when this page last filled in its own
-    boxes = [widgets[name] for name in SETTINGS]
+    return Parts(empty, full, to_train, prompt, begin, stop, output, run, checkpoint, boxes, note,
+                 wanted=gr.Textbox(visible=False), held=kept_by_browser("playground", {}))
+
+
+def _setting_widgets() -> dict[str, gr.components.Component]:
+    """The widgets of SETTINGS, in its order; the small ones side by side."""
+    widgets = {name: form.widget(name, form.FIELDS[name].default, elem_id=SETTINGS[name])
+               for name in ("sample.temperature", "sample.max_new_tokens", "sample.greedy")}
+    with gr.Row(elem_classes="tight"):
+        for name in ("sample.top_k", "sample.top_p", "sample.seed"):
+            widgets[name] = form.widget(name, form.FIELDS[name].default, elem_id=SETTINGS[name], min_width=150)
+    return {name: widgets[name] for name in SETTINGS}
+
+
+def _connect_choices(lab: Lab, page: Page, parts: Parts) -> None:
+    """Fills in the choices as the page opens and whenever the tab does; and keeps in the browser what a person chooses."""
+    @guarded
+    def on_load(wanted, shown, held):
+        return [*filled(lab, wanted, shown, held, opening=True), *kept_settings(held)]
 
     @guarded
-    def refill(shown, chosen, shown_before):
-        return [*filled(lab, shown if shown != shown_before else None, chosen), shown]
-
-    @guarded
-    def take(event: gr.EventData):
-        return filled(lab, event.run, None)
+    def on_change(wanted, shown, held):
+        return filled(lab, wanted, shown, held) if wanted is not None else [gr.skip()] * len(fills)
 
     @guarded
     def choose(run_id):
         return checkpoints_of(lab, run_id), first_prompt(lab, run_id)
+
+    known = [parts.wanted, page.shown, parts.held]
+    fills = [parts.empty, parts.full, parts.run, parts.checkpoint, parts.prompt, parts.held]
+    page.demo.load(on_load, known, [*fills, parts.note, *parts.boxes.values()], js=TAKE, **QUIET)
+    page.tabs.change(on_change, known, fills, js=TAKE, **QUIET)  # not select: Gradio sends that for a person's click only
+    keeping = dict(js=KEEP, show_progress="hidden", api_visibility="private", trigger_mode="multiple")
+    gr.on([part.input for part in parts.chosen[1:]] + [parts.prompt.blur],  # to Gradio 6.31 pasting is no input
+          None, [parts.held, *parts.chosen], parts.held, **keeping)
+    parts.run.input(choose, parts.run, [parts.checkpoint, parts.prompt], preprocess=False, **SPEAKS).then(
+        None, [parts.held, *parts.chosen], parts.held, **keeping)
+    switches = [parts.boxes["sample.greedy"], parts.boxes["sample.temperature"]]
+    gr.on([switch.input for switch in switches], greedy_note, switches, [parts.note, *(parts.boxes[name] for name in OF_NO_USE)],
+          trigger_mode="always_last", **QUIET)
+
+
+def _connect_writing(lab: Lab, parts: Parts) -> None:
+    writer, stops = Writer(lab), Stops()
 
     @guarded
     def write(request: gr.Request, run_id, which, text, *values):
@@ -71,20 +147,9 @@ def build(lab: Lab, page: Page) -> None:
     def on_stop(request: gr.Request):
         stops.stop(request.session_hash)
 
-    shown = [empty, full, run, checkpoint, prompt]
-    # A number box that is made empty shows 0; one that is emptied shows that it is empty.
-    page.demo.load(lambda: [form.to_widget(name, form.FIELDS[name].default) for name in SETTINGS], None, boxes, **QUIET)
-    gr.on([page.demo.load, page.tabs.select], refill, [page.shown, run, followed], [*shown, followed], preprocess=False,
-          **QUIET)
-    output.write_with(take, None, shown, **SPEAKS)
-    run.input(choose, run, [checkpoint, prompt], preprocess=False, **SPEAKS)
-    gr.on([begin.click, prompt.submit], write, [run, checkpoint, prompt, *boxes], output, preprocess=False, trigger_mode="once",
+    gr.on([parts.begin.click, parts.prompt.submit], write, parts.chosen, parts.output, preprocess=False, trigger_mode="once",
           show_progress="hidden", concurrency_limit=PAGES_AT_ONCE, api_visibility="private")
-    stop.click(on_stop, None, None, **QUIET)
-    of_no_use = [widgets[name] for name in ("sample.temperature", "sample.top_k", "sample.top_p", "sample.seed")]
-    switches = [widgets["sample.greedy"], widgets["sample.temperature"]]
-    gr.on([switch.input for switch in switches], greedy_note, switches, [note, *of_no_use], trigger_mode="always_last", **QUIET)
-    to_train.click(lambda: gr.Tabs(selected="train"), None, page.tabs, **QUIET)
+    parts.stop.click(on_stop, None, None, **QUIET)
 
 
 class Stops:
@@ -105,36 +170,54 @@ class Stops:
             event.set()
 
 
-def _settings() -> dict[str, gr.components.Component]:
-    """The widgets by setting; the small ones side by side."""
-    widgets = {name: form.widget(name, form.FIELDS[name].default, elem_id=SETTINGS[name])
-               for name in ("sample.temperature", "sample.max_new_tokens", "sample.greedy")}
-    with gr.Row(elem_classes="tight"):
-        for name in ("sample.top_k", "sample.top_p", "sample.seed"):
-            widgets[name] = form.widget(name, form.FIELDS[name].default, elem_id=SETTINGS[name], min_width=150)
-    return widgets
+def filled(lab: Lab, wanted: Any, shown: Any, held: Any, opening: bool = False) -> list:
+    """(empty, full, run, checkpoint, prompt, held): the choices as a page finds them, `opening` or coming back to the tab.
 
-
-def filled(lab: Lab, wanted: str | None, chosen: str | None) -> list:
-    """The widgets as a page finds them: the wanted run if it can write, else the one chosen before, else the latest."""
+    The run is the wanted one, else the one on view if that is another than last time, else the one chosen before, else the
+    latest; of those that can write. The checkpoint and the prompt stay with the run they were chosen for.
+    """
+    held = held if isinstance(held, dict) else {}
     runs = {run.id: run for run in lab.workspace.list_runs() if run.checkpoint_paths()}
     if not runs:
-        return [gr.update(visible=True), gr.update(visible=False), gr.skip(), gr.skip(), gr.skip()]
-    picked = next(run_id for run_id in (wanted, chosen, *runs) if run_id in runs)
+        return [gr.update(visible=True), gr.update(visible=False), gr.skip(), gr.skip(), gr.skip(), gr.skip()]
+    before = held.get("run")
+    followed = shown if shown != held.get("followed") else None
+    picked = next(run_id for run_id in (wanted, followed, before, *runs) if isinstance(run_id, str) and run_id in runs)
+    checkpoint = checkpoints_of(lab, picked, held.get("checkpoint") if picked == before else None)
+    typed = held.get("prompt") if picked == before else None
+    prompt = typed if isinstance(typed, str) else first_prompt(lab, picked)
+    now = {**held, "run": picked, "checkpoint": checkpoint["value"], "prompt": prompt, "followed": shown}
     choices = [(words.run_label(run.id, run.name), run.id) for run in runs.values()]
-    prompt = gr.skip() if picked == chosen else first_prompt(lab, picked)
-    return [gr.update(visible=False), gr.update(visible=True), gr.Dropdown(choices=choices, value=picked),
-            checkpoints_of(lab, picked), prompt]
+    return [gr.update(visible=False), gr.update(visible=True), gr.update(choices=choices, value=picked), checkpoint,
+            prompt if opening or prompt != typed else gr.skip(),  # not under the hands of who types
+            now if now != held else gr.skip()]
 
 
-def checkpoints_of(lab: Lab, run_id: Any) -> Any:
-    """The choice of a run's checkpoints: best, last, and every step that is kept."""
+def kept_settings(held: Any) -> list:
+    """(note, boxes…): the settings as the browser kept them; the defaults for what it did not, or what cannot be."""
+    values = {}
+    for name in SETTINGS:
+        values[name] = form.to_widget(name, form.FIELDS[name].default)
+        if isinstance(held, dict) and name in held:
+            with contextlib.suppress(ConfigError):
+                RunConfig().replace({name: form.from_widget(name, held[name])})
+                values[name] = held[name]
+    # With a value, for a number box that is made empty shows 0: only one that is emptied shows that it is empty.
+    boxes = {name: gr.update(value=value) for name, value in values.items()}
+    note, *free = greedy_note(values["sample.greedy"], values["sample.temperature"])
+    boxes |= {name: {**boxes[name], **use} for name, use in zip(OF_NO_USE, free)}
+    return [note, *boxes.values()]
+
+
+def checkpoints_of(lab: Lab, run_id: Any, chosen: Any = None) -> dict:
+    """An update with the choice of a run's checkpoints: best, last, and every step that is kept; `chosen`, where it is among them."""
     saved = [one for one in list_checkpoints(run_by_id(lab, run_id)) if one.problem is None]
     best, last = best_of(saved), saved[-1] if saved else None
     choices = [(words.checkpoint_label("best", best.step, best.val_loss), "best")] if best else []
     choices += [(words.checkpoint_label("last", last.step, last.val_loss), "last")] if last else []
     choices += [(words.checkpoint_label("step", one.step, one.val_loss), str(one.step)) for one in reversed(saved)]
-    return gr.Dropdown(choices=choices, value=choices[0][1] if choices else None)
+    values = [value for _, value in choices]
+    return gr.update(choices=choices, value=chosen if chosen in values else values[0] if values else None)
 
 
 def first_prompt(lab: Lab, run_id: Any) -> str:

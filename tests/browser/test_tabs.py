@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+from tiny_run import finished_run
+
+from gptlab.config import DataConfig
+from gptlab.data.dataset import prepare
+from gptlab.runs.workspace import Workspace
+
 
 def tab(page, name: str) -> None:
     page.get_by_role("tab", name=name, exact=True).click()
@@ -85,3 +92,59 @@ def test_progress_is_said_once_a_phase_and_cancelling_is_told_to_nobody_else(app
     wait_until(other, shows("#preview", "characters"))
     assert "Cancelled" not in other.locator("#data-tab").inner_text()
     other.close()
+
+
+# Playground
+
+@pytest.fixture(scope="module")
+def trained(app, small_text, tmp_path_factory):
+    """Two trained runs in the app's workspace: "older", which the page does not show, and "newer", which it does."""
+    workspace, source = Workspace(app.workspace), tmp_path_factory.mktemp("text") / "tiny.txt"
+    source.write_text(small_text[:6000], encoding="utf-8")
+    prepare(DataConfig(source=str(source)), workspace.datasets / "tiny")
+    return [finished_run(workspace, name, train__max_steps=16) for name in ("older", "newer")]
+
+
+def chosen(page) -> dict:
+    box = {name: page.locator(f"#{name} input").first for name in ("run", "checkpoint", "top-k")}
+    return {**{name: found.input_value() for name, found in box.items()},
+            "prompt": page.locator("#prompt textarea").input_value()}
+
+
+def pick(page, dropdown: str, option: str) -> None:
+    page.locator(f"#{dropdown} input").click()
+    page.get_by_role("option", name=option).first.click()
+
+
+def test_what_is_chosen_to_write_with_stays(trained, page):
+    """It went back to the best checkpoint at every change of tab, and to nothing at all at a reload."""
+    wait_until(page, shows("#live [data-is=name]", "newer"))
+    page.locator("#write").click()
+    wait_until(page, "document.querySelector('#run input')?.value.startsWith('newer')")
+    pick(page, "run", "older")
+    wait_until(page, "document.querySelector('#checkpoint input')?.value.startsWith('Best')")
+    pick(page, "checkpoint", "Step 8")
+    page.locator("#prompt textarea").fill("The birds")
+    page.locator("#top-k input").fill("7")
+    page.locator("#top-k input").press("Tab")
+    mine = chosen(page)
+    assert mine["run"].startswith("older") and mine["checkpoint"].startswith("Step 8") and mine["prompt"] == "The birds"
+    for name in ("Data", "Playground"):
+        tab(page, name)
+        page.wait_for_timeout(1000)
+    assert chosen(page) == mine
+
+    page.reload()
+    tab(page, "Playground")
+    wait_until(page, "document.querySelector('#run input')?.value")
+    page.wait_for_timeout(1500)
+    assert chosen(page) == mine and mine["top-k"] == "7"
+    page.locator("#generate").click()
+    wait_until(page, shows("#output", "It "))
+    assert page.locator("#output .prompt").inner_text() == "The birds"
+
+    tab(page, "Train")
+    page.locator("#write").click()
+    wait_until(page, "document.querySelector('#run input')?.value.startsWith('newer')")
+    page.wait_for_timeout(1500)
+    assert chosen(page)["run"].startswith("newer") and chosen(page)["checkpoint"].startswith("Best")
