@@ -1,17 +1,24 @@
-"""From a run's id, as a page sends it, to the run; and what a run's state means to a page. Ids are never used as paths."""
+"""From a run's id, as a page sends it, to the run; and what a run's state means to a page. An id is checked before it is used as a name."""
 
 from __future__ import annotations
 
+import os
+import re
 from typing import Any
 
 from gptlab.runs.rundir import RunDir
 from gptlab.ui import words
 from gptlab.ui.lab import Lab
 
+NAME = re.compile(r"[^./\\:][^/\\:]*")  # one part of a path, not hidden: never a way to another folder
+
 
 def run_or_none(lab: Lab, run_id: Any) -> RunDir | None:
-    """The run of exactly that id among those there are."""
-    return next((run for run in lab.workspace.list_runs() if run.id == run_id), None)
+    """The run of exactly that id among those there are: without listing them, for pages ask several times a second."""
+    if not isinstance(run_id, str) or not NAME.fullmatch(run_id):
+        return None
+    path = lab.workspace.runs / run_id
+    return RunDir(path) if os.path.isdir(path) else None  # of the module: no name makes it raise
 
 
 def run_by_id(lab: Lab, run_id: Any) -> RunDir:
