@@ -22,7 +22,11 @@ def start(*options, **kwargs):
 
 @pytest.mark.parametrize("options, says", [
     (["--host", "0.0.0.0"], "--auth"), (["--host", "0.0.0.0", "--auth", "a:b"], "--allow-host"),
-    (["--auth", "nocolon"], "colon"), (["--gpu"], "--gpu")])
+    (["--auth", "nocolon"], "colon"), (["--gpu"], "--gpu"),
+    (["--host", "::", "--auth", "a:b", "--allow-host", "lab"], "0.0.0.0"),
+    (["--allow-host", "*"], "lab.example"), (["--allow-host", "lab.example:80"], "without a port"),
+    (["--max-minutes", "0"], "0 is not a number above 0"), (["--max-minutes", "-3"], "-3 is not"),
+    (["--max-minutes", "nan"], "nan is not"), (["--max-minutes", "long"], "long is not")])
 def test_unsafe_or_wrong_options_are_refused_with_a_sentence(tmp_path, options, says):
     app = start("--no-browser", "--workspace", str(tmp_path / "w"), *options)
     _, errors = app.communicate(timeout=60)

@@ -2,11 +2,16 @@
 
 import json
 import re
+import socket
 import urllib.error
 import urllib.request
 
 import gradio as gr
 import pytest
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
 
 from gptlab.config import ConfigError
 from gptlab.runs.jobs import Jobs
@@ -53,9 +58,33 @@ def test_the_browsers_own_word_counts_too(running, site, status):
     assert ask(running[0] + "/anything", "POST", b"{}", Origin=running[0], Sec_Fetch_Site=site)[0] == status
 
 
-def test_an_allowed_name_is_let_in():
-    hosts = security.middleware(["lab.example"])[0].kwargs["allowed_hosts"]
-    assert "lab.example" in hosts and "*" not in hosts
+@pytest.mark.parametrize("host, status", [("lab.example", 200), ("lab.example:7860", 200), ("[::1]:7860", 200), ("localhost", 200),
+                                          ("evil.example", 400), ("lab.example.evil", 400), ("0.0.0.0", 400)])
+def test_only_allowed_names_are_let_in(host, status):
+    page = Starlette(routes=[Route("/", lambda request: PlainTextResponse("in"))], middleware=security.middleware(["lab.example"]))
+    assert TestClient(page).get("/", headers={"Host": host}).status_code == status
+
+
+@pytest.mark.parametrize("host, names, shown", [("127.0.0.1", [], "127.0.0.1"), ("::1", [], "[::1]"),
+                                                ("0.0.0.0", ["*.example", "lab.example"], "lab.example"),
+                                                ("192.0.2.7", ["lab.example"], "192.0.2.7"), ("0.0.0.0", ["*.example"], "127.0.0.1")])
+def test_the_address_it_tells_is_one_it_answers(host, names, shown):
+    """It told http://0.0.0.0, and answered that with "Invalid host header"."""
+    assert serve.reached_by(host, names) == shown
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+def test_it_can_be_reached_by_ipv6(tmp_path):
+    try:
+        port = serve.free_port(None, "::1", 7940)
+    except (AttributeError, OSError):
+        pytest.skip("no IPv6 loopback here")
+    demo = serve.launch(Lab(Workspace(tmp_path), None), "::1", port, None, [], False)
+    try:
+        assert ask(f"http://[::1]:{port}/")[0] == 200
+        assert ask(f"http://[::1]:{port}/anything", "POST", b"{}", Origin=f"http://[::1]:{port}")[0] == 404
+    finally:
+        demo.close(verbose=False)
 
 
 # what is sent

@@ -17,6 +17,7 @@ from gptlab.ui.security import middleware
 
 LARGEST_UPLOAD = "600mb"
 PORTS_TRIED = 100
+EVERY_ADDRESS = "0.0.0.0"  # not a name to be asked by: a page from elsewhere could send requests to it
 SECONDS_TO_STOP = 30
 QUEUE_NAP_SECONDS = 0.05  # Gradio's own 0.001 takes a quarter of the speed of a small training loop (shared/GRADIO.md)
 
@@ -46,16 +47,29 @@ def serve(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 def launch(lab: Lab, host: str, port: int, auth: str | None, extra_hosts: list[str], open_browser: bool):
     """Build and launch the page without blocking; returns the running gr.Blocks."""
     demo = build(lab)
+    own = [] if host == EVERY_ADDRESS else [in_address(host)]  # Gradio asks it whether it runs
     demo.launch(
-        server_name=host, server_port=port, inbrowser=open_browser, prevent_thread_lock=True, quiet=True,
+        server_name=in_address(host), server_port=port, inbrowser=open_browser, prevent_thread_lock=True, quiet=True,
         auth=[tuple(auth.split(":", 1))] if auth else None, share=False, run_history=False, enable_monitoring=False,
         ssr_mode=False, mcp_server=False, max_file_size=LARGEST_UPLOAD, footer_links=[], show_error=False,
         theme=look.theme(), css_paths=look.CSS, head=look.FRAME,
-        app_kwargs={"middleware": middleware(extra_hosts), "openapi_url": None})
+        app_kwargs={"middleware": middleware([*own, *extra_hosts]), "openapi_url": None})
     if hasattr(demo._queue, "sleep_when_free"):
         demo._queue.sleep_when_free = QUEUE_NAP_SECONDS
-    print(f"GPT Lab is at http://{host}:{port} (Ctrl-C ends it)", flush=True)
+    print(f"GPT Lab is at http://{reached_by(host, extra_hosts)}:{port} (Ctrl-C ends it)", flush=True)
     return demo
+
+
+def in_address(host: str) -> str:
+    """A host as addresses spell it: "[::1]" for "::1"."""
+    return f"[{host}]" if ":" in host else host
+
+
+def reached_by(host: str, extra_hosts: list[str]) -> str:
+    """The host of an address that is answered: for all of this machine's, a name that was allowed."""
+    if host != EVERY_ADDRESS:
+        return in_address(host)
+    return next((name for name in extra_hosts if not name.startswith("*")), "127.0.0.1")
 
 
 def free_port(parser: argparse.ArgumentParser, host: str, first: int) -> int:
