@@ -55,6 +55,72 @@ def test_a_damaged_run_does_not_hide_the_others(lab):
     assert rows["damaged"]["state"] == "damaged" and rows["damaged"]["reason"] and rows["whole"]["state"] == "finished"
 
 
+def test_a_manifest_that_lacks_something_costs_one_row_its_whole_state(lab):
+    """KeyError: 'name' once left the table empty."""
+    bad, whole = finished(lab, "bad"), finished(lab, "whole")
+    for content in ("{}", '{"name": ["x"], "tokenizer": "char", "vocab_size": 3, "baselines": {}}', '{"name": "tiny"}'):
+        (bad.path / "manifest.json").write_text(content, encoding="utf-8")
+        rows = {row["name"]: row for row in runs_tab.listing(lab)["runs"]}
+        assert rows["bad"]["state"] == "damaged" and "manifest.json" in rows["bad"]["reason"] and not rows["bad"]["alive"]
+        assert rows["whole"]["state"] == "finished"
+    archive.move_to_trash(lab.workspace, bad)
+    assert [row["name"] for row in runs_tab.listing(lab)["runs"]] == ["whole"]
+
+
+@pytest.mark.parametrize("lie", [{"best_val_loss": "2.5"}, {"step": None}, {"step": "<b>"}, {"total_steps": [3]}, {"state": "elsewhere"},
+                                 {"state": ["running"]}, {"reason": {}}, {"time_seconds": True}, {"time_seconds": float("inf")}])
+def test_a_status_with_values_of_other_kinds_does_not_reach_the_page(lab, lie):
+    """An imported status.json is text from elsewhere; a string where the page calls toFixed broke the whole table."""
+    run = finished(lab, "imported")
+    run.status()
+    path = run.path / "status.json"
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **lie}), encoding="utf-8")
+    row = runs_tab.row(lab, run)
+    assert (row["state"], row["best"], row["step"], row["total_steps"]) == ("damaged", None, 0, None) and "status.json" in row["reason"]
+
+
+def test_a_loss_that_is_no_number_is_shown_as_none(lab):
+    run = finished(lab, "diverged")
+    run.status()
+    path = run.path / "status.json"
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), "best_val_loss": float("nan")}), encoding="utf-8")
+    assert runs_tab.row(lab, run)["best"] is None and runs_tab.row(lab, run)["state"] == "finished"
+
+
+def test_names_are_told_as_text():
+    assert "<img" not in runs_tab.said("<img src=x> was added.") and "&lt;img" in runs_tab.said("<img src=x> was added.")
+
+
+# what is sent, and when
+
+def test_an_unchanged_list_is_not_sent_again(lab):
+    run = finished(lab, "first")
+    first = runs_tab.news_since(lab, None)
+    assert runs_tab.news_since(lab, first["mark"]) is None
+    for mark in ("x", 7, [], {"a": 1}):  # anybody's browser asks
+        assert runs_tab.news_since(lab, mark) == first
+    lab.jobs.current = run  # one began
+    began = runs_tab.news_since(lab, first["mark"])
+    assert runs_tab.news_since(lab, began["mark"]) is None
+    lab.jobs.current = None  # and ended
+    assert runs_tab.news_since(lab, began["mark"])["mark"] == first["mark"]
+    lab.jobs.queue.append(run)
+    assert runs_tab.news_since(lab, first["mark"])
+    lab.jobs.queue.clear()
+    archive.move_to_trash(lab.workspace, run)
+    assert runs_tab.news_since(lab, first["mark"])["trash"]
+
+
+def test_only_the_newest_runs_are_listed_and_it_says_so(lab, monkeypatch):
+    for name in ("a", "b", "c"):
+        tiny_run(lab.workspace, name)
+    assert runs_tab.listing(lab)["more"] == ""
+    monkeypatch.setattr(runs_tab, "SHOWN", 2)
+    listed = runs_tab.listing(lab)
+    assert [row["run"] for row in listed["runs"]] == [run.id for run in lab.workspace.list_runs()[:2]]
+    assert "newest 2 of 3 runs" in listed["more"]
+
+
 def test_the_list_is_plain_values(lab):
     finished(lab, "one"), tiny_run(lab.workspace, "two")
     assert len(json.loads(json.dumps(runs_tab.listing(lab)))["runs"]) == 2
@@ -76,6 +142,11 @@ def test_a_download_opens_in_another_workspace(lab, tmp_path, monkeypatch):
     run = finished(lab, "first")
     path = runs_tab.zip_for_download(run)
     assert path.name == f"{run.id}.zip" and served_from in path.parents and zipfile.is_zipfile(path)
+    other = runs_tab.zip_for_download(tiny_run(lab.workspace, "other"))
+    again = runs_tab.zip_for_download(run)
+    assert again != path and not path.exists() and other.exists()  # one zip a run, under an address of its own
+    path = again
+    archive.move_to_trash(lab.workspace, lab.workspace.find_run("other"))
     elsewhere = Lab(Workspace(tmp_path / "elsewhere"), lab.jobs)
     archive.import_zip(elsewhere.workspace, path)
     assert runs_tab.listing(elsewhere)["runs"] == runs_tab.listing(lab)["runs"]

@@ -1,6 +1,8 @@
-// The table of runs and the trash. Its value is what runs_tab.listing gives; all of it is shown as text. Gradio gives
-// `element`, `props`, `trigger` and `watch`.
+// The table of runs and the trash, as runs_tab.listing gives them; all of it is shown as text. It asks for them when it
+// comes into view, and every few seconds while it is; Delete and its like answer with them (as the value). Gradio gives
+// `element`, `props`, `server`, `trigger` and `watch`.
 
+const SECONDS_BETWEEN_QUESTIONS = 3;
 const words = props.words;
 const table = element.querySelector('table'), body = table.tBodies[0], trash = element.querySelector('.runs-trash');
 
@@ -20,7 +22,9 @@ function button(label, event, one) {
 function time(seconds) {
   if (!seconds) return '–';
   if (seconds < 90) return `${Math.round(seconds)} s`;
-  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  const hours = Math.floor(seconds / 3600);
+  return hours < 48 ? `${hours} h ${Math.round(seconds % 3600 / 60)} min` : `${Math.round(hours / 24)} days`;
 }
 
 function row(one) {
@@ -42,19 +46,61 @@ function row(one) {
   return line;
 }
 
-function show() {
-  const {runs, trash: deleted} = props.value ?? {runs: [], trash: []};
-  body.replaceChildren(...runs.map(row));
-  table.hidden = runs.length === 0;
-  element.querySelector('.runs-empty').hidden = runs.length > 0 || !props.value;
-  trash.hidden = deleted.length === 0;
-  trash.querySelector('.trash-count').textContent = deleted.length;
-  trash.querySelector('ul').replaceChildren(...deleted.map(one => {
-    const item = make('li', `${one.name} · ${one.made} `);
-    item.append(button(words.restore, 'run_restore', one));
-    return item;
-  }));
+function deletedItem(one) {
+  const item = make('li', `${one.name} · ${one.made} `, {'data-run': one.run});
+  item.append(button(words.restore, 'run_restore', one));
+  return item;
 }
 
-watch('value', show);
-show();
+// One node a run, kept while what it tells stays the same, so that the focus and a selection stay. Where the node with the
+// focus goes, the same button of the one that takes its place gets it.
+function fill(list, ones, build) {
+  const before = [...list.children], known = new Map(before.map(node => [node.dataset.run, node]));
+  const button = list.contains(document.activeElement) ? document.activeElement : null;
+  const place = before.findIndex(node => node.contains(button));
+  const nodes = ones.map(one => {
+    const told = JSON.stringify(one), old = known.get(one.run);
+    return old?.told === told ? old : Object.assign(build(one), {told});
+  });
+  const kept = new Set(nodes);
+  before.filter(node => !kept.has(node)).forEach(node => node.remove());
+  nodes.forEach((node, i) => { if (list.children[i] !== node) list.insertBefore(node, list.children[i] ?? null); });
+  if (!button || button.isConnected) return;
+  const next = nodes.find(node => node.dataset.run === before[place].dataset.run) ?? nodes[Math.min(place, nodes.length - 1)];
+  const same = next?.querySelector(`[data-action=${button.dataset.action}]`) ?? next?.querySelector('button');
+  (same ?? trash.querySelector('summary')).focus();
+}
+
+let mark = null;
+function show(listing) {
+  if (!listing) return;
+  mark = listing.mark;
+  table.hidden = listing.runs.length === 0;
+  element.querySelector('.runs-empty').hidden = listing.runs.length > 0;
+  const more = element.querySelector('.runs-more');
+  more.textContent = listing.more;
+  more.hidden = !listing.more;
+  trash.hidden = listing.trash.length === 0;
+  trash.querySelector('.trash-count').textContent = listing.trash.length;
+  fill(body, listing.runs, row);
+  fill(trash.querySelector('ul'), listing.trash, deletedItem);
+}
+
+async function ask() {
+  try {
+    show(await server.news(mark));
+  } catch {  // not reachable: the Train tab says so, and the next question is asked all the same
+  }
+}
+
+let seen = false;
+new IntersectionObserver(([entry]) => {
+  if (entry.isIntersecting && !seen) { mark = null; ask(); }
+  seen = entry.isIntersecting;
+}).observe(element);
+const asking = setInterval(() => {
+  if (!element.isConnected) clearInterval(asking);
+  else if (seen && document.visibilityState === 'visible') ask();
+}, SECONDS_BETWEEN_QUESTIONS * 1000);
+
+watch('value', () => show(props.value));

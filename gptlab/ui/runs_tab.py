@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import html
+import json
+import math
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -12,29 +16,37 @@ import gradio as gr
 from gptlab.runs import archive
 from gptlab.runs.disk import RunError
 from gptlab.runs.rundir import RunDir
+from gptlab.runs.status import EMPTY
 from gptlab.ui import words
-from gptlab.ui.lab import QUIET, SPEAKS, Lab, Page, guarded
+from gptlab.ui.lab import SPEAKS, Lab, Page, guarded
 from gptlab.ui.which_run import run_by_id, status_here
 
 HERE = Path(__file__).parent
+SHOWN = 200  # runs
+ZIPS = "zip-"
 RESUMABLE = ("stopped", "failed", "interrupted")
 OPEN = "run => window.gptlab.open(run)"
 SAVE = "() => document.querySelector('#zip-file a, #zip-file')?.click()"
 
 
 def build(lab: Lab, page: Page) -> None:
-    """The tab's widgets and what they do."""
+    """The tab's widgets and what they do. The table asks for its list itself, while it is seen (runs.js)."""
+    def news(mark):  # a plain function, because gradio marks the ones a page may call
+        return news_since(lab, mark)
+
     table = gr.HTML(elem_id="runs", html_template=(HERE / "runs.html").read_text(encoding="utf-8"), words=words.RUNS,
-                    js_on_load=(HERE / "runs.js").read_text(encoding="utf-8"), apply_default_css=False)
+                    js_on_load=(HERE / "runs.js").read_text(encoding="utf-8"), apply_default_css=False, server_functions=[news])
     with gr.Row(elem_classes="tight"):
         upload = gr.UploadButton(words.IMPORT_RUN, file_types=[".zip"], elem_id="import-run", size="md", scale=0, min_width=330)
         zipped = gr.DownloadButton(elem_id="zip-file", visible="hidden")
     message = gr.HTML(elem_id="runs-message")
+    _connect_opening(lab, page, table)
+    _connect_changes(lab, table, upload, message)
+    _connect_download(lab, table, zipped, message)
 
-    @guarded
-    def refresh():
-        return listing(lab)
 
+def _connect_opening(lab: Lab, page: Page, table: gr.HTML) -> None:
+    """Open and Resume: the run on view is another, and the Train tab shows it."""
     @guarded
     def on_open(event: gr.EventData):
         return run_by_id(lab, event.run).id, gr.Tabs(selected="train")
@@ -45,13 +57,12 @@ def build(lab: Lab, page: Page) -> None:
         lab.jobs.resume(run)
         return run.id, gr.Tabs(selected="train")
 
-    @guarded
-    def on_download(event: gr.EventData):
-        run = run_by_id(lab, event.run)
-        yield gr.skip(), said(words.ZIPPING.format(name=run.name))
-        path = zip_for_download(run)
-        yield gr.DownloadButton(value=str(path)), said(words.zipped(run.name, path.stat().st_size))
+    for trigger, handler in ((table.run_open, on_open), (table.run_resume, on_resume)):
+        trigger(handler, None, [page.shown, page.tabs], **SPEAKS).success(None, page.shown, None, js=OPEN)
 
+
+def _connect_changes(lab: Lab, table: gr.HTML, upload: gr.UploadButton, message: gr.HTML) -> None:
+    """Delete, Restore and adding a downloaded run: the list is another."""
     @guarded
     def on_delete(event: gr.EventData):
         run = run_by_id(lab, event.run)
@@ -70,33 +81,80 @@ def build(lab: Lab, page: Page) -> None:
         run = archive.import_zip(lab.workspace, Path(path))
         return listing(lab), said(words.IMPORTED.format(name=run.name))
 
-    gr.on([page.demo.load, page.tabs.select, page.shown.change], refresh, None, table, trigger_mode="multiple", **QUIET)
-    for trigger, handler in ((table.run_open, on_open), (table.run_resume, on_resume)):
-        trigger(handler, None, [page.shown, page.tabs], **SPEAKS).success(None, page.shown, None, js=OPEN)
-    table.run_download(on_download, None, [zipped, message], **SPEAKS).success(None, None, None, js=SAVE)
     table.run_delete(on_delete, None, [table, message], **SPEAKS)
     table.run_restore(on_restore, None, [table, message], **SPEAKS)
     upload.upload(on_import, upload, [table, message], **SPEAKS)
 
 
+def _connect_download(lab: Lab, table: gr.HTML, zipped: gr.DownloadButton, message: gr.HTML) -> None:
+    """Download: pack, then let the browser save it; one run at a time, for the disk is the same."""
+    @guarded
+    def on_download(event: gr.EventData):
+        run = run_by_id(lab, event.run)
+        yield gr.skip(), said(words.ZIPPING.format(name=run.name))
+        path = zip_for_download(run)
+        yield gr.DownloadButton(value=str(path)), said(words.zipped(run.name, path.stat().st_size))
+
+    table.run_download(on_download, None, [zipped, message], **{**SPEAKS, "concurrency_limit": 1}).success(
+        None, None, None, js=SAVE)
+
+
+def news_since(lab: Lab, mark: Any) -> dict | None:
+    """The list, or None where the page's, of that `mark`, still holds."""
+    return None if mark == mark_of(lab) else listing(lab)
+
+
+def mark_of(lab: Lab) -> str:
+    """Another one once a run was made or moved, or began, paused or ended here. Cheap: open pages ask every few seconds."""
+    current = lab.jobs.current
+    moved = [folder.stat().st_mtime_ns for folder in (lab.workspace.runs, lab.workspace.trash)]
+    return json.dumps([moved, current and [current.id, current.state()], [run.id for run in lab.jobs.queue]])
+
+
 def listing(lab: Lab) -> dict:
-    """What the table shows: `runs`, newest first, and `trash`."""
-    return {"runs": [row(lab, run) for run in lab.workspace.list_runs()],
-            "trash": [{"run": run.id, "name": run.name, "made": made(run)} for run in archive.list_trash(lab.workspace)]}
+    """What the table shows: `runs` and `trash`, the newest first and no more than SHOWN, and `more`, which says so; its `mark`."""
+    mark = mark_of(lab)  # before it is read: what changes meanwhile is news
+    runs, trash = lab.workspace.list_runs(), archive.list_trash(lab.workspace)
+    return {"mark": mark, "runs": [row(lab, run) for run in runs[:SHOWN]],
+            "trash": [{"run": run.id, "name": run.name, "made": made(run)} for run in trash[:SHOWN]],
+            "more": words.runs_left_out(SHOWN, len(runs), len(trash))}
 
 
 def row(lab: Lab, run: RunDir) -> dict:
-    """One run for the table; a damaged one says what is wrong."""
-    status = status_here(lab, run)
-    state = status["state"]
+    """One run for the table; a damaged one says what is wrong. Its files may come from elsewhere: each value is checked."""
+    status, dataset = status_here(lab, run), "–"
+    alive = status["state"] in ("running", "paused")
     try:
-        dataset = run.manifest()["name"]
-    except RunError:
-        dataset = "–"
+        dataset = _dataset(run)
+        if not _believable(status):
+            raise RunError(words.DAMAGED.format(file="status.json"))
+    except RunError as problem:
+        reason = status["reason"] if status["state"] == "damaged" else str(problem)
+        status = {**EMPTY, "state": "damaged", "reason": reason}
+    state, best = status["state"], status["best_val_loss"]
     return {"run": run.id, "name": run.name, "made": made(run), "state": state, "data": dataset,
-            "best": status["best_val_loss"], "step": status["step"], "total_steps": status["total_steps"],
-            "seconds": status["time_seconds"], "reason": status["reason"] if state in ("failed", "damaged") else "",
-            "resumable": state in RESUMABLE, "alive": state in ("running", "paused")}
+            "best": best if best is not None and math.isfinite(best) else None,
+            "step": status["step"], "total_steps": status["total_steps"], "seconds": status["time_seconds"],
+            "reason": status["reason"] if state in ("failed", "damaged") else "",
+            "resumable": state in RESUMABLE, "alive": alive}
+
+
+def _dataset(run: RunDir) -> str:
+    """The name of a run's data set. Raises RunError where its manifest lacks what the page tells of it."""
+    manifest = run.manifest()
+    if not manifest.keys() >= {"name", "tokenizer", "vocab_size", "baselines"} or not isinstance(manifest["name"], str):
+        raise RunError(words.DAMAGED.format(file="manifest.json"))
+    return manifest["name"]
+
+
+def _believable(status: dict) -> bool:
+    """Whether the values the table shows are of their kinds."""
+    def number(value):
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+    return (isinstance(status["state"], str) and status["state"] in words.RUNS["states"] and isinstance(status["reason"], str)
+            and all(number(status[name]) and math.isfinite(status[name]) for name in ("step", "time_seconds"))
+            and all(status[name] is None or number(status[name]) for name in ("best_val_loss", "total_steps")))
 
 
 def made(run: RunDir) -> str:
@@ -108,11 +166,18 @@ def made(run: RunDir) -> str:
 
 
 def zip_for_download(run: RunDir) -> Path:
-    """A run as one zip where Gradio may serve it from (and clears it away after a day)."""
-    folder = Path(tempfile.mkdtemp(prefix="zip-", dir=os.environ.get("GRADIO_TEMP_DIR")))
-    return archive.zip_run(run, folder / f"{run.id}.zip")
+    """A run as one zip where Gradio may serve it from (and clears it away after a day); those of it from before go.
+
+    Each has a folder, thus an address, of its own: what a browser remembers under the old one is out of date.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=ZIPS, dir=os.environ.get("GRADIO_TEMP_DIR")))
+    path = archive.zip_run(run, folder / f"{run.id}.zip")
+    for other in folder.parent.glob(f"{ZIPS}*"):
+        if other != folder and (other / path.name).exists():
+            shutil.rmtree(other, ignore_errors=True)
+    return path
 
 
 def said(text: str) -> str:
-    """A line of news, as HTML; names of runs are letters, digits, - and _ only."""
-    return f'<p class="message" role="status" aria-live="polite">{text}</p>'
+    """A line of news, as HTML."""
+    return f'<p class="message" role="status" aria-live="polite">{html.escape(text)}</p>'

@@ -285,3 +285,10 @@ IMPORTED = "{name} was added."
 def zipped(name: str, size: int) -> str:
     """What a finished download says."""
     return f"{name} is being downloaded as one zip ({size / 1e6:.1f} MB). It opens on any machine with GPT Lab."
+DAMAGED = "{file} is damaged. Restore it, or delete the run."
+
+
+def runs_left_out(shown: int, runs: int, deleted: int) -> str:
+    """That not all are listed, if so."""
+    parts = [f"{total:,} {what}" for total, what in ((runs, "runs"), (deleted, "in the trash")) if total > shown]
+    return f"Listed are the newest {shown} of {' and of '.join(parts)}; the others are kept all the same." if parts else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tiny_run import finished_run
+from tiny_run import finished_run, tiny_run
 
 from gptlab.config import DataConfig
 from gptlab.data.dataset import prepare
@@ -148,3 +148,37 @@ def test_what_is_chosen_to_write_with_stays(trained, page):
     wait_until(page, "document.querySelector('#run input')?.value.startsWith('newer')")
     page.wait_for_timeout(1500)
     assert chosen(page)["run"].startswith("newer") and chosen(page)["checkpoint"].startswith("Best")
+
+
+# Runs
+
+def test_the_list_follows_while_it_is_seen_and_asks_nothing_unseen(app, trained, page):
+    asked = []
+    page.on("request", lambda request: asked.append(request.post_data or ""))
+    for name in ("Data", "Model"):
+        tab(page, name)
+        page.wait_for_timeout(1000)
+    assert not [body for body in asked if '"news"' in body]
+    tab(page, "Runs")
+    wait_until(page, "document.querySelectorAll('#runs tbody tr').length >= 2")
+    late = finished_run(Workspace(app.workspace), "late", train__max_steps=8)
+    wait_until(page, f"document.querySelector('#runs tbody tr')?.dataset.run === '{late.id}'", 10)
+    tab(page, "Data")
+    page.wait_for_timeout(1000)
+    asked.clear()
+    page.wait_for_timeout(5000)
+    assert not [body for body in asked if '"news"' in body]
+
+
+def test_the_focus_goes_to_the_next_row_when_one_is_deleted(app, trained, page):
+    for name in ("one", "two", "three"):
+        tiny_run(Workspace(app.workspace), name)
+    tab(page, "Runs")
+    wait_until(page, "document.querySelectorAll('#runs tbody tr').length >= 5")
+    page.evaluate("window.rows = [...document.querySelectorAll('#runs tbody tr')]")
+    page.locator("#runs tbody tr").nth(1).locator("[data-action=run_delete]").focus()
+    page.keyboard.press("Enter")
+    wait_until(page, "!rows[1].isConnected")
+    assert page.evaluate("document.activeElement === rows[2].querySelector('[data-action=run_delete]')")
+    assert page.evaluate("rows.every((row, i) => row.isConnected === (i !== 1))")
+    wait_until(page, shows("#runs-message", "is in the trash below"))
