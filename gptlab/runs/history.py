@@ -23,13 +23,15 @@ BUCKETS = 300  # of a thinned curve: at most twice as many points
 STEP_VALUES = ("step", "time_seconds", "epoch", "tokens", "loss", "learning_rate", "grad_norm")
 
 
-def counting_events(run: RunDir) -> Iterator[Event]:
+def counting_events(run: RunDir, until_bytes: int | None = None) -> Iterator[Event]:
     """The events that count, in order, one at a time: what `RunDir.events` gives, without holding a long run in memory.
 
-    Of a run that goes on meanwhile, those that were there at the call. Unreadable lines are left out.
+    Of a run that goes on meanwhile, those that were there at the call, or in the first `until_bytes`, which end a line.
+    Unreadable lines are left out.
     """
+    until_bytes = math.inf if until_bytes is None else until_bytes
     total, resumptions = 0, []  # (number of the line, the step it goes on from)
-    for line in _lines(run):
+    for line in _lines(run, until_bytes):
         if b'"resumed_from_step"' in line:
             for event in eventlog.parse_lines(line)[0]:
                 if isinstance(event, Status) and event.resumed_from_step is not None:
@@ -40,7 +42,7 @@ def counting_events(run: RunDir) -> Iterator[Event]:
     for number, step in reversed(resumptions):
         lowest = min(lowest, step)
         thresholds.append((number, lowest))
-    for number, line in zip(range(total), _lines(run)):
+    for number, line in zip(range(total), _lines(run, until_bytes)):
         while thresholds and thresholds[-1][0] <= number:
             thresholds.pop()
         for event in eventlog.parse_lines(line)[0]:
@@ -48,11 +50,13 @@ def counting_events(run: RunDir) -> Iterator[Event]:
                 yield event
 
 
-def _lines(run: RunDir) -> Iterator[bytes]:
+def _lines(run: RunDir, until_bytes: float) -> Iterator[bytes]:
     offset = 0
     while content := (chunk := run.read_events(offset, CHUNK_BYTES))[0]:
-        yield from content.splitlines()
+        yield from (content if chunk[1] <= until_bytes else content[:int(until_bytes) - offset]).splitlines()
         offset = chunk[1]
+        if offset >= until_bytes:
+            return
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,6 @@ const bar = element.querySelector('.live-bar');
 const samples = new Samples(element.querySelector('#samples'), words);
 const table = new EpochTable(element.querySelector('.live-epochs'), words);
 const chart = new Chart(element.querySelector('#chart').parentElement, words);
-const smallBucket = 100;
 
 let history = new RunHistory();
 let run = null;          // the id of the run on view
@@ -83,7 +82,13 @@ function take(answer) {
   if (answer.offset < offset) { history = new RunHistory(); chart.clear(); }
   const size = history.step;
   offset = answer.offset;
+  if (answer.curves) history.restore(answer.curves);
   history.add(answer.lines);
+  if (history.outdated) {  // what counts is told anew
+    history = new RunHistory();
+    offset = 0;
+    return;
+  }
   const turned = status?.state !== answer.status.state || (status.behind && !answer.more);
   const ended = alive(status?.state) && !alive(answer.status.state);
   status = answer.status;
@@ -191,14 +196,16 @@ function showFacts(state, facts) {
 
 function showSmall() {
   smallNotBefore = performance.now() + 2000;
-  const width = bucketWidth(history.loss.length, smallBucket), buckets = Math.ceil(history.loss.length / width);
+  const {axis} = chart, {curves} = history, {buckets} = curves;
   const figure = name => element.querySelector(`[data-small="${name}"]`);
-  const shown = history.evaluations.filter(one => one.val_loss !== null);
-  const perplexity = {x: shown.map(one => one.step), y: shown.map(one => Math.exp(one.val_loss))};
+  const shown = history.evaluations.filter(one => one.val_loss !== null), x = shown.map(one => history.along(axis, one));
   const digits = value => value === 0 ? '0' : value.toPrecision(2);
-  drawSmall(figure('perplexity'), perplexity, among, true);
-  drawSmall(figure('learning_rate'), lastOfEach(history.learningRate, width, 0, buckets), digits);
-  drawSmall(figure('grad_norm'), lowAndHigh(history.gradNorm, width, 0, buckets), digits);
+  drawSmall(figure('perplexity'), {x, y: shown.map(one => Math.exp(one.val_loss))}, among, true);
+  drawSmall(figure('bits'), {x, y: shown.map(one => one.val_bits_per_byte)}, value => value.toFixed(2));
+  drawSmall(figure('gap'), {x, y: shown.map(one => one.val_loss - one.train_loss)}, value => value.toFixed(2));
+  drawSmall(figure('learning_rate'), curves.lastOfEach('learning_rate', axis, 0, buckets), digits);
+  drawSmall(figure('grad_norm'), curves.lowAndHigh('grad_norm', axis, 0, buckets), digits);
+  drawSmall(figure('speed'), curves.lastOfEach('tokens_per_second', axis, 0, buckets), short);
 }
 
 function showAlerts() {
@@ -273,6 +280,10 @@ async function copy(button) {
 }
 
 document.addEventListener('visibilitychange', () => visible() && hurry(0));
+const axis = element.querySelector('[data-do=axis]'), logarithmic = element.querySelector('[data-do=log]');
+for (const control of [axis, logarithmic]) {
+  control.addEventListener('change', () => { chart.scale(axis.value, logarithmic.checked); showSmall(); });
+}
 for (const id of ['start', 'pause', 'resume', 'stop']) {
   document.getElementById(id)?.addEventListener('click', () => hurry(4000));  // its answer is near
 }

@@ -6,6 +6,7 @@ for the same processor may be training. A lost answer heals itself. Knows files 
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import gradio as gr
 import plotly
 
 from gptlab.model import estimate
+from gptlab.runs import curves
 from gptlab.runs.disk import RunError
 from gptlab.runs.rundir import RunDir
 from gptlab.ui import words
@@ -23,6 +25,7 @@ from gptlab.ui.which_run import run_or_none, status_here
 HERE = Path(__file__).parent
 SCRIPTS = ("live_history.js", "live_chart.js", "live_text.js", "live.js")  # in this order, as one function
 SLICE_BYTES = 65_536
+LONG_BYTES = 500_000  # of events; reading so much takes a browser a moment
 SHOWN_STATUS = ("state", "reason", "step", "total_steps", "epoch", "tokens_per_second", "eta_seconds", "time_seconds")
 
 
@@ -32,10 +35,13 @@ class LiveRuns:
     def __init__(self, lab: Lab):
         self.lab = lab
         self._about: dict[str, dict] = {}  # what never changes about a run
+        self._building = threading.Lock()
+        self._built: tuple[tuple[str, int], dict] | None = None  # of the long run without a cache that was asked for last
 
     def poll(self, question: Any) -> dict:
         """What is new. `question`: `run` (an id or None), `offset` (bytes of its events already known), `opening` (choose).
 
+        A long run is not told from its beginning: its first answer has `curves` (see gptlab.runs.curves).
         The answer has `run`, `training` (the run that trains now) and `queue`, by id and name; and where there is a run `offset`, `lines`,
         `more` (whether to ask again at once), `status`, and for offset 0 `about`.
         """
@@ -57,11 +63,24 @@ class LiveRuns:
         status = status_here(self.lab, run)
         size = run.events_path.stat().st_size if run.events_path.exists() else 0
         known = offset if isinstance(offset, int) and 0 <= offset <= size else 0
+        news: dict[str, Any] = {"status": {name: status[name] for name in SHOWN_STATUS}}
+        if known == 0:
+            news["about"] = self.about(run)
+            if size > LONG_BYTES:  # not told from the beginning, but in sum
+                told = self._curves(run, size)
+                return {**news, "curves": told, "offset": told["events_bytes"], "lines": "", "more": told["events_bytes"] < size}
         lines, following = run.read_events(known, SLICE_BYTES)
-        news = {"offset": following, "lines": lines.decode("utf-8", errors="replace"),
-                "more": bool(lines) and following < size,
-                "status": {name: status[name] for name in SHOWN_STATUS}}
-        return {**news, "about": self.about(run)} if known == 0 else news
+        return {**news, "offset": following, "lines": lines.decode("utf-8", errors="replace"),
+                "more": bool(lines) and following < size}
+
+    def _curves(self, run: RunDir, size: int) -> dict:
+        """A long run in few numbers: as its worker keeps them, else put together here, once for all who ask."""
+        if (kept := curves.load(run)) is not None:
+            return kept
+        with self._building:
+            if self._built is None or self._built[0] != (run.id, size):
+                self._built = (run.id, size), curves.built(run)
+            return self._built[1]
 
     def about(self, run: RunDir) -> dict:
         """Name, data set, tokenizer, baselines and size of a run; little for a damaged one, whose state says so."""

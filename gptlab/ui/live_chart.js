@@ -1,6 +1,6 @@
 // The curves of a RunHistory: the losses with Plotly, the small ones as plain SVG. Draws only what is new.
 
-const BUCKETS = 300;         // at most twice as many points a line
+const SHOWN_EVALUATIONS = 300;
 const SHARE_OF_TIME = 0.04;  // a slow machine draws less often, so that drawing never takes more than this
 
 class Chart {
@@ -12,6 +12,9 @@ class Chart {
     this.reset = box.querySelector('.reset-zoom');
     this.notBefore = 0;
     this.inSight = true;
+    this.axis = 'step';      // of AXES: what the curves are drawn over
+    this.logarithmic = false;
+    this.marked = null;      // a step
     this.clear();
     const config = {displayModeBar: false, responsive: false, doubleClick: 'autosize'};
     this.P.newPlot(this.plot, this.traces(), this.layout(), config);
@@ -32,6 +35,25 @@ class Chart {
       range: ''};
     this.zoomed = false;
     this.reset.hidden = true;
+    this.marked = null;
+  }
+
+  // Draw over steps, tokens, epochs or time; the losses on a linear or a logarithmic scale.
+  scale(axis, logarithmic) {
+    if (axis === this.axis && logarithmic === this.logarithmic) return;
+    const marked = this.marked;
+    Object.assign(this, {axis, logarithmic});
+    this.clear();
+    this.marked = marked;
+    this.P.relayout(this.plot, {'xaxis.title.text': this.words.axes[axis], 'yaxis.type': logarithmic ? 'log' : 'linear'});
+    this.refresh?.();
+  }
+
+  // A line at a step, as a slider through the samples moves; null takes it away.
+  mark(step) {
+    if (step === this.marked) return;
+    this.marked = step;
+    this.refresh?.();
   }
 
   colour(name) { return getComputedStyle(this.box).getPropertyValue(name).trim(); }
@@ -58,7 +80,7 @@ class Chart {
       margin: {l: 46, r: 12, t: 8, b: 40}, hovermode: 'x unified', dragmode: touch ? false : 'zoom',
       font: {family: getComputedStyle(this.box).fontFamily, color: text},
       hoverlabel: {bgcolor: this.colour('--live-paper'), bordercolor: grid, font: {color: text}},
-      xaxis: {...axis, range: [0, 100], showgrid: false, title: {text: this.words.steps, font: quiet, standoff: 6}},
+      xaxis: {...axis, range: [0, 100], showgrid: false, title: {text: this.words.axes[this.axis], font: quiet, standoff: 6}},
       yaxis: {...axis, range: [0, 5]},
     };
   }
@@ -101,42 +123,48 @@ class Chart {
   }
 
   drawLines(history, over) {
-    const drawn = this.drawn, width = bucketWidth(history.loss.length, BUCKETS);
-    const buckets = (over ? Math.ceil : Math.floor)(history.loss.length / width);
+    const drawn = this.drawn, {curves} = history, {width, step: steps} = curves, buckets = over ? curves.buckets : curves.whole;
     const told = drawn.history === history && drawn.rewrites === history.rewrites;  // nothing drawn has become untrue
-    if (told && drawn.over === over && drawn.steps === history.loss.length) return;
+    if (told && drawn.over === over && drawn.steps === steps) return;
     const goesOn = told && drawn.width === width && !over && !drawn.over, first = goesOn ? drawn.buckets : 0;
     if (goesOn && buckets === first) return;
-    const raw = lowAndHigh(history.loss, width, first, buckets), smooth = lastOfEach(history.smooth, width, first, buckets);
+    const raw = curves.lowAndHigh('loss', this.axis, first, buckets);
+    const smooth = curves.lastOfEach('smooth', this.axis, first, buckets);
     const points = {x: [raw.x, smooth.x], y: [raw.y, smooth.y]};
     if (goesOn) this.P.extendTraces(this.plot, points, [0, 1]);
     else this.P.restyle(this.plot, points, [0, 1]);
     if (!told) drawn.evaluations = -1;
-    Object.assign(drawn, {history, rewrites: history.rewrites, width, buckets, steps: history.loss.length, over});
+    Object.assign(drawn, {history, rewrites: history.rewrites, width, buckets, steps, over});
   }
 
   drawEvaluations(history) {
     if (this.drawn.evaluations === history.evaluations.length) return;
     this.drawn.evaluations = history.evaluations.length;
-    const all = history.evaluations, best = history.best, every = Math.ceil(all.length / BUCKETS);
+    const all = history.evaluations, best = history.best, every = Math.ceil(all.length / SHOWN_EVALUATIONS);
     const shown = all.filter((one, i) => i % every === 0 || one === best || i === all.length - 1);
-    const starred = best && all.length > 1 ? [best] : [], step = one => one.step, loss = one => one.val_loss;
+    const starred = best && all.length > 1 ? [best] : [], loss = one => one.val_loss;
+    const at = one => history.along(this.axis, one);
     this.P.restyle(this.plot, {
-      x: [shown.map(step), starred.map(step)], y: [shown.map(loss), starred.map(loss)],
+      x: [shown.map(at), starred.map(at)], y: [shown.map(loss), starred.map(loss)],
       mode: [shown.length > 60 ? 'lines' : 'lines+markers', 'markers'],
     }, [2, 3]);
   }
 
   // Axes and reference lines; the axes stand still while a person looks closer.
   drawFrame(history, references, totalSteps, over) {
-    const change = {}, x = this.steps(history, totalSteps, over), y = this.losses(history, references);
+    const change = {}, y = this.losses(history, references), log = value => this.logarithmic ? Math.log10(value) : value;
+    const x = this.axis === 'step' ? this.steps(history, totalSteps, over) : [0, this.reached(history) * 1.01 || 1];
     if (!this.zoomed && this.drawn.range !== String([x, y])) {
-      Object.assign(change, {'xaxis.range': x, 'yaxis.range': y});
+      Object.assign(change, {'xaxis.range': x, 'yaxis.range': y.map(log)});
       this.drawn.range = String([x, y]);
     }
-    if (this.drawn.references !== JSON.stringify(references)) {
-      this.drawn.references = JSON.stringify(references);
-      Object.assign(change, this.referenceLines(references));
+    const marked = this.marked === null ? null : history.curves.along(this.axis, this.marked);
+    const lines = JSON.stringify([references, marked]);
+    if (this.drawn.references !== lines) {
+      this.drawn.references = lines;
+      Object.assign(change, this.referenceLines(references, log));
+      if (marked !== null) change.shapes.push({type: 'line', yref: 'paper', x0: marked, x1: marked, y0: 0, y1: 1,
+        line: {color: this.colour('--body-text-color'), width: 1.5}});
     }
     if (Object.keys(change).length) this.P.relayout(this.plot, change);
   }
@@ -144,9 +172,15 @@ class Chart {
   // As far as the run has come, with room to go on that doubles now and then; all of it once it is over.
   steps(history, totalSteps, over) {
     if (over && history.step > 0) return [0, history.step * 1.01];
-    let end = totalSteps ?? bucketWidth(history.step * 1.2, 100) * 100;
+    let end = totalSteps ?? 100 * 2 ** Math.max(0, Math.ceil(Math.log2(history.step * 1.2 / 100)));
     while (totalSteps && end >= 200 && end / 2 > history.step * 1.2) end /= 2;
     return [0, end];
+  }
+
+  // How far the run has come on the axis that is shown.
+  reached(history) {
+    const last = history.evaluations.at(-1);
+    return Math.max(history.curves.along(this.axis, history.step), last ? history.along(this.axis, last) : 0);
   }
 
   // From just below the best to just above pure guessing; a spike beyond twice that leaves the picture, not the data.
@@ -154,21 +188,24 @@ class Chart {
     const levels = references.map(one => one.value);
     let low = levels.length ? Math.min(...levels) : 0, high = Math.max(...levels, 0), top = 0;
     const see = value => { if (value !== null && value < low) low = value; if (value > top) top = value; };
-    history.loss.forEach(see);
+    const {loss_low: lows, loss_high: highs} = history.curves.columns;
+    lows.forEach(see);
+    highs.forEach(see);
     history.evaluations.forEach(one => see(one.val_loss));
     high = high ? Math.max(high, Math.min(top, 2 * high)) : top || 5;
     const step = high > 4 ? 0.5 : 0.25;
+    if (this.logarithmic) return [Math.max(1e-3, low * 0.85), high * 1.15];
     return [Math.max(0, Math.floor(low / step - 0.3) * step), Math.ceil(high / step + 0.4) * step];
   }
 
-  referenceLines(references) {
+  referenceLines(references, log) {
     return {
       shapes: references.map(one => ({
         type: 'line', xref: 'paper', x0: 0, x1: 1, y0: one.value, y1: one.value, layer: 'below',
         line: {color: this.colour(one.colour), width: one.main ? 2 : 1.2, dash: one.dash},
       })),
       annotations: references.map(one => ({
-        xref: 'paper', x: 1, xanchor: 'right', y: one.value, showarrow: false,
+        xref: 'paper', x: 1, xanchor: 'right', y: log(one.value), showarrow: false,
         yanchor: one.below && one.value > 0.06 * references[0].value ? 'top' : 'bottom',  // the curves come from above
         text: `${one.label}  ${one.value.toFixed(2)}`, font: {color: this.colour(one.colour), size: one.main ? 14 : 12.5},
       })),

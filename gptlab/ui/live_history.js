@@ -1,16 +1,135 @@
 // What a run has said so far, put together from slices of its events.jsonl. Knows nothing of the page.
 
+const CAPACITY = 300;  // buckets; the rules here are those of gptlab/runs/curves.py, which sums up long runs
+const EXTREMES = ['loss', 'grad_norm'];
+const LASTS = ['smooth', 'learning_rate', 'tokens_per_second', 'tokens', 'epoch', 'time_seconds'];
+const AXES = {step: null, tokens: 'tokens', epoch: 'epoch', time: 'time_seconds'};  // what a curve can be drawn over
+
+// The steps of a run, however many, in buckets of `width` steps, a power of two that doubles when they are full. Each keeps
+// its lowest and highest loss and gradient norm, so that no spike is lost, and the last value of all that is smooth.
+class Curves {
+  constructor() {
+    Object.assign(this, {width: 1, step: 0, columns: {}});
+    for (const name of EXTREMES) for (const part of ['low', 'low_at', 'high', 'high_at']) this.columns[`${name}_${part}`] = [];
+    for (const name of LASTS) this.columns[name] = [];
+  }
+
+  get buckets() { return this.columns.tokens.length; }
+
+  // How many of the buckets will not change any more.
+  get whole() { return Math.floor(this.step / this.width); }
+
+  add(event) {
+    const {columns} = this, step = event.step;
+    if (!Number.isSafeInteger(step) || step < 1) return;
+    let index = Math.floor((step - 1) / this.width);
+    while (index >= CAPACITY) {
+      this.halve();
+      index = Math.floor((step - 1) / this.width);
+    }
+    for (const values of Object.values(columns)) while (values.length <= index) values.push(null);
+    for (const name of EXTREMES) {
+      const value = event[name], low = columns[`${name}_low`], high = columns[`${name}_high`];
+      if (value === null) continue;
+      if (low[index] === null || value < low[index]) { low[index] = value; columns[`${name}_low_at`][index] = step; }
+      if (high[index] === null || value > high[index]) { high[index] = value; columns[`${name}_high_at`][index] = step; }
+    }
+    const before = columns.smooth[index] ?? (index ? columns.smooth[index - 1] : null);
+    columns.smooth[index] = smoothed(before, event.loss, step);
+    for (const name of LASTS.slice(1)) columns[name][index] = event[name];
+    this.step = step;
+  }
+
+  // Two buckets become one.
+  halve() {
+    const {columns} = this, half = Math.ceil(this.buckets / 2);
+    for (const name of EXTREMES) {
+      for (const [part, sign] of [['low', 1], ['high', -1]]) {
+        const values = columns[`${name}_${part}`], places = columns[`${name}_${part}_at`];
+        for (let i = 0; i < half; i++) {
+          const a = values[2 * i], b = values[2 * i + 1] ?? null;
+          const from = a === null || (b !== null && sign * b < sign * a) ? 2 * i + 1 : 2 * i;
+          values[i] = values[from] ?? null;
+          places[i] = places[from] ?? null;
+        }
+        values.length = places.length = half;
+      }
+    }
+    for (const name of LASTS) {
+      const values = columns[name];
+      for (let i = 0; i < half; i++) values[i] = values[2 * i + 1] ?? values[2 * i] ?? null;
+      values.length = half;
+    }
+    this.width *= 2;
+  }
+
+  // Forget what came after `step`. False where that lies within a bucket: then it has to be told anew.
+  goBack(step) {
+    if (step >= this.step) return true;
+    if (step % this.width) return false;
+    const length = Math.max(0, step / this.width);
+    for (const values of Object.values(this.columns)) values.length = Math.min(values.length, length);
+    this.step = Math.max(0, step);
+    return true;
+  }
+
+  // Where `step` lies on an axis: between the ends of buckets it goes evenly.
+  along(axis, step) {
+    const values = this.columns[AXES[axis]];
+    if (!values || !values.length) return axis === 'step' ? step : 0;
+    const index = Math.min(values.length - 1, Math.max(0, Math.floor((step - 1) / this.width)));
+    const before = index ? values[index - 1] : 0, from = index * this.width, to = Math.min(this.step, from + this.width);
+    return before + (values[index] - before) * Math.max(0, Math.min(1, (step - from) / Math.max(1, to - from)));
+  }
+
+  // The buckets from `first` to `last` as a line that shows each one's lowest and highest value, in the order they came.
+  lowAndHigh(name, axis, first, last) {
+    const x = [], y = [], {[`${name}_low`]: low, [`${name}_low_at`]: lowAt} = this.columns;
+    const {[`${name}_high`]: high, [`${name}_high_at`]: highAt} = this.columns;
+    const put = (step, value) => { x.push(this.along(axis, step)); y.push(value); };
+    for (let i = first; i < last; i++) {
+      if (low[i] === null) continue;
+      if (lowAt[i] === highAt[i]) { put(lowAt[i], low[i]); continue; }
+      const pair = [[lowAt[i], low[i]], [highAt[i], high[i]]];
+      if (lowAt[i] > highAt[i]) pair.reverse();
+      pair.forEach(one => put(...one));
+    }
+    return {x, y};
+  }
+
+  // The same buckets, each as its last value: for lines that are smooth already.
+  lastOfEach(name, axis, first, last) {
+    const x = [], y = [], values = this.columns[name];
+    for (let i = first; i < last; i++) {
+      if (values[i] === null) continue;
+      x.push(this.along(axis, Math.min((i + 1) * this.width, this.step)));
+      y.push(values[i]);
+    }
+    return {x, y};
+  }
+}
+
+// An average over the last steps, more of them the longer the run: noise is evened out, the fall is not.
+function smoothed(before, loss, step) {
+  if (loss === null) return before;
+  return before === null ? loss : before + (loss - before) / Math.min(step, Math.max(5, step / 25));
+}
+
 class RunHistory {
   constructor() {
-    this.loss = [];          // of step 1, 2, …; null where it was no number
-    this.smooth = [];
-    this.learningRate = [];
-    this.gradNorm = [];
+    this.curves = new Curves();
     this.evaluations = [];
     this.samples = new Map(); // by sample_id, in the order they were begun
     this.checkpoints = [];
     this.alerts = [];
     this.rewrites = 0;        // how often something already said was superseded
+    this.outdated = false;    // what a resume superseded cannot be taken out any more: begin again from the start
+  }
+
+  // Takes over what the server has summed up of a long run: {width, step, columns, lines}.
+  restore({width, step, columns, lines}) {
+    Object.assign(this.curves, {width, step, columns});
+    this.add(lines);
   }
 
   // Takes whole lines. A damaged one is passed over: it must not hide the rest.
@@ -24,38 +143,18 @@ class RunHistory {
   }
 
   take(event) {
-    if (event.type === 'step') this.takeStep(event);
+    if (event.type === 'step') this.curves.add(event);
     else if (event.type === 'evaluation') this.evaluations.push(event);
-    else if (event.type === 'sample') this.takeSample(event);
+    else if (event.type === 'sample') this.samples.set(event.sample_id, event);
     else if (event.type === 'checkpoint') this.checkpoints.push(event);
     else if (event.type === 'alert') this.alerts.push(event);
     else if (event.type === 'status' && event.resumed_from_step != null) this.goBack(event.resumed_from_step);
   }
 
-  takeStep({step, loss, learning_rate, grad_norm}) {
-    const index = step - 1;
-    for (const values of [this.loss, this.smooth, this.learningRate, this.gradNorm]) {
-      while (values.length < index) values.push(null);
-    }
-    this.loss[index] = loss;
-    this.learningRate[index] = learning_rate;
-    this.gradNorm[index] = grad_norm;
-    // An average over the last steps, more of them the longer the run: noise is evened out, the fall is not.
-    const before = index ? this.smooth[index - 1] : null;
-    const span = Math.min(step, Math.max(5, step / 25));
-    this.smooth[index] = loss === null ? before : before === null ? loss : before + (loss - before) / span;
-  }
-
-  takeSample({sample_id, step, epoch, prompt, text, done}) {
-    this.samples.set(sample_id, {sample_id, step, epoch, prompt, text, done});
-  }
-
   // A resumed run goes on from `step`: what came after it no longer counts.
   goBack(step) {
     this.rewrites += 1;
-    for (const values of [this.loss, this.smooth, this.learningRate, this.gradNorm]) {
-      values.length = Math.min(values.length, Math.max(0, step));
-    }
+    this.outdated = !this.curves.goBack(step) || this.outdated;
     const counts = event => event.step <= step;
     this.evaluations = this.evaluations.filter(counts);
     this.checkpoints = this.checkpoints.filter(counts);
@@ -63,11 +162,20 @@ class RunHistory {
     this.samples = new Map([...this.samples].filter(([, sample]) => counts(sample)));
   }
 
-  get step() { return Math.max(this.loss.length, this.evaluations.at(-1)?.step ?? 0); }
+  get step() { return Math.max(this.curves.step, this.evaluations.at(-1)?.step ?? 0); }
+
+  // The training loss, evened out, as of now.
+  get smooth() { return this.curves.columns.smooth.at(-1) ?? null; }
 
   get best() {
     const better = (one, best) => one.val_loss !== null && (best === null || one.val_loss < best.val_loss);
     return this.evaluations.reduce((best, one) => better(one, best) ? one : best, null);
+  }
+
+  // Where something that was said at `step` lies on an axis.
+  along(axis, event) {
+    if (axis === 'epoch' && event.epoch !== undefined) return event.epoch;
+    return axis === 'time' ? event.time_seconds : this.curves.along(axis, event.step);
   }
 
   // The rows of the epoch table: every evaluation of a run of few epochs, else the first at or after each epoch's end;
@@ -94,39 +202,4 @@ class RunHistory {
     const fits = one => one.prompt === first && one.step > after && one.step <= until;
     return [...this.samples.values()].filter(fits).at(-1);
   }
-}
-
-// `values` (of step 1, 2, …) as a line that stays light however long the run: each bucket of `width` steps from the
-// `first` on gives its lowest and its highest value, in the order they came, so that a spike is never lost.
-function lowAndHigh(values, width, first, last) {
-  const x = [], y = [];
-  for (let bucket = first; bucket < last; bucket++) {
-    let low = -1, high = -1;
-    for (let i = bucket * width; i < Math.min((bucket + 1) * width, values.length); i++) {
-      if (values[i] === null) continue;
-      if (low < 0 || values[i] < values[low]) low = i;
-      if (high < 0 || values[i] > values[high]) high = i;
-    }
-    if (low < 0) continue;
-    for (const i of low === high ? [low] : [Math.min(low, high), Math.max(low, high)]) {
-      x.push(i + 1);
-      y.push(values[i]);
-    }
-  }
-  return {x, y};
-}
-
-// The same buckets, each as its last value: for lines that are smooth already.
-function lastOfEach(values, width, first, last) {
-  const x = [], y = [];
-  for (let bucket = first; bucket < last; bucket++) {
-    const i = Math.min((bucket + 1) * width, values.length) - 1;
-    if (values[i] !== null) { x.push(i + 1); y.push(values[i]); }
-  }
-  return {x, y};
-}
-
-// How many steps a bucket needs to hold so that `steps` fit in `buckets`: a power of two, so that it seldom changes.
-function bucketWidth(steps, buckets) {
-  return 2 ** Math.max(0, Math.ceil(Math.log2(steps / buckets)));
 }

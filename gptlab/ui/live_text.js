@@ -55,7 +55,7 @@ function caption(history, baselines, words, unit) {
   const {uniform, unigram, bigram, entropy_floor: floor} = baselines;
   if (uniform == null) return '';
   // Before it is measured a second time, the text it trains on tells how far it is: it has read nothing twice yet.
-  const so_far = history.evaluations.length === 1 ? history.smooth.at(-1) ?? Infinity : Infinity;
+  const so_far = history.evaluations.length === 1 ? history.smooth ?? Infinity : Infinity;
   const loss = Math.min(best.val_loss, so_far), gap = now.val_loss - now.train_loss;
   if (gap > Math.max(0.3, 0.2 * now.val_loss)) return say('gap', {gap: gap.toFixed(2)});
   if (bigram != null && loss < bigram) {

@@ -131,7 +131,11 @@ NOTHING_TO_RESUME = "Choose a run first: there is none to go on with."
 
 LIVE = {  # what the live view says; it reads these in the browser. {names} are filled in there
     "region": "The run on view", "progress": "How much of the run is done", "chart": "Loss over training steps",
-    "loss": "Loss", "steps": "training steps", "samples": "What it writes", "epochs": "Epoch by epoch",
+    "loss": "Loss", "over": "over", "logarithmic": "log scale",
+    "axes": {"step": "training steps", "tokens": "tokens read", "epoch": "epochs", "time": "seconds of work"},
+    "axis_choices": [{"name": "step", "label": "steps"}, {"name": "tokens", "label": "tokens"},
+                     {"name": "epoch", "label": "epochs"}, {"name": "time", "label": "time"}],
+    "samples": "What it writes", "epochs": "Epoch by epoch",
     "no_samples": "Texts the model writes appear here while it learns: noise at first, words soon.",
     "no_epochs": "One row for each time its loss on unseen text is measured.",
     "columns": ["Epoch", "Step", "Train", "Unseen (val)", "Gap", "What it wrote"],
@@ -184,10 +188,16 @@ LIVE = {  # what the live view says; it reads these in the browser. {names} are 
     "small": [
         {"name": "perplexity", "label": "Perplexity", "help": "e to the power of the loss on unseen text: among how many "
          "equally likely tokens it picks. Drawn on a log scale."},
+        {"name": "bits", "label": "Bits per byte", "help": "The loss on unseen text for each byte of it, in bits. It compares "
+         "models that cut text into different tokens; the loss does not."},
+        {"name": "gap", "label": "Gap", "help": "How much higher the loss is on unseen text than on text it trains on. "
+         "Growing: it learns by heart."},
         {"name": "learning_rate", "label": "Learning rate", "help": "How large the nudges are: rising at first, then "
          "falling, as the schedule says."},
         {"name": "grad_norm", "label": "Gradient norm", "help": "How strongly a batch pulls at the weights, before "
          "clipping. Spikes mean trouble, or a learning rate that is too high."},
+        {"name": "speed", "label": "Speed", "help": "Tokens it trains on in a second; a dip means something else wanted "
+         "the machine."},
     ],
 }
 
@@ -280,12 +290,12 @@ ZIPPING = "Packing {name} into one zip …"
 DELETED = "{name} is in the trash below; Restore brings it back."
 RESTORED = "{name} is back."
 IMPORTED = "{name} was added."
+DAMAGED = "{file} is damaged. Restore it, or delete the run."
 
 
 def zipped(name: str, size: int) -> str:
     """What a finished download says."""
     return f"{name} is being downloaded as one zip ({size / 1e6:.1f} MB). It opens on any machine with GPT Lab."
-DAMAGED = "{file} is damaged. Restore it, or delete the run."
 
 
 def runs_left_out(shown: int, runs: int, deleted: int) -> str:

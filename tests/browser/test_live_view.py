@@ -12,6 +12,7 @@ from tiny_run import tiny_run
 from gptlab.config import DataConfig
 from gptlab.data.dataset import prepare
 from gptlab.events import Checkpoint, Evaluation, Sample, Status, Step, to_json
+from gptlab.runs.curves import Curves
 from gptlab.runs.eventlog import effective_events
 from gptlab.runs.workspace import Workspace
 
@@ -56,7 +57,8 @@ def history(page, events, slices=1):
     lines = [to_json(event) + "\n" for event in events]
     cuts = [len(lines) * i // slices for i in range(slices + 1)]
     return page.evaluate("""slices => { const history = new RunHistory(); slices.forEach(lines => history.add(lines));
-        return {loss: history.loss, smooth: history.smooth, evaluations: history.evaluations, samples: [...history.samples.values()],
+        const {loss_low: loss, smooth} = history.curves.columns;
+        return {loss, smooth, evaluations: history.evaluations, samples: [...history.samples.values()],
                 step: history.step, best: history.best, table: history.table(50)}; }""",
                          ["".join(lines[a:b]) for a, b in zip(cuts, cuts[1:])])
 
@@ -78,23 +80,64 @@ def test_what_a_resume_supersedes_is_forgotten_just_as_the_run_itself_says(scrip
 
 
 def test_a_damaged_line_does_not_hide_the_rest(scripts):
-    assert scripts.evaluate("lines => { const history = new RunHistory(); history.add(lines); return history.loss; }",
+    assert scripts.evaluate("lines => { const history = new RunHistory(); history.add(lines); return history.curves.columns.loss_low; }",
                             to_json(step(1)) + '\n{"type":"step",\nnot json\n' + to_json(step(2)) + "\n") == [2.99, 2.98]
 
 
-@pytest.mark.parametrize("count", [1, 5, 299, 3000])
-def test_thinning_keeps_every_buckets_extremes_in_order(scripts, count):
+def noisy(count):
     chance = random.Random(count)
-    values = [None if chance.random() < 0.02 else chance.gauss(0, 1) for _ in range(count)]
-    values[count // 2] = 50.0  # one spike
-    width = scripts.evaluate("count => bucketWidth(count, 300)", count)
-    drawn = scripts.evaluate("([values, width]) => lowAndHigh(values, width, 0, Math.ceil(values.length / width))", [values, width])
+    losses = [math.nan if chance.random() < 0.02 else 5 + chance.gauss(0, 1) for _ in range(count)]
+    losses[count // 2] = 50.0  # one spike
+    return [step(n, loss, grad_norm=chance.random()) for n, loss in enumerate(losses, start=1)]
+
+
+@pytest.mark.parametrize("count", [1, 5, 299, 300, 301, 3000])
+def test_thinning_keeps_every_buckets_extremes_in_order(scripts, count):
+    events = noisy(count)
+    width, drawn = scripts.evaluate("""lines => { const history = new RunHistory(); history.add(lines);
+        return [history.curves.width, history.curves.lowAndHigh('loss', 'step', 0, history.curves.buckets)]; }""",
+                                    "".join(to_json(event) + "\n" for event in events))
+    values = [event.loss for event in events]
     assert all(a < b for a, b in zip(drawn["x"], drawn["x"][1:])) and len(drawn["x"]) <= 600
     assert all(values[x - 1] == y for x, y in zip(drawn["x"], drawn["y"])) and 50.0 in drawn["y"]
     for start in range(0, count, width):
-        bucket = [value for value in values[start:start + width] if value is not None]
+        bucket = [value for value in values[start:start + width] if not math.isnan(value)]
         kept = [y for x, y in zip(drawn["x"], drawn["y"]) if start < x <= start + width]
         assert (min(bucket, default=0), max(bucket, default=0)) == (min(kept, default=0), max(kept, default=0))
+
+
+@pytest.mark.parametrize("count, known", [(50, 20), (1000, 700), (2500, 1)])
+def test_the_page_goes_on_where_the_server_summed_up(scripts, count, known):
+    """The server's curves of the first `known` steps and the page's of the rest are what one of them makes of all."""
+    events = [evaluation(0, 4.0), *noisy(count), evaluation(count, 2.0), sample(count, "text")]
+    first, all_of_it = Curves(), Curves()
+    first.add(events[:known + 1])
+    all_of_it.add(events)
+    seen = scripts.evaluate("""([summed, lines]) => { const history = new RunHistory(); history.restore(summed); history.add(lines);
+        const {width, step, columns} = history.curves;
+        return {width, step, columns, evaluations: history.evaluations.map(one => one.step), samples: history.samples.size}; }""",
+                            [first.to_dict(), "".join(to_json(event) + "\n" for event in events[known + 1:])])
+    expected = all_of_it.to_dict()
+    assert (seen["width"], seen["step"]) == (expected["width"], expected["step"])
+    for name, values in expected["columns"].items():
+        numbers = [[math.nan if value is None else value for value in one] for one in (seen["columns"][name], values)]
+        assert numbers[0] == pytest.approx(numbers[1], rel=1e-5, nan_ok=True), name
+    assert seen["evaluations"] == [0, count] and seen["samples"] == 1
+
+
+def test_a_resume_within_a_bucket_asks_for_everything_again(scripts):
+    def outdated(at):
+        return scripts.evaluate("lines => { const history = new RunHistory(); history.add(lines); return history.outdated; }",
+                                "".join(to_json(event) + "\n" for event in [*noisy(1000), resumed(at)]))
+    assert outdated(501) and not outdated(500) and not outdated(1000)
+
+
+def test_steps_lie_where_their_tokens_epochs_and_times_are(scripts):
+    along = scripts.evaluate("""lines => { const history = new RunHistory(); history.add(lines);
+        return ['step', 'tokens', 'epoch', 'time'].map(axis => [1, 400, 777, 1000].map(at => history.curves.along(axis, at))); }""",
+                             "".join(to_json(event) + "\n" for event in noisy(1000)))
+    for values, each in zip(along, (1, 256, 1 / 50, 1 / 10)):
+        assert values == pytest.approx([number * each for number in (1, 400, 777, 1000)])
 
 
 def test_the_epoch_table_has_a_row_an_epoch_and_never_drops_the_best(scripts):
@@ -194,6 +237,23 @@ def test_another_run_brings_nothing_of_the_one_before(workspace, page):
         assert not page.locator(".reset-zoom").is_visible()
         page.evaluate("Plotly.relayout(document.querySelector('#chart .js-plotly-plot'), {'xaxis.range[0]': 20, 'xaxis.range[1]': 30})")
         assert page.locator(".reset-zoom").is_visible()
+
+
+def test_curves_can_be_drawn_over_tokens_or_time_and_on_a_log_scale(workspace, page):
+    run = tiny_run(workspace, "scaled")
+    run.append(evaluation(0, 4.0), *[step(n) for n in range(1, 101)], evaluation(100, 2.0),
+               Status(step=100, time_seconds=10, state="stopped"))
+    page.reload()
+    wait_for(page, "document.querySelector('#live [data-is=name]')?.textContent === 'scaled'")
+    for axis, each, val_at in (("tokens", 256, 25600), ("time", 0.1, 10), ("epoch", 0.02, 2)):
+        page.locator("[data-do=axis]").select_option(axis)
+        wait_for(page, f"Math.abs({DRAWN}?.[0][0].at(-1) - {100 * each}) < 1e-6 && {DRAWN}[2][0].at(-1) === {val_at}")
+        assert page.evaluate(DRAWN)[0][0] == pytest.approx([n * each for n in range(1, 101)])
+    page.get_by_label("log scale").check()
+    layout = page.evaluate("(({yaxis, annotations}) => ({type: yaxis.type, range: yaxis.range, at: annotations[0].y}))("
+                           "document.querySelector('#chart .js-plotly-plot').layout)")
+    guessing = run.manifest()["baselines"]["uniform"]
+    assert layout["type"] == "log" and layout["at"] == pytest.approx(math.log10(guessing)) and layout["range"][1] < 1
 
 
 def test_it_is_usable_on_a_phone_and_by_keyboard(workspace, page):

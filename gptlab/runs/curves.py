@@ -1,0 +1,133 @@
+"""A run's curves in few numbers: what the page draws, whatever the run's length; kept beside the events as a cache.
+
+A bucket spans `width` steps, a power of two that doubles when CAPACITY buckets are full. It keeps the lowest and the
+highest loss and gradient norm with their steps, so that no spike is lost, and the last value of all that is smooth. The
+page's half, `ui/live_history.js`, does the same with what comes later.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from gptlab.events import Event, Sample, Status, Step, to_json
+from gptlab.runs.disk import write_atomic
+from gptlab.runs.history import counting_events
+from gptlab.runs.rundir import RunDir
+
+FILE = "curves.json"
+CAPACITY = 300
+LONGEST_LINE_BYTES = 2**22
+MOST_SAMPLES = 400  # kept of a long run, thinned evenly but for the latest
+EXTREMES = ("loss", "grad_norm")
+LASTS = ("smooth", "learning_rate", "tokens_per_second", "tokens", "epoch", "time_seconds")
+COLUMNS = (*(f"{name}_{part}" for name in EXTREMES for part in ("low", "low_at", "high", "high_at")), *LASTS)
+
+
+class Curves:
+    """The steps of a run so far, and all else it said that still counts. Feed it events in order; `events_bytes` is the
+    caller's: how much of `events.jsonl` they were."""
+
+    def __init__(self):
+        self.width, self.step, self.events_bytes = 1, 0, 0
+        self.columns: dict[str, list[float | None]] = {name: [] for name in COLUMNS}
+        self.others: dict[Any, Event] = {}  # samples by id, as they grow; the rest in the order it came
+
+    def add(self, events: Iterable[Event]) -> None:
+        """Takes events that count (`effective_events`), in order."""
+        for event in events:
+            if isinstance(event, Step):
+                self._add_step(event)
+            elif isinstance(event, Sample):
+                self.others[event.sample_id] = event
+            elif not isinstance(event, Status):
+                self.others[len(self.others), event.type, event.step] = event
+
+    def _add_step(self, event: Step) -> None:
+        columns, index = self.columns, (event.step - 1) // self.width
+        while index >= CAPACITY:
+            self._halve()
+            index = (event.step - 1) // self.width
+        if index >= len(columns["tokens"]):
+            for values in columns.values():
+                values.extend([None] * (index + 1 - len(values)))
+        for name in EXTREMES:
+            value = getattr(event, name)
+            if not math.isfinite(value):
+                continue
+            low, high = columns[f"{name}_low"][index], columns[f"{name}_high"][index]
+            if low is None or value < low:
+                columns[f"{name}_low"][index], columns[f"{name}_low_at"][index] = value, event.step
+            if high is None or value > high:
+                columns[f"{name}_high"][index], columns[f"{name}_high_at"][index] = value, event.step
+        smooth = columns["smooth"]
+        before = smooth[index] if smooth[index] is not None else smooth[index - 1] if index else None
+        smooth[index] = smoothed(before, event.loss, event.step)
+        for name in LASTS[1:]:
+            columns[name][index] = getattr(event, name)
+        self.step = event.step
+
+    def _halve(self) -> None:
+        """Two buckets become one."""
+        columns = self.columns
+        for name in EXTREMES:
+            for part, better in (("low", min), ("high", max)):
+                values, places = columns[f"{name}_{part}"], columns[f"{name}_{part}_at"]
+                merged = [better([(v, at) for v, at in zip(values[i:i + 2], places[i:i + 2]) if v is not None],
+                                 default=(None, None), key=lambda pair: pair[0]) for i in range(0, len(values), 2)]
+                columns[f"{name}_{part}"], columns[f"{name}_{part}_at"] = [v for v, _ in merged], [at for _, at in merged]
+        for name in LASTS:
+            values = columns[name]
+            columns[name] = [next((v for v in reversed(values[i:i + 2]) if v is not None), None)
+                             for i in range(0, len(values), 2)]
+        self.width *= 2
+
+    def to_dict(self) -> dict[str, Any]:
+        """What the page takes over: `width step columns` and the other events as `lines`, samples of a long run thinned."""
+        samples = [key for key, event in self.others.items() if isinstance(event, Sample)]
+        every = math.ceil(len(samples) / MOST_SAMPLES)
+        dropped = {key for i, key in enumerate(reversed(samples)) if i % every and i > 8} if every > 1 else set()
+        lines = "".join(to_json(event) + "\n" for key, event in self.others.items() if key not in dropped)
+        columns = {name: [_short(value) for value in values] for name, values in self.columns.items()}
+        return {"width": self.width, "step": self.step, "columns": columns, "lines": lines}
+
+
+def smoothed(before: float | None, loss: float, step: int) -> float | None:
+    """The training loss evened out: an average over the last steps, more of them the longer the run."""
+    if not math.isfinite(loss):
+        return before
+    return loss if before is None else before + (loss - before) / min(step, max(5, step / 25))
+
+
+def save(run: RunDir, curves: Curves) -> None:
+    """Puts the cache beside the events; raises RunError where that is not possible."""
+    write_atomic(run.path / FILE, json.dumps({"events_bytes": curves.events_bytes, **curves.to_dict()}), durable=False)
+
+
+def load(run: RunDir) -> dict[str, Any] | None:
+    """The cache as `to_dict` gave it, with `events_bytes`; None where there is none, or it is not of these events."""
+    try:
+        found = json.loads((run.path / FILE).read_text(encoding="utf-8"))
+        whole = 0 < found["events_bytes"] <= run.events_path.stat().st_size and found["columns"].keys() == set(COLUMNS)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return found if whole else None
+
+
+def built(run: RunDir) -> dict[str, Any]:
+    """What `load` gives, made anew from the events: some seconds for a million steps. Writes nothing."""
+    curves = Curves()
+    with open(run.events_path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - LONGEST_LINE_BYTES))
+        tail = file.read(min(size, LONGEST_LINE_BYTES))
+    curves.events_bytes = size - len(tail) + tail.rfind(b"\n") + 1  # a line may be half written
+    curves.add(counting_events(run, curves.events_bytes))
+    return {"events_bytes": curves.events_bytes, **curves.to_dict()}
+
+
+def _short(value: float | None) -> float | None:
+    return value if value is None or isinstance(value, int) else float(f"{value:.7g}")

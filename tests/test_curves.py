@@ -1,0 +1,118 @@
+"""A long run in few numbers: nothing that matters is lost, and the cache is only believed where it fits."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+
+import numpy as np
+import pytest
+from tiny_run import tiny_run, tiny_workspace
+
+from gptlab.events import Alert, Evaluation, Sample, Status, Step
+from gptlab.runs import curves
+from gptlab.runs.curves import CAPACITY, Curves
+from gptlab.ui.live import LONG_BYTES, LiveRuns
+from gptlab.ui.lab import Lab
+
+
+def step(number, loss=None, **fields):
+    return Step(**{**dict(step=number, time_seconds=number / 10, epoch=number / 50, tokens=number * 256, learning_rate=1e-3,
+                          grad_norm=1.0, loss=3.0 if loss is None else loss, tokens_per_second=900.0), **fields})
+
+
+def evaluation(number):
+    return Evaluation(step=number, time_seconds=number / 10, epoch=number / 50, train_loss=2.0, val_loss=2.0, val_perplexity=7.4,
+                      val_bits_per_byte=1.0)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory, small_text):
+    return tiny_workspace(tmp_path_factory.mktemp("curves"), small_text)
+
+
+def test_extremes_of_a_hundred_thousand_steps_are_those_of_all_and_stand_in_their_place():
+    losses = np.random.default_rng(0).normal(3.0, 1.0, 100_000)
+    losses[77_777] = 99.0
+    made = Curves()
+    made.add(step(n, loss) for n, loss in enumerate(losses.tolist(), start=1))
+    columns, width = made.columns, made.width
+    assert CAPACITY / 2 <= len(columns["tokens"]) <= CAPACITY
+    for i, low in enumerate(columns["loss_low"]):
+        bucket = losses[i * width:(i + 1) * width]
+        assert (low, columns["loss_high"][i]) == (bucket.min(), bucket.max())
+        assert losses[columns["loss_low_at"][i] - 1] == low and losses[columns["loss_high_at"][i] - 1] == columns["loss_high"][i]
+    assert columns["tokens"][-1] == 256 * 100_000 and 99.0 in columns["loss_high"]
+
+
+def test_a_loss_that_is_no_number_leaves_the_line_as_it_was():
+    made = Curves()
+    made.add([step(1, 4.0), step(2, math.nan), step(3, 2.0)])
+    assert made.columns["loss_low"] == [4.0, None, 2.0] and made.columns["smooth"] == [4.0, 4.0, pytest.approx(4.0 - 2 / 3)]
+
+
+def test_many_samples_are_thinned_but_the_latest_and_all_else_stay():
+    made = Curves()
+    made.add(Sample(step=n, time_seconds=0, sample_id=f"{n}-0", epoch=0, prompt="", text="x", token_ids=[], logprobs=[], done=True)
+             for n in range(2000))
+    made.add([evaluation(n) for n in range(50)])
+    made.add([Alert(step=1, time_seconds=0, code="spike", severity="info", message="", evidence="", remedy="")])
+    told = [json.loads(line) for line in made.to_dict()["lines"].splitlines()]
+    samples = [one["step"] for one in told if one["type"] == "sample"]
+    assert len(samples) <= 420 and samples[-8:] == list(range(1992, 2000)) and samples == sorted(samples)
+    assert sum(one["type"] == "evaluation" for one in told) == 50 and sum(one["type"] == "alert" for one in told) == 1
+
+
+def long_run(workspace, count=5000):
+    run = tiny_run(workspace, "long")
+    run.append(Status(step=0, time_seconds=0, state="running"), evaluation(0), *[step(n) for n in range(1, count + 1)])
+    return run
+
+
+def test_what_is_built_from_the_file_is_what_was_kept_along_the_way(workspace):
+    run = long_run(workspace)
+    run.append(Status(step=4000, time_seconds=0, state="running", resumed_from_step=4000), step(4001, 1.0))
+    made = curves.built(run)
+    assert made["step"] == 4001 and made["events_bytes"] == run.events_path.stat().st_size
+    kept = Curves()
+    kept.add(run.events())
+    assert curves.load(run) is None
+    kept.events_bytes = made["events_bytes"]
+    curves.save(run, kept)
+    assert curves.load(run) == made == json.loads(json.dumps(made))
+
+
+def test_a_half_written_line_is_left_for_later(workspace):
+    run = long_run(workspace)
+    whole = run.events_path.stat().st_size
+    with open(run.events_path, "ab") as file:
+        file.write(b'{"type":"st')
+    assert curves.built(run)["events_bytes"] == whole
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"events_bytes": 1}', '{"events_bytes": 99999999999, "columns": {}}',
+                                     '{"events_bytes": 10, "columns": {"loss": []}}'])
+def test_a_cache_that_does_not_fit_is_not_believed(workspace, content):
+    run = long_run(workspace, 10)
+    (run.path / curves.FILE).write_text(content, encoding="utf-8")
+    assert curves.load(run) is None
+
+
+def test_a_page_opens_a_long_run_in_sum_and_goes_on_from_there(workspace):
+    run = long_run(workspace)
+    assert run.events_path.stat().st_size > LONG_BYTES
+    jobs = type("Jobs", (), {"current": None, "queue": []})()
+    live = LiveRuns(Lab(workspace, jobs))
+    first = live.poll({"run": run.id, "offset": 0})
+    assert first["curves"]["step"] == 5000 and first["lines"] == "" and not first["more"] and "about" in first
+    run.append(step(5001))
+    following = live.poll({"run": run.id, "offset": first["offset"]})
+    assert json.loads(following["lines"])["step"] == 5001 and "curves" not in following
+
+
+def test_a_million_steps_are_summed_up_in_little_memory():
+    made, started = Curves(), time.process_time()
+    made.add(step(n) for n in range(1, 200_001))
+    assert len(json.dumps(made.to_dict())) < 60_000
+    print(f"{(time.process_time() - started) / 200_000 * 1e6:.1f} microseconds a step")
