@@ -105,7 +105,17 @@ class Status(Event):
     resumed_from_step: int | None = None
 
 
-EVENT_TYPES: dict[str, type[Event]] = {cls.type: cls for cls in (Step, Evaluation, Sample, Checkpoint, Alert, Status)}
+@dataclass(frozen=True, kw_only=True)
+class Setting(Event):
+    """Settings that somebody changed after `step` updates: `changes` {"train.max_learning_rate": 3e-4}, and what they were
+    `before`. They hold for the updates that follow; those of an extended run's limits stand in its config.json too."""
+
+    type = "setting"
+    changes: dict[str, Any]
+    before: dict[str, Any]
+
+
+EVENT_TYPES: dict[str, type[Event]] = {cls.type: cls for cls in (Step, Evaluation, Sample, Checkpoint, Alert, Status, Setting)}
 
 
 def to_json(event: Event) -> str:

@@ -234,6 +234,7 @@ def test_damaged_cut_encrypted_or_oddly_packed(made, other, tmp_path):
     (dict(events__jsonl=lambda old: old + b'{"type":"status","step":1000000000000,"time_seconds":0,"state":"paused"}\n'), "step cannot"),
     (dict(events__jsonl=lambda old: old + b'{"type":"status","step":-1,"time_seconds":0,"state":"paused"}\n'), "step cannot"),
     (dict(events__jsonl=lambda old: old + b'{"type":"status","step":1,"time_seconds":"<b>","state":"paused"}\n'), "time_seconds cannot"),
+    (dict(events__jsonl=lambda old: old + b'{"type":"setting","step":1,"time_seconds":0,"changes":{"a":{}},"before":{}}\n'), "changes cannot"),
 ], ids=lambda value: value if isinstance(value, str) else "")
 def test_contents_that_cannot_be(made, other, tmp_path, changes, match):
     refuse(other, changed(made, tmp_path / "bad.zip", **changes), match)

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from gptlab.events import Alert, Checkpoint, Evaluation, Sample, Status, Step, from_json, to_json
+from gptlab.events import Alert, Checkpoint, Evaluation, Sample, Setting, Status, Step, from_json, to_json
 
 STEP = Step(step=3, time_seconds=0.25, epoch=0.5, tokens=768, loss=3.125, learning_rate=1e-3, grad_norm=0.7,
             tokens_per_second=None)
@@ -18,7 +18,9 @@ EVENTS = [
     Checkpoint(step=9, time_seconds=1.5, path="checkpoints/step_00000009", kept_as=["best", "last"]),
     Alert(step=9, time_seconds=1.5, code="overfit", severity="warning", message="m", evidence="e", remedy="r",
           actions=[{"action": "stop"}, {"action": "fork", "step": 5, "changes": {"train.max_learning_rate": 3e-4}}]),
-    Status(step=9, time_seconds=1.5, state="running", resumed_from_step=5)]
+    Status(step=9, time_seconds=1.5, state="running", resumed_from_step=5),
+    Setting(step=9, time_seconds=1.5, changes={"train.max_learning_rate": 3e-4, "train.patience": None},
+            before={"train.max_learning_rate": 1e-3, "train.patience": 5})]
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.type)

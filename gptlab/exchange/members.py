@@ -240,7 +240,9 @@ FITS: dict[str, Callable[[Any], bool]] = {  # by the annotation of an event's fi
     "int": _whole, "float": _number, "str": _word, "bool": lambda value: isinstance(value, bool),
     "float | None": lambda value: value is None or _number(value), "int | None": lambda value: value is None or _whole(value),
     "list[int]": _list_of(_whole), "list[float]": _list_of(lambda value: value is None or _number(value)),
-    "list[str]": _list_of(_word), "list[dict[str, Any]]": _list_of(lambda value: isinstance(value, dict))}
+    "list[str]": _list_of(_word), "list[dict[str, Any]]": _list_of(lambda value: isinstance(value, dict)),
+    "dict[str, Any]": lambda value: isinstance(value, dict) and all(
+        one is None or isinstance(one, (str, int, float)) for one in value.values())}
 
 
 def _wrong_field(event: Event) -> str | None:
