@@ -8,6 +8,7 @@ from tiny_run import tiny_run, tiny_workspace
 
 from gptlab.config import DataConfig
 from gptlab.data.dataset import prepare
+from gptlab.data.ngrams import stretch_length
 from gptlab.ui import sample_tokens
 from gptlab.ui.lab import Lab
 from gptlab.ui.sample_tokens import SampleTokens
@@ -76,7 +77,7 @@ def test_a_run_without_its_tokenizer_has_no_pieces(lab):
 
 # copies
 
-def copies(text, sample, length=16):
+def copies(text, sample, length):
     """By slices: the ranges of `sample` covered by stretches of `length` characters that stand in `text`."""
     covered = [any(sample[i:i + length] in text for i in range(max(0, at - length + 1), at + 1) if i + length <= len(sample))
                for at in range(len(sample))]
@@ -90,10 +91,11 @@ def test_copies_are_what_stands_in_the_training_text(lab, sampled, monkeypatch):
         monkeypatch.setattr(sample_tokens.ngrams, "MOST_HASHES", 2000)
     run, dataset = tiny_run(lab.workspace), lab.workspace.open_dataset("tiny")
     train = "".join(dataset.tokenizer.decode([id]) or "\0" for id in dataset.train)  # documents stay apart
-    texts = [train[100:180], "zzzz" + train[300:340] + "zzzz" + train[500:510] + "zz" + train[700:721], "zz" * 40, train[:15], ""]
+    texts = [train[100:180], "zzzz" + train[300:340] + "zzzz" + train[500:510] + "zz" + train[700:740], "zz" * 40, train[:15], ""]
     texts = [text.replace("z", "e").replace("\0", "") for text in texts]
     answer = settled(SampleTokens(lab), question(run, *[("", dataset.tokenizer.encode(text)) for text in texts]))
-    expected = [copies(train, text) for text in texts]
+    length = stretch_length(dataset.manifest["train_tokens"], dataset.manifest["train_bytes"])
+    expected = [copies(train, text, length) for text in texts]
     assert not answer["again"] and any(expected)
     if not sampled:
         assert answer["ranges"] == expected
@@ -108,7 +110,7 @@ def test_ranges_count_as_a_browser_does(tmp_path, lab):
     run = tiny_run(lab.workspace)
     for name in ("tokenizer.json", "manifest.json"):
         (run.path / name).write_text((dataset.directory / name).read_text(encoding="utf-8"), encoding="utf-8")
-    text = "🙂🙂🙂🙂 is a smile and 猫 is"
+    text = "🙂🙂🙂🙂 is a smile and 猫 is a cat, as everybody"
     answer = settled(SampleTokens(lab), question(run, ("", dataset.tokenizer.encode(text))))
     assert answer["ranges"] == [[[6, len(text) + 4]]]  # each smiley counts two
 
