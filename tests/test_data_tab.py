@@ -75,7 +75,7 @@ def test_of_a_large_file_only_the_first_part_is_read(tmp_path, monkeypatch):
     assert seen.rough and seen.documents == 1 and seen.characters == pytest.approx(100_000, rel=0.01)
     assert seen.tokens == pytest.approx(100_000, rel=0.01)
     shown = look(path)
-    assert "about <b>100k</b> characters" in shown and "Prepare reads it all" in shown
+    assert "about <b>100 thousand</b> characters" in shown and "Prepare reads it all" in shown
     assert "at least" in shown and "at least" not in look(path, **{"data.tokenizer": "byte"})
 
 

@@ -67,8 +67,9 @@ def test_a_manifest_that_lacks_something_costs_one_row_its_whole_state(lab):
     assert [row["name"] for row in runs_tab.listing(lab)["runs"]] == ["whole"]
 
 
-@pytest.mark.parametrize("lie", [{"best_val_loss": "2.5"}, {"step": None}, {"step": "<b>"}, {"total_steps": [3]}, {"state": "elsewhere"},
-                                 {"state": ["running"]}, {"reason": {}}, {"time_seconds": True}, {"time_seconds": float("inf")}])
+@pytest.mark.parametrize("lie", [{"best_val_loss": "2.5"}, {"step": None}, {"step": "<b>"}, {"total_steps": [3]},
+                                 {"state": "elsewhere"}, {"state": ["running"]}, {"reason": {}}, {"time_seconds": True},
+                                 {"time_seconds": float("inf")}])
 def test_a_status_with_values_of_other_kinds_does_not_reach_the_page(lab, lie):
     """An imported status.json is text from elsewhere; a string where the page calls toFixed broke the whole table."""
     run = finished(lab, "imported")
@@ -76,7 +77,8 @@ def test_a_status_with_values_of_other_kinds_does_not_reach_the_page(lab, lie):
     path = run.path / "status.json"
     path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **lie}), encoding="utf-8")
     row = runs_tab.row(lab, run)
-    assert (row["state"], row["best"], row["step"], row["total_steps"]) == ("damaged", None, 0, None) and "status.json" in row["reason"]
+    assert (row["state"], row["best"], row["step"], row["total_steps"]) == ("damaged", None, 0, None)
+    assert "status.json" in row["reason"]
 
 
 def test_a_loss_that_is_no_number_is_shown_as_none(lab):
@@ -166,7 +168,7 @@ def test_nothing_but_a_run_is_reached_by_an_id(lab, tmp_path):
     run = tiny_run(lab.workspace)
     (lab.workspace.runs / "file").touch()
     (lab.workspace.runs / ".hidden").mkdir()
-    ids = ["", ".", "..", "../runs", "../../..", f"../runs/{run.id}", f"./{run.id}", f"{run.id}/", f"{run.id}/..", f"{run.id}/checkpoints",
-           str(run.path), f"{run.id}\\..", "C:", "C:x", "file", ".hidden", "\0", "\ud800", "x" * 5000, "*", None, 7, [run.id],
+    ids = ["", ".", "..", "../runs", "../../..", f"../runs/{run.id}", f"./{run.id}", f"{run.id}/", f"{run.id}/..",
+           f"{run.id}/checkpoints", str(run.path), f"{run.id}\\..", "C:", "C:x", "file", ".hidden", "\0", "\ud800", "x" * 5000, "*", None, 7, [run.id],
            {"a": 1}, True, b"x"]
     assert [run_or_none(lab, one) for one in ids] == [None] * len(ids)

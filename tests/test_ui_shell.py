@@ -5,6 +5,7 @@ import re
 import socket
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import gradio as gr
 import pytest
@@ -58,16 +59,19 @@ def test_the_browsers_own_word_counts_too(running, site, status):
     assert ask(running[0] + "/anything", "POST", b"{}", Origin=running[0], Sec_Fetch_Site=site)[0] == status
 
 
-@pytest.mark.parametrize("host, status", [("lab.example", 200), ("lab.example:7860", 200), ("[::1]:7860", 200), ("localhost", 200),
-                                          ("evil.example", 400), ("lab.example.evil", 400), ("0.0.0.0", 400)])
+@pytest.mark.parametrize("host, status", [("lab.example", 200), ("lab.example:7860", 200), ("[::1]:7860", 200),
+                                          ("localhost", 200), ("evil.example", 400), ("lab.example.evil", 400),
+                                          ("0.0.0.0", 400)])
 def test_only_allowed_names_are_let_in(host, status):
-    page = Starlette(routes=[Route("/", lambda request: PlainTextResponse("in"))], middleware=security.middleware(["lab.example"]))
-    assert TestClient(page).get("/", headers={"Host": host}).status_code == status
+    routes = [Route("/", lambda request: PlainTextResponse("in"))]
+    behind = Starlette(routes=routes, middleware=security.middleware(["lab.example"]))
+    assert TestClient(behind).get("/", headers={"Host": host}).status_code == status
 
 
 @pytest.mark.parametrize("host, names, shown", [("127.0.0.1", [], "127.0.0.1"), ("::1", [], "[::1]"),
                                                 ("0.0.0.0", ["*.example", "lab.example"], "lab.example"),
-                                                ("192.0.2.7", ["lab.example"], "192.0.2.7"), ("0.0.0.0", ["*.example"], "127.0.0.1")])
+                                                ("192.0.2.7", ["lab.example"], "192.0.2.7"),
+                                                ("0.0.0.0", ["*.example"], "127.0.0.1")])
 def test_the_address_it_tells_is_one_it_answers(host, names, shown):
     """It told http://0.0.0.0, and answered that with "Invalid host header"."""
     assert serve.reached_by(host, names) == shown
@@ -165,3 +169,14 @@ def test_any_other_error_is_one_plain_sentence_with_the_traceback_on_stderr(caps
         next(steps)
     assert str(caught.value.message) == words.UNEXPECTED
     assert "secret detail" in capsys.readouterr().err
+
+
+# words
+
+def test_times_are_told_alike_everywhere():
+    """100 seconds were "100 s" on one tab and "2 min" on another."""
+    told = {89: "89 s", 90: "2 min", 5399: "90 min", 5400: "2 h", 48 * 3600: "2 days"}
+    assert {seconds: words.duration(seconds) for seconds in told} == told
+    for name in ("runs.js", "live_text.js"):
+        script = (Path(serve.__file__).parent / name).read_text(encoding="utf-8")
+        assert all(limit in script for limit in ("seconds < 90)", "seconds < 5400)", "hours < 48 ")), name

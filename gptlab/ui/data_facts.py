@@ -109,7 +109,8 @@ def seen_html(config: DataConfig, seen: Preview) -> str:
     at_least = seen.rough and config.tokenizer == "char"  # a letter may come only later
     return (f'<section class="preview" aria-label="{words.PREVIEW}"><ul class="counts">{facts}</ul>'
             f'<p class="size" role="status">{size} {part}</p><h4>{words.FIRST_DOCUMENTS}</h4><div class="texts">{texts}</div>'
-            f'<h4>{words.first_tokens(seen.vocabulary, at_least)}</h4><p class="tokens">{tokens_html(seen.token_texts)}</p></section>')
+            f'<h4>{words.first_tokens(seen.vocabulary, at_least)}</h4>'
+            f'<p class="tokens">{tokens_html(seen.token_texts)}</p></section>')
 
 
 def tokens_html(tokens: list[tuple[str, int]]) -> str:

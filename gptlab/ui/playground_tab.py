@@ -210,7 +210,7 @@ def kept_settings(held: Any) -> list:
 
 
 def checkpoints_of(lab: Lab, run_id: Any, chosen: Any = None) -> dict:
-    """An update with the choice of a run's checkpoints: best, last, and every step that is kept; `chosen`, where it is among them."""
+    """An update with the choice of a run's checkpoints: best, last, every step that is kept; `chosen` if it is among them."""
     saved = [one for one in list_checkpoints(run_by_id(lab, run_id)) if one.problem is None]
     best, last = best_of(saved), saved[-1] if saved else None
     choices = [(words.checkpoint_label("best", best.step, best.val_loss), "best")] if best else []

@@ -112,7 +112,7 @@ def mark_of(lab: Lab) -> str:
 
 
 def listing(lab: Lab) -> dict:
-    """What the table shows: `runs` and `trash`, the newest first and no more than SHOWN, and `more`, which says so; its `mark`."""
+    """What the table shows: `runs` and `trash`, the newest first and no more than SHOWN; `more`, which says so; `mark`."""
     mark = mark_of(lab)  # before it is read: what changes meanwhile is news
     runs, trash = lab.workspace.list_runs(), archive.list_trash(lab.workspace)
     return {"mark": mark, "runs": [row(lab, run) for run in runs[:SHOWN]],

@@ -1,4 +1,7 @@
-"""From a run's id, as a page sends it, to the run; and what a run's state means to a page. An id is checked before it is used as a name."""
+"""From a run's id, as a page sends it, to the run; and what a run's state means to a page.
+
+An id is checked to be one plain name before it is used as one.
+"""
 
 from __future__ import annotations
 
