@@ -47,6 +47,7 @@ class Lab:
     max_minutes: float | None = None  # no run may train longer
     device: str = "cpu"               # what `train.device` auto means here: cpu, cuda or mps
     gpu_note: str = ""                # a sentence where torch cannot use a GPU that is there
+    watch_code: str = ""              # a picture (data: address) that leads phones to the large view, beyond this machine only
     preparations: Preparations = field(init=False)
 
     def __post_init__(self) -> None:

@@ -11,6 +11,9 @@ const samples = new Samples(element.querySelector('#samples'), words);
 const table = new EpochTable(element.querySelector('.live-epochs'), words);
 const chart = new Chart(element.querySelector('#chart').parentElement, words);
 
+const address = new URLSearchParams(location.search);
+const watching = address.get('view') === 'watch';  // chart, sentence and text alone, large: for a projector, for phones
+
 let history = new RunHistory();
 let run = null;          // the id of the run on view
 let offset = 0;          // how far its events are known
@@ -39,7 +42,8 @@ async function poll() {
   clearTimeout(timer);
   if (visible() && !asking) {
     asking = true;
-    const asked = run ?? wanted, answer = await ask({run: asked, offset: run ? offset : 0, opening: run === null});
+    const asked = run ?? wanted, opening = run === null && !pinned;
+    const answer = await ask({run: asked, offset: run ? offset : 0, opening});
     asking = false;
     if (answer && (run === null || asked === run)) take(answer);
   }
@@ -79,6 +83,7 @@ function take(answer) {
     return;
   }
   about = answer.about ?? about;
+  showMachine(answer.machine);
   if (answer.offset < offset) { history = new RunHistory(); chart.clear(); }
   const size = history.step;
   offset = answer.offset;
@@ -149,6 +154,7 @@ function showHead(state) {
   setText(field.state, words.states[state]);
   field.state.dataset.state = state;
   setText(field.name, run ? about?.name ?? '' : '');
+  if (run) field.watch.href = `?view=watch&run=${encodeURIComponent(run)}`;
   setText(field.about, run && about ? [about.dataset, about.parameters].filter(Boolean).join(' · ') : '');
   if (ahead) setText(field.next, ahead.sentence);
   if (!field.command.parentElement.hidden) setText(field.command, ahead?.command ?? '');
@@ -170,6 +176,13 @@ function showQueue(answer) {
   const parts = [[words.training_now, elsewhere], [words.waiting, answer.queue]].filter(([, runs]) => runs.length);
   field.queue.replaceChildren(...parts.flatMap(([text, runs]) => [`${text} `, ...buttons(runs), ' ']));
   setHidden(field.queue, parts.length === 0);
+}
+
+function showMachine({cpu_percent: cpu, ram_used_bytes: used, ram_bytes: total, gpu}) {
+  const size = bytes => (bytes / 1e9).toFixed(bytes < 1e10 ? 1 : 0);
+  const parts = [fill(words.machine, {cpu: Math.round(cpu), used: size(used), total: size(total)})];
+  if (gpu) parts.push(fill(words.gpu, {...gpu, used: size(gpu.used_bytes), total: size(gpu.bytes)}));
+  setText(field.machine, parts.join(' · '));
 }
 
 function showFacts(state, facts) {
@@ -202,7 +215,8 @@ function showSmall() {
   const digits = value => value === 0 ? '0' : value.toPrecision(2);
   drawSmall(figure('perplexity'), {x, y: shown.map(one => Math.exp(one.val_loss))}, among, true);
   drawSmall(figure('bits'), {x, y: shown.map(one => one.val_bits_per_byte)}, value => value.toFixed(2));
-  drawSmall(figure('gap'), {x, y: shown.map(one => one.val_loss - one.train_loss)}, value => value.toFixed(2));
+  drawSmall(figure('gap'), {x, y: shown.map(one => one.val_loss - one.train_loss)},
+    value => (Math.abs(value) < 0.005 ? 0 : value).toFixed(2));
   drawSmall(figure('learning_rate'), curves.lastOfEach('learning_rate', axis, 0, buckets), digits);
   drawSmall(figure('grad_norm'), curves.lowAndHigh('grad_norm', axis, 0, buckets), digits);
   drawSmall(figure('speed'), curves.lastOfEach('tokens_per_second', axis, 0, buckets), short);
@@ -241,7 +255,8 @@ function draftChanged() {
 function start() {
   if (started) return;
   started = true;
-  wanted = props.value?.shown ?? null;
+  wanted = address.get('run') ?? (watching ? null : props.value?.shown ?? null);
+  pinned = address.has('run');
   poll();
 }
 
@@ -286,6 +301,12 @@ for (const control of [axis, logarithmic]) {
 }
 for (const id of ['start', 'pause', 'resume', 'stop']) {
   document.getElementById(id)?.addEventListener('click', () => hurry(4000));  // its answer is near
+}
+document.body.classList.toggle('watching', watching);
+if (props.code) {
+  const picture = element.querySelector('.live-watch img');
+  picture.src = props.code;
+  picture.hidden = false;
 }
 window.gptlab = {...window.gptlab, shownRun: () => run, open};
 watch('value', draftChanged);

@@ -19,6 +19,7 @@ from gptlab.runs.disk import RunError
 from gptlab.runs.rundir import RunDir
 from gptlab.ui import words
 from gptlab.ui.lab import Lab
+from gptlab.ui.machine import Machine
 from gptlab.ui.next_run import NextRun
 from gptlab.ui.which_run import run_or_none, status_here
 
@@ -35,6 +36,7 @@ class LiveRuns:
     def __init__(self, lab: Lab):
         self.lab = lab
         self._about: dict[str, dict] = {}  # what never changes about a run
+        self._machine = Machine()
         self._building = threading.Lock()
         self._built: tuple[tuple[str, int], dict] | None = None  # of the long run without a cache that was asked for last
 
@@ -42,7 +44,7 @@ class LiveRuns:
         """What is new. `question`: `run` (an id or None), `offset` (bytes of its events already known), `opening` (choose).
 
         A long run is not told from its beginning: its first answer has `curves` (see gptlab.runs.curves).
-        The answer has `run`, `training` (the run that trains now) and `queue`, by id and name; and where there is a run `offset`, `lines`,
+        The answer has `run`, `training` (the run that trains now) and `queue`, by id and name, `machine`; and where there is a run `offset`, `lines`,
         `more` (whether to ask again at once), `status`, and for offset 0 `about`.
         """
         question = question if isinstance(question, dict) else {}
@@ -51,7 +53,7 @@ class LiveRuns:
             run = self.choose(run)
         current = self.lab.jobs.current
         answer = {"run": run.id if run else None, "training": _named(current) if current else None,
-                  "queue": [_named(waiting) for waiting in self.lab.jobs.queue]}
+                  "queue": [_named(waiting) for waiting in self.lab.jobs.queue], "machine": self._machine.load()}
         return {**answer, **self._news(run, question.get("offset") if run == asked else 0)} if run else answer
 
     def choose(self, shown_before: RunDir | None) -> RunDir | None:
@@ -114,6 +116,6 @@ def live_view(lab: Lab) -> gr.HTML:
     gr.set_static_paths([script])
     return gr.HTML(
         elem_id="live", html_template=(HERE / "live.html").read_text(encoding="utf-8"), apply_default_css=False,
-        head=f'<script src="/gradio_api/file={script.as_posix()}"></script>',
+        head=f'<script src="/gradio_api/file={script.as_posix()}"></script>', code=lab.watch_code,
         js_on_load="\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS),
         server_functions=[poll, ahead], words=words.LIVE)

@@ -34,10 +34,11 @@ def connect(lab: Lab, page: Page, line: gr.HTML) -> None:
         return (now if now != read_draft(draft) else gr.skip()), *show(now)
 
     @guarded
-    def opened(draft):
+    def opened(draft, request: gr.Request):
         now = follow(draft)  # before the tab is chosen: it may begin to prepare what is missing
         first = next_step(lab, draft)
-        return (gr.skip() if first == OPENS_ON else gr.Tabs(selected=first)), *now  # not under the hands of a quick user
+        stays = first == OPENS_ON or request.query_params.get("view") == "watch"
+        return (gr.skip() if stays else gr.Tabs(selected=first)), *now  # not under the hands of a quick user
 
     @guarded
     def changed(draft):

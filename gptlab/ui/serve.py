@@ -8,12 +8,14 @@ import socket
 import sys
 import threading
 
+import segno
+
 from gptlab.runs.jobs import Jobs
 from gptlab.runs.workspace import Workspace
 from gptlab.train.device import gpu_note, pick_device
 from gptlab.ui import build, look
 from gptlab.ui.lab import Lab
-from gptlab.ui.security import middleware
+from gptlab.ui.security import LOOPBACK, middleware
 
 LARGEST_UPLOAD = "600mb"
 PORTS_TRIED = 100
@@ -46,6 +48,9 @@ def serve(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 
 def launch(lab: Lab, host: str, port: int, auth: str | None, extra_hosts: list[str], open_browser: bool):
     """Build and launch the page without blocking; returns the running gr.Blocks."""
+    address = f"http://{reached_by(host, extra_hosts)}:{port}"
+    if host not in LOOPBACK:
+        lab.watch_code = segno.make(f"{address}/?view=watch").svg_data_uri(scale=4, border=2, light="white")
     demo = build(lab)
     own = [] if host == EVERY_ADDRESS else [in_address(host)]  # Gradio asks it whether it runs
     demo.launch(
@@ -56,7 +61,7 @@ def launch(lab: Lab, host: str, port: int, auth: str | None, extra_hosts: list[s
         app_kwargs={"middleware": middleware([*own, *extra_hosts]), "openapi_url": None})
     if hasattr(demo._queue, "sleep_when_free"):
         demo._queue.sleep_when_free = QUEUE_NAP_SECONDS
-    print(f"GPT Lab is at http://{reached_by(host, extra_hosts)}:{port} (Ctrl-C ends it)", flush=True)
+    print(f"GPT Lab is at {address} (Ctrl-C ends it)", flush=True)
     return demo
 
 
