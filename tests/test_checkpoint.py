@@ -60,6 +60,24 @@ def test_a_trainer_comes_back_as_it_was(workspace):
         assert torch.equal(weights, other.model.state_dict()[name])
 
 
+def test_saving_a_step_again_leaves_its_tensors_where_they_are(workspace, monkeypatch):
+    """After an evaluation that a pause had cut, or in a fork that has just begun: replaced as a whole, the directory was
+    away for a moment, and a kill in it cost the step."""
+    run = tiny_run(workspace, "twice")
+    trainer = trainer_of(workspace, run)
+    checkpoint.save(run, trainer, ["last"])
+    path = run.checkpoint_paths()[0]
+    before = {file.name: file.stat().st_ino for file in path.iterdir()}
+    monkeypatch.setattr(checkpoint, "remove_tree", lambda path: pytest.fail(f"{path} was removed"))
+    next(trainer.run())
+    event = checkpoint.save(run, trainer, ["best", "last"], val_loss=3.5)
+    assert (event.step, event.kept_as) == (0, ["best", "last"])
+    (saved,) = checkpoint.list_checkpoints(run)
+    assert saved.val_loss == 3.5 and saved.resumable and checkpoint.restore(run, trainer) == (0, "")
+    after = {file.name: file.stat().st_ino for file in path.iterdir()}
+    assert {name for name in before if before[name] != after[name]} == {"state.json"}
+
+
 def test_restored_state_is_not_the_file(workspace, copy):
     """Training on must not write into the checkpoint it came from."""
     trainer = trainer_of(workspace, copy)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from gptlab.model.gpt import GPT
 from gptlab.runs.disk import (RunError, check_space, explained, readable, remove_file, remove_tree, replace, sync,
                               temporary_sibling, write_atomic)
 from gptlab.runs.rundir import RunDir
+from gptlab.train.optim import load_state_tensors
 
 if TYPE_CHECKING:
     from gptlab.train.trainer import Trainer
@@ -55,6 +57,13 @@ def save(run: RunDir, trainer: Trainer, kept_as: list[str], *, val_loss: float |
     optimizer = state.pop("optimizer")
     weights = trainer.model.state_dict()
     target = run.checkpoints_path / f"step_{trainer.step:08d}"
+    event = Checkpoint(step=trainer.step, time_seconds=trainer.clock.time_seconds,
+                       path=target.relative_to(run.path).as_posix(), kept_as=kept_as)
+    values = {"step": trainer.step, "epoch": trainer.epoch, "val_loss": val_loss, "trainer": state}
+    if target.exists() and (there := _examine(target)).problem is None and there.resumable:
+        files = _read_state(target)["files"]  # no update since, so the tensors are these: they must not be away for a moment
+        write_atomic(target / STATE, json.dumps({**values, "files": files}))
+        return event
     run.checkpoints_path.mkdir(exist_ok=True)
     size = sum(tensor.nbytes for tensors in (weights, optimizer) for tensor in tensors.values())
     check_space(run.checkpoints_path, size, f"save step {trainer.step:,}")
@@ -65,16 +74,33 @@ def save(run: RunDir, trainer: Trainer, kept_as: list[str], *, val_loss: float |
             _save_tensors(weights, temporary / MODEL)
             _save_tensors(optimizer, temporary / OPTIMIZER)
             files = {name: (temporary / name).stat().st_size for name in (MODEL, OPTIMIZER)}
-            values = {"step": trainer.step, "epoch": trainer.epoch, "val_loss": val_loss, "files": files, "trainer": state}
-            write_atomic(temporary / STATE, json.dumps(values))
+            write_atomic(temporary / STATE, json.dumps({**values, "files": files}))
             remove_tree(target)
             replace(temporary, target)
             sync(run.checkpoints_path)
     except BaseException:
         remove_tree(temporary)
         raise
-    return Checkpoint(step=trainer.step, time_seconds=trainer.clock.time_seconds,
-                      path=target.relative_to(run.path).as_posix(), kept_as=kept_as)
+    return event
+
+
+def plant(run: RunDir, saved: Saved, *, with_optimizer: bool) -> None:
+    """Makes another run's checkpoint what `run`, which has none yet, begins with at step 0: its weights, and what its
+    optimizer remembers, or else an empty memory. Raises RunError for a full disk, FileNotFoundError where a training
+    dropped it meanwhile."""
+    target = run.checkpoints_path / "step_00000000"
+    names = (MODEL, OPTIMIZER) if with_optimizer else (MODEL,)
+    check_space(run.path, sum((saved.path / name).stat().st_size for name in names), f"copy {saved.path.name}")
+    target.mkdir(parents=True)
+    with explained(target, f"copy {saved.path.name}"):
+        for name in names:
+            shutil.copyfile(saved.path / name, target / name)
+            sync(target / name)
+        if not with_optimizer:
+            _save_tensors({}, target / OPTIMIZER)
+        files = {name: (target / name).stat().st_size for name in (MODEL, OPTIMIZER)}
+        values = {"step": 0, "epoch": 0.0, "val_loss": None, "files": files, "trainer": {"step": 0}}
+        write_atomic(target / STATE, json.dumps(values))
 
 
 def list_checkpoints(run: RunDir) -> list[Saved]:
@@ -123,6 +149,11 @@ def load_model(run: RunDir | Path, which: str | int = "best", *, device: str = "
     return model.to(device).eval(), tokenizer, config
 
 
+def work_time(saved: Saved) -> float:
+    """The run's seconds of work up to a checkpoint. Raises RunError where it is damaged."""
+    return _read_state(saved.path)["trainer"].get("time_seconds", 0.0)
+
+
 def restore(run: RunDir, trainer: Trainer) -> tuple[int, str] | None:
     """Brings `trainer` to the newest whole checkpoint: (its step, what is wrong with the newest, or ""). None: there is none.
 
@@ -137,19 +168,27 @@ def restore(run: RunDir, trainer: Trainer) -> tuple[int, str] | None:
         try:
             if not saved.resumable:
                 raise RunError(saved.problem or f"The checkpoint {saved.path.name} holds weights alone.")
-            state = _read_state(saved.path)["trainer"]
-            state["optimizer"] = _load_tensors(saved.path / OPTIMIZER)
+            state, tensors = _read_state(saved.path)["trainer"], _load_tensors(saved.path / OPTIMIZER)
             _load_weights(trainer.model, saved)
-            trainer.load_state_dict(state)
+            if state.keys() == {"step"}:  # planted: all else begins anew
+                load_state_tensors(trainer.model, trainer.optimizer, tensors)
+            else:
+                trainer.load_state_dict({**state, "optimizer": tensors})
         except (ValueError, KeyError) as error:  # of which RunError is a kind
             passed_over.append((saved.path, str(error)))
             continue
-        for path, _ in passed_over:
-            remove_tree(path.with_name(SET_ASIDE + path.name))
-            replace(path, path.with_name(SET_ASIDE + path.name))
+        set_aside(run, saved.step)
         return saved.step, passed_over[0][1] if passed_over else ""
     raise RunError(f"Run {run.id} cannot go on: no checkpoint is whole. {passed_over[0][1]} Start a new run with its "
                    "settings.")
+
+
+def set_aside(run: RunDir, after_step: int) -> None:
+    """Gives checkpoints of later steps another name: the run goes on without them."""
+    for path in run.checkpoint_paths():
+        if int(path.name.removeprefix("step_")) > after_step:
+            remove_tree(path.with_name(SET_ASIDE + path.name))
+            replace(path, path.with_name(SET_ASIDE + path.name))
 
 
 def tidy(run: RunDir, keep: int) -> None:

@@ -94,8 +94,12 @@ class Workspace:
         raise RunError(f"There is no run '{text}' in {self.runs}. {there}")
 
 
-def create_run(workspace: Workspace, config: RunConfig, dataset: Dataset, name: str) -> RunDir:
-    """A new run, queued, as a whole directory that carries its settings, tokenizer and manifest. RunError for bad names."""
+def create_run(workspace: Workspace, config: RunConfig, dataset: Dataset, name: str, *, reason: str = "",
+               add: Callable[[RunDir], None] | None = None) -> RunDir:
+    """A new run, queued, as a whole directory that carries its settings, tokenizer and manifest. RunError for bad names.
+
+    `reason` is what its first status says; `add` puts more into the directory before anybody sees it.
+    """
     check_name(name)
     temporary = temporary_sibling(workspace.runs / "run")
     temporary.mkdir()
@@ -103,7 +107,9 @@ def create_run(workspace: Workspace, config: RunConfig, dataset: Dataset, name: 
         write_atomic(temporary / "config.json", json.dumps(config.to_dict(), indent=2, ensure_ascii=False))
         for file in ("tokenizer.json", "manifest.json"):
             shutil.copyfile(dataset.directory / file, temporary / file)
-        RunDir(temporary).append(Status(step=0, time_seconds=0.0, state="queued"))
+        RunDir(temporary).append(Status(step=0, time_seconds=0.0, state="queued", reason=reason))
+        if add is not None:
+            add(RunDir(temporary))
         return RunDir(move_in(temporary, workspace.runs, f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"))
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
