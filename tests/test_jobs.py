@@ -98,7 +98,7 @@ def test_what_cannot_be_started(workspace, jobs):
             jobs.submit(run)
     jobs.submit(run)
     assert jobs.wait(60)
-    with pytest.raises(RunError, match="is finished.*new run with more steps"):
+    with pytest.raises(RunError, match="is finished. To train longer, extend it"):
         jobs.resume(run)
     (run.path / "config.json").write_text("{", encoding="utf-8")
     (run.path / "status.json").unlink()

@@ -24,15 +24,16 @@ logger = logging.getLogger(__name__)
 
 
 class Diagnosis:
-    """Watches one stretch of work on a run. `earlier` are the events that count so far: they are not told again."""
+    """Watches one stretch of work on a run. `earlier` are the events that count so far: they are not told again; a fork does
+    not begin `from_scratch`."""
 
-    def __init__(self, trainer: Trainer, earlier: Iterable[Event]):
+    def __init__(self, trainer: Trainer, earlier: Iterable[Event], from_scratch: bool = True):
         dataset = trainer.dataset
         self._trainer = trainer
         self._length = ngrams.stretch_length(dataset.manifest["train_tokens"], dataset.manifest["train_bytes"])
         self._copied: ngrams.Stretches | None = None  # made for the first sample
         self._doctor: Doctor | None = Doctor(trainer.config, dataset.manifest, val_overlap=lambda: ngrams.overlap(
-            dataset.val, dataset.train, 4 * self._length))
+            dataset.val, dataset.train, 4 * self._length), from_scratch=from_scratch)
         self._unless_it_fails(lambda: [self._doctor.see(event) for event in earlier])
 
     def told(self, events: list[Event]) -> list[Event]:

@@ -123,7 +123,7 @@ def _queue(run: RunDir) -> None:
         raise RunError(f"Run {run.id} is being trained by another program, a command line perhaps: stop it there first.")
     state = run.state()
     if state == "finished":
-        raise RunError(f"Run {run.id} is finished. To train longer, start a new run with more steps.")
+        raise RunError(f"Run {run.id} is finished. To train longer, extend it.")
     if state not in RESUMABLE:
         raise RunError(run.status()["reason"] or f"Run {run.id} cannot be resumed: it is {state}.")
     if state != "queued":

@@ -18,7 +18,7 @@ from gptlab.runs import eventlog, status
 from gptlab.runs.disk import RunError, explained, retry, write_atomic
 from gptlab.runs.lock import FileLock, is_held
 
-COMMANDS = ("pause", "resume", "stop", "sample", "checkpoint")
+COMMANDS = ("pause", "resume", "stop", "sample", "checkpoint", "set")
 CHECKPOINT_NAME = re.compile(r"step_(\d{8,})")
 MAX_NAME_LENGTH = 60
 RESERVED = {"con", "prn", "aux", "nul"}  # what Windows keeps for itself
@@ -78,6 +78,14 @@ class RunDir:
     def manifest(self) -> dict:
         """What the run's data set was: the copy of its manifest. Raises RunError."""
         return self._json("manifest.json")
+
+    def parent(self) -> dict | None:
+        """{"run": the id of the run that this one was forked from, "step": of which checkpoint}; None for one of its own."""
+        try:
+            values = self._json("parent.json")
+            return {"run": str(values["run"]), "step": int(values["step"])}
+        except (RunError, KeyError, TypeError, ValueError):
+            return None
 
     def _json(self, name: str) -> dict:
         path = self.path / name
@@ -188,6 +196,10 @@ class RunDir:
                 raise RunError(f"{self.name} waits for its turn and has not begun, so there is nothing to {kind} yet. Stop "
                                "takes it out of the queue.")
             raise RunError(f"{self.name} is not being trained, so there is nothing to {kind}. Resume goes on with it.")
+        return self.note_command(kind, **values)
+
+    def note_command(self, kind: str, **values) -> str:
+        """Adds a line to the history of commands, such as one that was obeyed already; its id."""
         command_id = uuid.uuid4().hex[:8]
         line = json.dumps({"id": command_id, "command": kind, **values}) + "\n"
         with explained(self.control_path, "tell the run what to do"), open(self.control_path, "ab") as file:

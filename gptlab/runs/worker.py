@@ -12,16 +12,18 @@ import logging
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
+from gptlab.config import ConfigError
 from gptlab.data.dataset import Dataset, open_dataset
 from gptlab.data.sources import DataError
-from gptlab.events import Checkpoint, Evaluation, Event, Sample, Status, Step
+from gptlab.events import Checkpoint, Evaluation, Event, Sample, Setting, Status, Step
 from gptlab.runs import checkpoint, samples, status
+from gptlab.runs.changes import LIVE, live_changes, value_of
 from gptlab.runs.control import Control
 from gptlab.runs.diagnosis import Diagnosis
 from gptlab.runs.disk import RunError, remove_temporaries
@@ -66,6 +68,7 @@ class _Work:
         self.state, self.reason = "queued", ""
         self.stopping = self.pausing = self.paused = self.sampling = False
         self.sample_asked = self.checkpoint_asked = False
+        self.changes_asked: list[dict] = []
         self.val_loss: float | None = None
         self.evaluated_step: int | None = None  # by the events
         self.best_epoch = 0.0
@@ -104,26 +107,45 @@ class _Work:
         for directory in (self.run.path, self.run.checkpoints_path):
             remove_temporaries(directory)
         self.run.traceback_path.unlink(missing_ok=True)
-        config, (earlier, unreadable) = self.run.config(), self.run.read_all()
+        earlier, unreadable = self.run.read_all()
+        config = self.run.config().replace(live_changes(earlier))
         dataset = _open_checked(self.run, dataset_dir)
         self.prompts = samples.prompts_of(config, dataset)
         for prompt in self.prompts:
             dataset.tokenizer.encode(prompt)  # raises for characters it never saw: now, not after an hour
         self.trainer = Trainer(config, dataset)
-        restored = checkpoint.restore(self.run, self.trainer)
+        parent, restored = self.run.parent(), checkpoint.restore(self.run, self.trainer)
+        if parent is not None and restored is None:
+            raise RunError(f"The weights of run {parent['run']} that this run was to begin with are missing: fork it again.")
         self.schedule = samples.Schedule(config.train.sample_every, self.trainer.epoch)
-        begun = restored is not None or any(not isinstance(event, Status) for event in earlier)
+        begun = any(not isinstance(event, (Status, Setting)) for event in earlier)
+        inherited = parent is not None and not begun  # nothing was said of the first checkpoint: it is the parent's
+        if inherited:
+            restored = None
+        begun = begun or restored is not None
         step, problem = restored or (-1, "Begun again: it was cut off before its first checkpoint." if begun else "")
         notes = [f"{unreadable} damaged lines of events.jsonl are passed over."] * bool(unreadable) + [problem] * bool(problem)
+        if inherited:
+            notes.append(f"Begins with the weights of run {parent['run']} at step {parent['step']:,}; the optimizer "
+                         + ("goes on with what it remembers." if self.trainer.optimizer.state else "starts afresh."))
         if restored is not None:
             notes.append(f"Resumed from step {step:,}.")
             self.saved = Checkpoint(step=step, time_seconds=0.0, path=f"checkpoints/step_{step:08d}", kept_as=["last"])
             self.saved_evaluation = self.trainer.evaluated_step
-        self.tell("running", " ".join(notes), resumed_from_step=step if begun else None)
+        self.tell("running", " ".join(notes), resumed_from_step=step if begun else None,
+                  then=self.changes_after(step, earlier) if begun else ())
         counting = self.run.events()
-        self.diagnosis = Diagnosis(self.trainer, counting)
+        self.diagnosis = Diagnosis(self.trainer, counting, from_scratch=parent is None)
         if restored is not None:
             self.take_up(counting)
+
+    def changes_after(self, step: int, events: list[Event]) -> list[Setting]:
+        """The settings that were changed after the step a run resumes from, to be noted down as changed there: what somebody
+        asked for must not be lost because the run was cut before that was saved."""
+        changes = live_changes(event for event in events if event.step > step)
+        known = self.run.config().replace(live_changes(event for event in events if event.step <= step))
+        return [Setting(step=self.trainer.step, time_seconds=self.trainer.clock.time_seconds, changes=changes,
+                        before={name: value_of(known, name) for name in changes})] if changes else []
 
     def take_up(self, events: list[Event]) -> None:
         """After a resume: what was known, and the samples that were cut off or never begun."""
@@ -193,12 +215,15 @@ class _Work:
                 case "resume": self.pausing = False
                 case "sample": self.sample_asked = True
                 case "checkpoint": self.checkpoint_asked = True
+                case "set": self.changes_asked.append(command.get("changes"))
         self.stopping = self.stopping or self.should_stop()
         return self.stopping or self.pausing
 
     def attend(self) -> bool:
         """Obeys the commands there are; waits while paused. Returns whether to stop."""
         self.halts()
+        while self.changes_asked:
+            self.change(self.changes_asked.pop(0))
         if self.checkpoint_asked:
             self.checkpoint_asked = False
             self.save(asked=True)
@@ -224,6 +249,27 @@ class _Work:
         if not self.stopping:
             self.tell("running")
         self.trainer.clock.resume()
+
+    def change(self, changes: dict) -> None:
+        """Other settings from here on, and a checkpoint, so that a run that is cut later resumes from no earlier step. (One
+        that does, because it was cut in this very moment, makes the change where it resumes.)"""
+        self.record(self.trainer.flush())
+        trainer, before = self.trainer, self.trainer.config
+        if trainer.diverged:
+            return
+        try:
+            if not isinstance(changes, dict) or not changes or not changes.keys() <= set(LIVE):
+                raise ConfigError([f"only {', '.join(LIVE)} can change while a run goes on."])
+            trainer.change(changes)
+        except ConfigError as error:  # `steering` has looked before, but anybody can write a line, and two can cross
+            self.tell(self.state, f"Nothing was changed: {' '.join(error.problems)}")
+            return
+        self.schedule.every_steps = trainer.config.train.sample_every
+        self.record([Setting(step=trainer.step, time_seconds=trainer.clock.time_seconds,
+                             changes={name: value_of(trainer.config, name) for name in changes},
+                             before={name: value_of(before, name) for name in changes})])
+        self.log.sync()
+        self.save()
 
     def sample(self, skip: Set[str] = frozenset()) -> None:
         """Writes a sample of every prompt, but for the ids in `skip`."""
@@ -288,13 +334,13 @@ class _Work:
         if evaluation.step == self.trainer.best_step:
             self.best_epoch = evaluation.epoch
 
-    def tell(self, state: str, reason: str = "", resumed_from_step: int | None = None) -> str:
-        """A new state: an event that is on the disk when this returns, and status.json."""
+    def tell(self, state: str, reason: str = "", resumed_from_step: int | None = None, then: Sequence[Event] = ()) -> str:
+        """A new state: an event that is on the disk when this returns, with those that come `then`, and status.json."""
         known = self.run.status() if self.trainer is None else None
         self.state, self.reason = state, reason
         self.record([Status(step=known["step"] if known else self.trainer.step,
                             time_seconds=known["time_seconds"] if known else self.trainer.clock.time_seconds,
-                            state=state, reason=reason, resumed_from_step=resumed_from_step)])
+                            state=state, reason=reason, resumed_from_step=resumed_from_step), *then])
         self.log.sync()
         if known:
             with _if_possible("write status.json"):

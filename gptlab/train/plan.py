@@ -36,6 +36,12 @@ class Plan:
             limits[f"{train.max_minutes:g} minutes of training done"] = minutes_as_steps
         return limits
 
+    def minutes_as_steps(self, step: int, seconds: float) -> int | None:
+        """About how many updates fit into `max_minutes`, where the first `step` took so many seconds; None if that says nothing."""
+        if self.train.max_minutes is None or not step or not seconds:
+            return None
+        return step + max(0, round((self.train.max_minutes * 60 - seconds) * step / seconds))
+
     def last_step(self, minutes_as_steps: int | None = None) -> int | None:
         """The update after which the first of the limits ends the run; None where there is none yet."""
         return min(self.limits(minutes_as_steps).values(), default=None)

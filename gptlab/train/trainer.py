@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -175,6 +176,12 @@ class Trainer:
                 break
         return events
 
+    def change(self, changes: dict[str, Any]) -> None:
+        """Goes on with other settings from the next update on: learning rates (the schedule keeps its shape), how often to
+        evaluate, patience. Not what a model, an optimizer or batches are made with. Raises ConfigError."""
+        self.config = self.config.replace(changes)
+        self.plan = Plan(self.config, len(self.dataset.train))
+
     @property
     def epoch(self) -> float:
         """How often the training text has been read."""
@@ -202,7 +209,7 @@ class Trainer:
             "step": self.step, "batches": self.batches.state_dict(), "time_seconds": self.clock.time_seconds,
             "stepping_seconds": self.stepping_seconds, "best_val_loss": self.best_val_loss, "best_step": self.best_step,
             "evaluated_step": self.evaluated_step, "evaluations_since_best": self._evaluations_since_best,
-            "minutes_as_steps": self._minutes_as_steps,
+            "minutes_as_steps": self._minutes_as_steps, "max_minutes": self.config.train.max_minutes,
             "random": random_states(self.device), "scaler": self.scaler.state_dict(),
             "optimizer": optim.state_tensors(self.model, self.optimizer),
         }
@@ -221,7 +228,11 @@ class Trainer:
         self.best_val_loss, self.best_step = state["best_val_loss"], state["best_step"]
         self.evaluated_step = state["evaluated_step"]
         self._evaluations_since_best = state["evaluations_since_best"]
-        self._minutes_as_steps = state["minutes_as_steps"]
+        minutes = self.config.train.max_minutes
+        if state.get("max_minutes", minutes) != minutes:  # extended: from now on by the pace so far, so that no step is timed twice
+            self._minutes_as_steps = self.plan.minutes_as_steps(self.step, self.stepping_seconds)
+        else:
+            self._minutes_as_steps = state["minutes_as_steps"] if minutes is not None else None
         self._fetched = (self.step, self.stepping_seconds, time.perf_counter())
         set_random_states(self.device, state["random"])
 
