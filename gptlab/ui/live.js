@@ -1,5 +1,5 @@
 // The Train tab's view of one run: asks the server for what is new, and shows it. Runs once, when the page has opened;
-// live_history.js, live_chart.js and live_text.js stand before it in the same function. Gradio gives `element`, `props`
+// the other live_*.js stand before it in the same function (live.SCRIPTS). Gradio gives `element`, `props`
 // (whose value is this page's draft), `server` (read-only questions) and `watch`.
 
 const words = props.words;
@@ -7,9 +7,15 @@ const field = Object.fromEntries([...element.querySelectorAll('[data-is]')].map(
 const fact = name => element.querySelector(`[data-fact="${name}"]`);
 const more = name => element.querySelector(`[data-more="${name}"]`);
 const bar = element.querySelector('.live-bar');
-const samples = new Samples(element.querySelector('#samples'), words);
-const table = new EpochTable(element.querySelector('.live-epochs'), words);
+const sampleNow = element.querySelector('#sample-now');
 const chart = new Chart(element.querySelector('#chart').parentElement, words);
+const samples = new Samples(element.querySelector('.live-samples'), words, {
+  ask: question => server.pieces({run, ...question}), mark: step => chart.mark(step)});
+const table = new EpochTable(element.querySelector('.live-epochs'), words, samples => server.copied({run, samples}));
+const alerts = new Alerts(element.querySelector('.live-alerts'), words, remedy => {
+  trigger('remedy', {run, remedy});
+  hurry(4000);
+});
 
 const address = new URLSearchParams(location.search);
 const watching = address.get('view') === 'watch';  // chart, sentence and text alone, large: for a projector, for phones
@@ -34,6 +40,7 @@ function show(id, pin) {
   history = new RunHistory();
   chart.clear();
   samples.clear();
+  alerts.clear();
   render(true);
 }
 
@@ -140,8 +147,9 @@ function render(now) {
   if (behind || (run && !status)) return;  // still being read: nothing to sum up yet
   showFacts(state, facts);
   samples.show(history.samples);
+  setHidden(sampleNow, !(state === 'running' || state === 'paused'));
   table.show(history);
-  showAlerts();
+  alerts.show(history, state);
   const last = state === 'running' && status.total_steps && history.step >= status.total_steps;
   const text = !run ? words.captions.empty : last ? words.captions.last_samples
     : caption(history, facts?.baselines ?? {}, words, unit());
@@ -222,16 +230,6 @@ function showSmall() {
   drawSmall(figure('speed'), curves.lastOfEach('tokens_per_second', axis, 0, buckets), short);
 }
 
-function showAlerts() {
-  const list = element.querySelector('.live-alerts'), shown = history.alerts.slice(-3);
-  shown.forEach((alert, i) => {
-    const item = list.children[i] ?? list.appendChild(make('li', ''));
-    item.dataset.severity = alert.severity;
-    setText(item, [alert.message, alert.evidence, alert.remedy].filter(Boolean).join(' '));
-  });
-  while (list.children.length > shown.length) list.lastElementChild.remove();
-}
-
 // ---- what this page would start next
 
 async function lookAhead(tries = 20) {
@@ -302,6 +300,7 @@ for (const control of [axis, logarithmic]) {
 for (const id of ['start', 'pause', 'resume', 'stop']) {
   document.getElementById(id)?.addEventListener('click', () => hurry(4000));  // its answer is near
 }
+sampleNow.addEventListener('click', () => { trigger('sample_now', {run}); hurry(4000); });
 document.body.classList.toggle('watching', watching);
 if (props.code) {
   const picture = element.querySelector('.live-watch img');

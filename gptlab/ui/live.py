@@ -17,14 +17,16 @@ from gptlab.model import estimate
 from gptlab.runs import curves
 from gptlab.runs.disk import RunError
 from gptlab.runs.rundir import RunDir
-from gptlab.ui import words
+from gptlab.ui import form, words
 from gptlab.ui.lab import Lab
 from gptlab.ui.machine import Machine
 from gptlab.ui.next_run import NextRun
+from gptlab.ui.sample_tokens import SampleTokens
 from gptlab.ui.which_run import run_or_none, status_here
 
 HERE = Path(__file__).parent
-SCRIPTS = ("live_history.js", "live_chart.js", "live_text.js", "live.js")  # in this order, as one function
+SCRIPTS = ("live_history.js", "live_chart.js", "live_text.js", "live_samples.js", "live_table.js", "live_alerts.js",
+           "live.js")  # in this order, as one function
 SLICE_BYTES = 65_536
 LONG_BYTES = 500_000  # of events; reading so much takes a browser a moment
 SHOWN_STATUS = ("state", "reason", "step", "total_steps", "epoch", "tokens_per_second", "eta_seconds", "time_seconds")
@@ -104,7 +106,7 @@ def _named(run: RunDir) -> dict:
 
 def live_view(lab: Lab) -> gr.HTML:
     """The view: chart, numbers, samples, table. Its value is the page's draft; the rest it asks for itself."""
-    runs, next_run = LiveRuns(lab), NextRun(lab)
+    runs, next_run, tokens = LiveRuns(lab), NextRun(lab), SampleTokens(lab)
 
     def poll(question):  # plain functions, because gradio marks the ones a page may call
         return runs.poll(question)
@@ -112,10 +114,17 @@ def live_view(lab: Lab) -> gr.HTML:
     def ahead(draft):
         return next_run.ahead(draft)
 
+    def pieces(question):
+        return tokens.pieces(question)
+
+    def copied(question):
+        return tokens.copied(question)
+
     script = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
     gr.set_static_paths([script])
     return gr.HTML(
         elem_id="live", html_template=(HERE / "live.html").read_text(encoding="utf-8"), apply_default_css=False,
         head=f'<script src="/gradio_api/file={script.as_posix()}"></script>', code=lab.watch_code,
         js_on_load="\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS),
-        server_functions=[poll, ahead], words=words.LIVE)
+        server_functions=[poll, ahead, pieces, copied],
+        words={**words.LIVE, "settings": {name: form.label(name) for name in form.FIELDS}})

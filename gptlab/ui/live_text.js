@@ -1,4 +1,4 @@
-// What a run's numbers mean in words: facts, the sentence under the chart, the epoch table, the samples.
+// What a run's numbers mean in words: facts, and the sentence under the chart. Also what each part of the view needs to say it.
 
 function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
@@ -33,6 +33,13 @@ function duration(seconds) {
 function fill(sentence, values) {
   return sentence.replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
 }
+
+function epochText(epoch) {
+  return Math.abs(epoch - Math.round(epoch)) < 0.005 ? whole(epoch) : epoch.toFixed(epoch < 10 ? 2 : 1);
+}
+
+// An evaluation's epoch: whole where it is the first step that ended one.
+const epochOf = ({epoch, step}) => step && epoch - Math.floor(epoch) < epoch / step ? whole(Math.floor(epoch)) : epochText(epoch);
 
 // The lines of the chart that no run draws, for a data set's baselines (nats a token; null where unknown).
 function referenceLines(baselines, words, unit) {
@@ -72,100 +79,19 @@ function memorising(evaluations, best) {
   return later.length >= 2 && now.val_loss > best.val_loss + 0.02 && now.train_loss < best.train_loss;
 }
 
-// Samples as they are written, newest on top; only what changed is touched. All text is text, never markup.
-class Samples {
-  constructor(box, words, limit = 40) {
-    Object.assign(this, {box, words, limit, cards: new Map()});
-    this.empty = box.firstElementChild;
-  }
-
-  // Forget what was shown: other runs' samples have the same ids.
-  clear() {
-    this.cards.forEach(card => card.node.remove());
-    this.cards.clear();
-  }
-
-  show(samples) {
-    const wanted = [...samples.values()].slice(-this.limit), ids = new Set(wanted.map(one => one.sample_id));
-    for (const [id, card] of this.cards) {
-      if (ids.has(id)) continue;
-      card.node.remove();
-      this.cards.delete(id);
-    }
-    for (const sample of wanted) this.update(this.cards.get(sample.sample_id) ?? this.add(sample), sample);
-    setHidden(this.empty, wanted.length > 0);
-  }
-
-  add(sample) {
-    const node = make('article', 'live-sample'), text = make('p', '');
-    const when = fill(this.words.sample_at, {step: whole(sample.step), epoch: epochText(sample.epoch)});
-    node.append(make('h4', '', when), text);
-    text.append(make('span', 'prompt', sample.prompt), make('span', 'written'));
-    this.box.prepend(node);
-    const card = {node, text: text.lastElementChild};
-    this.cards.set(sample.sample_id, card);
-    return card;
-  }
-
-  update(card, sample) {
-    setText(card.text, sample.text);
-    card.node.classList.toggle('writing', !sample.done);
-  }
-}
-
-function epochText(epoch) {
-  return Math.abs(epoch - Math.round(epoch)) < 0.005 ? whole(epoch) : epoch.toFixed(epoch < 10 ? 2 : 1);
-}
-
-// An evaluation's epoch: whole where it is the first step that ended one.
-const epochOf = ({epoch, step}) => step && epoch - Math.floor(epoch) < epoch / step ? whole(Math.floor(epoch)) : epochText(epoch);
-
-// The epoch table, read downward; rewritten only when there is a new evaluation or the text of a row.
-class EpochTable {
-  constructor(box, words, limit = 60) {
-    const parts = ['tbody', 'table', '.live-empty', '.live-scroll'];
-    const [body, table, empty, scroller] = parts.map(name => box.querySelector(name));
-    Object.assign(this, {body, table, empty, scroller, words, limit, of: null, shown: ''});
-  }
-
-  show(history) {
-    const {evaluations, samples, rewrites} = history, newest = [...samples.values()].at(-1);
-    const now = [evaluations.length, samples.size, rewrites, newest?.sample_id, newest?.done].join();
-    if (this.of === history && now === this.shown) return;
-    const rows = history.table(this.limit), best = history.best;
-    setHidden(this.empty, rows.length > 0);
-    setHidden(this.table, rows.length === 0);
-    while (this.body.rows.length > rows.length) this.body.deleteRow(-1);
-    const follow = this.scroller.scrollHeight - this.scroller.scrollTop - this.scroller.clientHeight < 30;
-    rows.forEach((one, i) => {
-      const sample = history.sampleBetween(i ? rows[i - 1].step : -1, one.step);
-      const start = sample?.prompt.trimStart() ?? '', rest = start.includes('\n') ? '' : sample?.text.split('\n')[0] ?? '';
-      const starred = one === best && rows.length > 1, gap = one.val_loss - one.train_loss;
-      const numbers = [one.train_loss, one.val_loss, gap].map(value => one.val_loss === null ? '–' : value.toFixed(3));
-      const row = this.body.rows[i] ?? this.newRow();
-      this.write(row, [epochOf(one), whole(one.step), ...numbers], starred);
-      this.writeSample(row.lastElementChild, sample ? start.split('\n')[0] : '–', rest.slice(0, 160));
-    });
-    if (follow) this.scroller.scrollTop = this.scroller.scrollHeight;
-    Object.assign(this, {of: history, shown: now});
-  }
-
-  newRow() {
-    const row = this.body.insertRow();
-    for (let i = 0; i < this.words.columns.length; i++) row.append(document.createElement(i ? 'td' : 'th'));
-    row.lastElementChild.append(make('span', 'prompt'), make('span', 'written'));
-    row.cells[0].scope = 'row';
-    return row;
-  }
-
-  writeSample(cell, prompt, text) {
-    setText(cell.firstElementChild, prompt);
-    setText(cell.lastElementChild, text);
-  }
-
-  write(row, texts, starred) {
-    texts.forEach((text, i) => setText(row.cells[i], starred && i === 3 ? `★ ${text}` : text));
-    row.classList.toggle('best', starred);
-    row.title = starred ? this.words.best_row : '';
+// Puts text where a person can paste it; whether that worked. A browser lends its clipboard only to this machine's own
+// pages, or over https: elsewhere the old way does.
+async function toClipboard(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const field = make('textarea', 'live-unseen');
+    field.value = text;
+    document.body.append(field);
+    field.select();
+    const done = document.execCommand('copy');
+    field.remove();
+    return done;
   }
 }

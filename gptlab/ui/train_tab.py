@@ -5,20 +5,23 @@ Training itself belongs to nobody's page: see gptlab.runs.jobs.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from gptlab.config import ConfigError
-from gptlab.runs.rundir import RunDir
+from gptlab.runs import steering
+from gptlab.runs.rundir import RunDir, clean_name
 from gptlab.runs.trainable import check_trainable
 from gptlab.runs.workspace import create_run
 from gptlab.ui import form, words
-from gptlab.ui.lab import QUIET, SPEAKS, Lab, Page, draft_config, draft_dataset, guarded
+from gptlab.ui.lab import QUIET, SPEAKS, Lab, Page, change_draft, draft_changes, draft_config, draft_dataset, guarded, read_draft
 from gptlab.ui.live import live_view
 from gptlab.ui.next_run import default_name
-from gptlab.ui.which_run import run_or_none
+from gptlab.ui.which_run import run_by_id, run_or_none
 
+OPEN = "run => window.gptlab.open(run)"
 SHOWN_RUN = "() => window.gptlab.shownRun()"  # the page's answer in place of the live view's value
 
 WRITE_WITH_IT = """() => {
@@ -57,13 +60,26 @@ def build(lab: Lab, page: Page) -> None:
                 gr.Info(note, title="", duration=5)
         return handler
 
+    @guarded
+    def on_sample(event: gr.EventData):
+        if note := sample_now(lab, event.run):
+            gr.Info(note, title="", duration=5)
+
+    @guarded
+    def on_remedy(draft, event: gr.EventData):
+        done = do_remedy(lab, draft, event.run, event.remedy)
+        gr.Info(done.note, title="", duration=8)
+        return (done.run.id, gr.skip() if done.draft is None else done.draft,
+                gr.skip() if done.tab is None else gr.Tabs(selected=done.tab))
+
     def on_write():
         return gr.Tabs(selected="playground")
 
-    begin.click(on_start, [name, page.draft], [name, page.shown], **SPEAKS).success(
-        None, page.shown, None, js="run => window.gptlab.open(run)")
+    begin.click(on_start, [name, page.draft], [name, page.shown], **SPEAKS).success(None, page.shown, None, js=OPEN)
     for button, action in ((pause, pause_run), (resume, resume_run), (stop, stop_run)):
         button.click(on_button(action), live, None, js=SHOWN_RUN, **SPEAKS)
+    live.sample_now(on_sample, None, None, **SPEAKS)
+    live.remedy(on_remedy, page.draft, [page.shown, page.draft, page.tabs], **SPEAKS).success(None, page.shown, None, js=OPEN)
     write.click(on_write, None, page.tabs, js=WRITE_WITH_IT, **QUIET)
     gr.on([page.demo.load, page.draft.change], None, [page.draft, page.shown], live,
           js="(draft, shown) => ({...draft, shown})", show_progress="hidden")
@@ -99,6 +115,15 @@ def pause_run(lab: Lab, shown: Any) -> str:
     return ""
 
 
+def sample_now(lab: Lab, shown: Any) -> str:
+    """Asks the run on view, while it trains, for a text of every prompt."""
+    run = run_or_none(lab, shown)
+    if run is None:
+        return words.NOTHING_TO_SAMPLE
+    run.command("sample")
+    return ""
+
+
 def resume_run(lab: Lab, shown: Any) -> str:
     """Goes on with the run on view: at once if it is paused, else from its last checkpoint, after those that wait."""
     run = run_or_none(lab, shown)
@@ -126,3 +151,71 @@ def working(lab: Lab, shown: Any) -> RunDir | None:
     """The run a button means: the one on view while it works or waits, else the one that trains."""
     run = run_or_none(lab, shown)
     return run if run is not None and run.state() in ("running", "paused", "queued") else lab.jobs.current
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a remedy: the run to be on view, a sentence, and where they change the draft and the tab."""
+
+    run: RunDir
+    note: str
+    draft: dict | None = None
+    tab: str | None = None
+
+
+def do_remedy(lab: Lab, draft: Any, shown: Any, remedy: Any) -> Done:
+    """Does one of an alert's actions (`gptlab.events.Alert`) to the run it is about. Raises ValueError with what is in the way.
+
+    What a page sends is checked like anything a person types: by the settings' own bounds, and by `steering`.
+    """
+    run, (kind, changes, step) = run_by_id(lab, shown), read_remedy(remedy)
+    said = words.settings_said({form.label(name): value for name, value in changes.items()})
+    try:
+        match kind:
+            case "stop" if run.state() in ("running", "paused", "queued"):
+                return Done(run, stop_run(lab, run.id))
+            case "new":
+                changed = change_draft(draft, words.FROM_THE_DOCTOR, changes={**read_draft(draft)["changes"], **changes})
+                draft_changes(changed)  # raises where they do not go together
+                return Done(run, words.FOR_NEXT_RUN.format(changes=said), draft=changed)
+            case "prepare":
+                return Done(run, words.PREPARE_WITH.format(changes=said) if said else words.PREPARE_AGAIN, tab="data")
+            case "set":
+                steering.set_live(run, changes)
+                return Done(run, words.CHANGED_NOW.format(name=run.name, changes=said))
+            case "restore_best":
+                steering.roll_back(run)
+                lab.jobs.resume(run)
+                return Done(run, words.GOES_BACK.format(name=run.name))
+            case "fork":
+                forked = steering.fork(lab.workspace, run, "last" if step is None else step, within_limit(lab, run, changes),
+                                       clean_name(f"{run.name[:50]}-fork"))
+                lab.jobs.submit(forked)
+                return Done(forked, words.FORKED.format(name=forked.name, changes=said or words.SAME_SETTINGS))
+            case "extend":
+                steering.extend(run, within_limit(lab, run, changes))
+                lab.jobs.resume(run)
+                return Done(run, words.EXTENDED.format(name=run.name, changes=said))
+    except ConfigError as problem:
+        raise ValueError(form.in_words(problem)) from None
+    raise ValueError(words.NOT_A_REMEDY)
+
+
+def read_remedy(remedy: Any) -> tuple[str, dict[str, Any], int | None]:
+    """An action's kind, its changes, its step. Raises ValueError for what is none."""
+    remedy = remedy if isinstance(remedy, dict) else {}
+    kind, changes, step = remedy.get("action"), remedy.get("changes") or {}, remedy.get("step")
+    if not isinstance(kind, str) or not isinstance(changes, dict) or not (step is None or type(step) is int):
+        raise ValueError(words.NOT_A_REMEDY)
+    if not changes.keys() <= form.FIELDS.keys():
+        raise ValueError(words.NOT_A_REMEDY)
+    return kind, changes, step
+
+
+def within_limit(lab: Lab, run: RunDir, changes: dict[str, Any]) -> dict[str, Any]:
+    """The changes, such that the run trains no longer than this app allows."""
+    if lab.max_minutes is None:
+        return changes
+    minutes = changes.get("train.max_minutes", run.config().train.max_minutes)
+    allowed = minutes is not None and minutes <= lab.max_minutes
+    return changes if allowed else {**changes, "train.max_minutes": lab.max_minutes}

@@ -128,6 +128,17 @@ TAKEN_BACK = "{name} no longer waits."
 NOTHING_TO_PAUSE = "Nothing is training, so there is nothing to pause."
 NEVER_STARTED = "It was still waiting when GPT Lab ended. Resume starts it."
 NOTHING_TO_RESUME = "Choose a run first: there is none to go on with."
+NOTHING_TO_SAMPLE = "Nothing is training, so there is nobody to write a text."
+NOT_A_REMEDY = "That cannot be done to this run (any more)."
+CHANGED_NOW = "{name} goes on with {changes}."
+GOES_BACK = "{name} goes back to its best checkpoint and trains on from there."
+FORKED = "{name} goes on from there with {changes}."
+EXTENDED = "{name} trains on: {changes}."
+FROM_THE_DOCTOR = "Advice"
+SAME_SETTINGS = "the same settings"
+FOR_NEXT_RUN = "Set for the next run: {changes}. Press Start training when you are ready."
+PREPARE_AGAIN = "Mend the text here, then prepare it again under another name."
+PREPARE_WITH = "Prepare it again with {changes}, under another name."
 
 LIVE = {  # what the live view says; it reads these in the browser. {names} are filled in there
     "region": "The run on view", "progress": "How much of the run is done", "chart": "Loss over training steps",
@@ -146,6 +157,23 @@ LIVE = {  # what the live view says; it reads these in the browser. {names} are 
     "columns": ["Epoch", "Step", "Train", "Unseen (val)", "Gap", "What it wrote"],
     "reset_zoom": "Show all", "copy": "Copy as command", "copied": "Copied", "of": "of {total}", "left": "left",
     "worked": "so far", "in_all": "in all",
+    "sample_now": "Sample now", "sample_prompt": "Beginning", "sample_slider": "Sample",
+    "sample_shade": "Shade what the model found unlikely",
+    "sample_keys": "What it wrote. Right and left arrow: from token to token, with the probability of each.",
+    "token_told": "{token}: {percent} %", "token_hint": "Point at a letter or word: how likely did the model find it?",
+    "token_names": {" ": "space", "\n": "new line", "\n\n": "empty line", "\t": "tab"},
+    "copy_csv": "Copy as CSV", "copy_refused": "This browser did not let it be copied",
+    "csv_columns": ["epoch", "step", "train", "val", "gap", "sample"],
+    "copied_word": "Underlined", "copied_note": "stands word for word in the training text.",
+    "copied_share": " ({percent} % of it stands in the training text)",
+    "alerts": "What to look at", "alert_at": "at step {step}", "why": "Why?", "dismiss": "Dismiss",
+    "severities": {"info": "Note", "warning": "Warning", "error": "Problem"},
+    "remedies": {"stop": "Stop it now", "new": "Next run: {changes}", "prepare": "Go to the data",
+                 "set": "Set {changes} now", "lower": "Lower the learning rate to {value} now",
+                 "raise": "Raise the learning rate to {value} now", "restore_best": "Go back to step {step}, the best",
+                 "fork": "New run from {from}: {changes}", "fork_as_is": "New run from {from}",
+                 "extend": "Train on: {changes}"},
+    "last_checkpoint": "the last checkpoint", "of_step": "step {step}", "no_value": "none",
     "per_second": "tokens a second", "sample_at": "Step {step} · epoch {epoch}", "best_row": "The best on unseen text",
     "waiting": "Waiting to train:", "training_now": "Training now:",
     "lost": "No answer from GPT Lab. Is the app still running? This page goes on by itself once it answers.",
@@ -205,6 +233,16 @@ LIVE = {  # what the live view says; it reads these in the browser. {names} are 
          "the machine."},
     ],
 }
+
+
+def settings_said(changes: dict) -> str:
+    """Settings by their labels, with their values: "learning rate 0.0003, dropout 0.2"."""
+    def value(one) -> str:
+        if isinstance(one, float):
+            return f"{one:.12f}".rstrip("0").rstrip(".") if abs(one) < 1 else f"{one:g}"
+        return "none" if one is None else f"{one:,}" if type(one) is int else str(one)
+
+    return ", ".join(f"{label.lower()} {value(one)}" for label, one in changes.items())
 
 
 def name_hint(default: str) -> str:
