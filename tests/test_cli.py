@@ -18,6 +18,7 @@ from gptlab.config import DataConfig, RunConfig
 from gptlab.data.dataset import made_from, open_dataset
 from gptlab.generate.generator import Token
 from gptlab.runs.preparing import Preparations
+from gptlab.runs.rundir import RunDir
 from gptlab.runs.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -100,6 +101,7 @@ def test_what_the_user_can_mend_is_one_clear_line(gptlab, text_file, tmp_path, w
 
 
 @pytest.mark.parametrize("arguments", [[], ["trian"], ["prepare"], ["train", "--set", "model.n_layer"],
+                                       ["set", "x"], ["extend", "x"],
                                        ["generate", "x", "--greedy", "--temperature", "1"],
                                        ["generate", "x", "--checkpoint", "newest"]])
 def test_wrong_usage_exits_with_2(arguments, capsys):
@@ -311,6 +313,94 @@ def test_a_signal_stops_cleanly_and_resume_goes_on(number, gptlab, text_file, wo
     config_path.write_text(json.dumps(config), encoding="utf-8")
     code, resumed, _ = gptlab("resume", "long")
     assert code == 0 and resumed["state"] == "finished" and resumed["step"] == run["step"] + 5
+
+
+# --- steering ---
+
+def losses(run: dict) -> dict[int, float]:
+    lines = (Path(run["path"]) / "events.jsonl").read_text(encoding="utf-8").splitlines()
+    return {event["step"]: event["val_loss"] for event in map(json.loads, lines) if event["type"] == "evaluation"}
+
+
+def test_a_longer_run(trained, gptlab):
+    code, run, said = gptlab("extend", "tiny", "--set", "train.max_steps=30")
+    assert code == 0 and (run["run"], run["state"], run["step"]) == (trained["run"], "finished", 30) and set(run) >= TRAIN_KEYS
+    assert "train.max_steps from 20 to 30. The learning rate rises again from" in said
+    assert sorted(losses(run)) == [0, 10, 20, 30] and gptlab("resume", "tiny")[2].count("gptlab extend") == 1
+
+
+def test_a_fork(trained, gptlab):
+    code, run, said = gptlab("fork", "tiny", "--checkpoint", "last", "--set", "train.max_steps=10", "--name", "child")
+    assert code == 0 and run["state"] == "finished" and run["step"] == 10 and run["run"].endswith("-child")
+    assert "Forked from step 20 of tiny; the optimizer goes on with what it remembers." in said
+    assert losses(run)[0] == losses(trained)[20]
+    assert json.loads((Path(run["path"]) / "parent.json").read_text()) == {"run": trained["run"], "step": 20}
+    assert gptlab("fork", trained["run"], "--set", "train.max_steps=1")[1]["run"].endswith("-tiny-fork")
+
+
+def test_back_to_the_best_with_another_rate(gptlab, text_file):
+    _, run, _ = gptlab("train", "--dataset", text_file, "--name", "wild", *TINY, "--set", "train.max_learning_rate=1",
+                       "--set", "train.min_learning_rate=1", "--set", "train.warmup_steps=0", "--set", "train.eval_every=1")
+    assert run["best_step"] < 20
+    code, back, _ = gptlab("rollback", "wild")
+    assert code == 0 and (back["state"], back["step"]) == ("stopped", run["best_step"])
+    code, given, _ = gptlab("set", "wild", "--set", "train.max_learning_rate=0.001", "--set", "train.min_learning_rate=0.001")
+    assert code == 0 and given["changes"]["train.max_learning_rate"] == "0.001"
+    code, run, said = gptlab("resume", "wild")
+    assert code == 0 and run["step"] == 20 and len(losses(run)) == 21
+    steps = [event for event in RunDir(run["path"]).events() if event.type == "step"]
+    assert {event.learning_rate for event in steps[back["step"]:]} == {0.001} and len(steps) == 20
+
+
+def test_a_word_to_a_run_that_is_trained_elsewhere(gptlab, text_file, workspace_dir):
+    """Each is obeyed, and resume goes on with one that is paused, in the place where it is trained."""
+    process = subprocess.Popen([sys.executable, "-m", "gptlab", "train", "--dataset", str(text_file), "--name", "long", *TINY,
+                                "--set", "train.max_steps=1000000", "--set", "train.schedule=constant", "--set",
+                                "train.max_learning_rate=0.001", "--workspace", str(workspace_dir)], cwd=ROOT,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, encoding="utf-8")
+    events = lambda: "".join(path.read_text(encoding="utf-8") for path in workspace_dir.glob("runs/*/events.jsonl"))
+
+    def wait_for(text: str) -> None:
+        deadline = time.monotonic() + 60
+        while text not in events():
+            assert process.poll() is None and time.monotonic() < deadline, text
+            time.sleep(0.05)
+    try:
+        wait_for('"type":"step"')
+        code, told, _ = gptlab("pause", "long")
+        assert code == 0 and told["command"] == "pause"
+        wait_for('"state":"paused"')
+        for command in ("save", "sample"):
+            assert gptlab(command, "long")[0] == 0
+        assert gptlab("set", "long", "--set", "train.max_learning_rate=0.0005")[0] == 0
+        wait_for('"type":"setting"')
+        code, run, _ = gptlab("resume", "long")
+        assert code == 0 and set(run) >= TRAIN_KEYS
+        wait_for('"learning_rate":0.0005')
+        assert gptlab("extend", "long", "--set", "train.max_steps=2000000")[2].count("stop it first") == 1
+        assert gptlab("rollback", "long")[0] == 1
+        assert gptlab("stop", "long")[1]["command"] == "stop"
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        said = process.stderr.read()
+        process.stderr.close()
+    assert "train.max_learning_rate 0.001 -> 0.0005" in said and "Stopped at step" in said
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["set", "tiny", "--set", "train.batch_size=2"], ["train.batch_size cannot change while a run goes on", "fork the run"]),
+    (["set", "tiny", "--set", "model.n_layer=2"], ["model.n_layer cannot change", "start a new run"]),
+    (["extend", "tiny", "--set", "train.max_steps=20"], ["Nothing would change"]),
+    (["extend", "tiny", "--set", "train.max_steps=10"], ["would end at once: 10 steps done"]),
+    (["fork", "tiny", "--set", "model.n_layer=2"], ["model.n_layer is 1 in the weights"]),
+    (["fork", "tiny", "--checkpoint", "7"], ["no checkpoint at step 7"]),
+    (["pause", "tiny"], ["not being trained, so there is nothing to pause"]),
+    (["stop", "tiny"], ["not being trained, so there is nothing to stop"]),
+    (["save", "nothing"], ["no run 'nothing'"])])
+def test_what_cannot_be_steered_is_one_clear_line(trained, gptlab, arguments, words):
+    code, nothing, said = gptlab(*arguments)
+    assert code == 1 and nothing is None and all(word in said for word in words)
 
 
 # --- text ---

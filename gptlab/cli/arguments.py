@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from gptlab.config import all_settings
 from gptlab.presets import DEFAULT_PRESET, presets
+from gptlab.runs.changes import LIMITS, LIVE
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,6 +39,21 @@ def parser() -> argparse.ArgumentParser:
 
     command("resume", "training.resume", "Go on with a run that was stopped or interrupted.", _run())
     command("runs", "listing.runs", "List all runs.")
+
+    command("set", "steering.set_", "Change settings of a run while it is trained, or before it goes on.", _run(),
+            _settings("train", names=LIVE, required=True))
+    extend = command("extend", "steering.extend", "Make a run longer, and train it to its new end.", _run(),
+                     _settings("train", names=LIMITS, required=True))
+    extend.epilog = "With a schedule that falls, the learning rate rises again first: the run says to what."
+    fork = command("fork", "steering.fork", "Train a new run that begins with a checkpoint's weights.", _run(), _checkpoint(),
+                   _settings("model train sample"))
+    fork.add_argument("--name", metavar="NAME", help="what to call the new run (default: after the old one)")
+    command("rollback", "steering.rollback", "Take a run back to its best checkpoint; resume goes on from there.", _run())
+    for name, kind, help in (("pause", "pause", "Pause a run that is being trained elsewhere; resume goes on with it."),
+                             ("stop", "stop", "Stop a run that is being trained elsewhere; nothing is lost."),
+                             ("sample", "sample", "Have a run that is being trained elsewhere write a sample now."),
+                             ("save", "checkpoint", "Have a run that is being trained elsewhere save a checkpoint now.")):
+        command(name, "steering.tell", help, _run()).set_defaults(kind=kind)
 
     generate = command("generate", "text.generate", "Let a trained model write.", _run(), _checkpoint(),
                        _settings("sample"))
@@ -106,11 +123,12 @@ def _which(text: str) -> str | int:
     raise argparse.ArgumentTypeError(f"'{text}' is neither best, nor last, nor the number of a step")
 
 
-def _settings(sections: str) -> argparse.ArgumentParser:
-    """--set, for settings of these sections."""
+def _settings(sections: str, names: Sequence[str] = (), required: bool = False) -> argparse.ArgumentParser:
+    """--set, for settings of these sections, or just for those `names`."""
     shared = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    names = [name for name, _ in all_settings() if name.partition(".")[0] in sections.split()]
+    names = names or [name for name, _ in all_settings() if name.partition(".")[0] in sections.split()]
     shared.add_argument("--set", dest="settings", metavar="NAME=VALUE", type=_assignment, action="append", default=[],
+                        required=required,
                         help=f"change a setting; may be repeated. NAME is one of {', '.join(names)}")
     shared.set_defaults(sections=sections.split())
     return shared

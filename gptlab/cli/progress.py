@@ -8,7 +8,7 @@ import time
 
 from tqdm import tqdm
 
-from gptlab.events import Alert, Evaluation, Event, Sample, Step
+from gptlab.events import Alert, Evaluation, Event, Sample, Setting, Step
 from gptlab.runs.eventlog import parse_lines
 from gptlab.runs.rundir import RunDir
 
@@ -68,6 +68,9 @@ class Progress:
             self._say(f"step {event.step:,}: val loss {event.val_loss:.4f}, train loss {event.train_loss:.4f}")
         elif isinstance(event, Alert):
             self._say(f"{event.severity}: {event.message} {event.remedy}".rstrip())
+        elif isinstance(event, Setting):
+            moved = ", ".join(f"{name} {event.before.get(name)} -> {value}" for name, value in event.changes.items())
+            self._say(f"step {event.step:,}: {moved}")
         elif isinstance(event, Sample) and event.done:
             self.last_sample = event
 

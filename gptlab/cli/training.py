@@ -43,12 +43,17 @@ def train(options: argparse.Namespace) -> dict:
 
 
 def resume(options: argparse.Namespace) -> dict:
-    """Go on with a run from its last checkpoint."""
+    """Go on with a run from its last checkpoint; one that is paused elsewhere goes on there."""
     workspace = workspace_of(options)
     run = workspace.find_run(options.run)
     status = run.status()
+    if run.is_alive() and status["state"] == "paused":
+        run.command("resume")
+        print(f"{run.name} goes on where it is being trained.", file=sys.stderr)
+        return summary(run, status)
     if status["state"] == "finished":
-        raise RunError(f"Run {run.id} is finished. To train longer, start a new run with more steps.")
+        raise RunError(f"Run {run.id} is finished. To train longer: python -m gptlab extend {run.id} --set "
+                       f"train.max_steps={2 * max(1, status['step'])}")
     if status["state"] == "damaged":
         raise RunError(status["reason"])
     return follow(run, open_dataset(workspace.dataset_of(run)), options)
@@ -64,6 +69,11 @@ def follow(run: RunDir, dataset: Dataset, options: argparse.Namespace) -> dict:
         print(f"\nWritten at step {sample.step:,}:\n{sample.prompt}{sample.text}\n",
               file=sys.stderr if options.json else sys.stdout, flush=True)
     print(ending(run, status, options), file=sys.stderr)
+    return summary(run, status)
+
+
+def summary(run: RunDir, status: dict) -> dict:
+    """What --json tells of a training."""
     return {"run": run.id, "path": str(run.path), **{name: status[name] for name in SUMMARY}}
 
 
