@@ -16,7 +16,7 @@ from gptlab.data.sources import DataError
 from gptlab.events import EVENT_TYPES
 from gptlab.exchange import bundle, members
 from gptlab.exchange.bundle import open_bundle, write_bundle
-from gptlab.runs import archive, disk
+from gptlab.runs import archive, disk, steering
 from gptlab.runs.checkpoint import load_model
 from gptlab.runs.disk import RunError
 from gptlab.runs.workspace import Workspace
@@ -260,6 +260,13 @@ def test_lines_that_readers_pass_over_are_let_pass(made, other, tmp_path):
 def test_every_field_of_every_event_is_checked():
     kinds = {item.type for event in EVENT_TYPES.values() for item in dataclasses.fields(event)}
     assert kinds <= set(members.FITS)
+
+
+def test_a_fork_names_its_parent_there_too(made, other, tmp_path):
+    workspace, run, _ = made
+    fork = steering.fork(workspace, run, "best", {}, "fork")
+    opened = open_bundle(other, write_bundle(workspace, fork, tmp_path / "fork.zip")).run
+    assert opened.parent() == fork.parent() == {"run": run.id, "step": run.status()["best_step"]}
 
 
 # both or neither

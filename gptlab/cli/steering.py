@@ -13,8 +13,8 @@ from gptlab.runs import steering
 from gptlab.runs.disk import RunError
 from gptlab.runs.rundir import RunDir, clean_name
 
-WHAT_IT_DOES = {"pause": "pauses after the step it is at; resume goes on with it", "stop": "saves and stops after the step it is at",
-                "sample": "writes a sample after the step it is at", "checkpoint": "saves the step it is at"}
+WHAT_IT_DOES = {"pause": "pauses after the step it is at; resume goes on with it",
+                "stop": "saves and stops after the step it is at", "sample": "writes a sample after the step it is at", "checkpoint": "saves the step it is at"}
 
 
 def set_(options: argparse.Namespace) -> dict:

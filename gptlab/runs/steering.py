@@ -48,7 +48,8 @@ def set_live(run: RunDir, changes: dict[str, Any]) -> None:
         run.command("set", changes=wanted)
         return
     with _at_rest(run, "change its settings") as known:
-        run.append(Setting(step=known["step"], time_seconds=known["time_seconds"], changes=wanted, before=_json(config, wanted)))
+        run.append(Setting(step=known["step"], time_seconds=known["time_seconds"], changes=wanted,
+                           before=_json(config, wanted)))
         run.write_status({**known, "events_bytes": run.events_path.stat().st_size})
         run.note_command("set", changes=wanted)
 
@@ -186,7 +187,8 @@ def _check_fits(base: RunConfig, config: RunConfig) -> None:
 def _optimizer(saved: Saved, base: RunConfig, config: RunConfig) -> tuple[bool, str]:
     """Whether the optimizer's memory comes along, and that in words."""
     if config.train.optimizer != base.train.optimizer:
-        return False, f"the optimizer starts afresh, because {config.train.optimizer} cannot use what {base.train.optimizer} remembers"
+        return False, (f"the optimizer starts afresh, because {config.train.optimizer} cannot use what "
+                       f"{base.train.optimizer} remembers")
     if not saved.resumable:
         return False, "the optimizer starts afresh, because that checkpoint holds weights alone"
     return True, "the optimizer goes on with what it remembers"

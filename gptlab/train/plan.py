@@ -37,7 +37,7 @@ class Plan:
         return limits
 
     def minutes_as_steps(self, step: int, seconds: float) -> int | None:
-        """About how many updates fit into `max_minutes`, where the first `step` took so many seconds; None if that says nothing."""
+        """About how many updates fit into `max_minutes`, where the first `step` took `seconds`; None if that says nothing."""
         if self.train.max_minutes is None or not step or not seconds:
             return None
         return step + max(0, round((self.train.max_minutes * 60 - seconds) * step / seconds))

@@ -229,7 +229,7 @@ class Trainer:
         self.evaluated_step = state["evaluated_step"]
         self._evaluations_since_best = state["evaluations_since_best"]
         minutes = self.config.train.max_minutes
-        if state.get("max_minutes", minutes) != minutes:  # extended: from now on by the pace so far, so that no step is timed twice
+        if state.get("max_minutes", minutes) != minutes:  # made longer: by the pace so far, so that the schedule knows its end
             self._minutes_as_steps = self.plan.minutes_as_steps(self.step, self.stepping_seconds)
         else:
             self._minutes_as_steps = state["minutes_as_steps"] if minutes is not None else None
