@@ -168,7 +168,7 @@ def test_the_first_loss_is_that_of_pure_guessing(n_layer, n_head, n_embd, vocab_
         assert loss == pytest.approx(math.log(vocab_size), rel=0.05), (vocab_size, positions, mlp, tied)
 
 
-def test_initial_weights_are_gpt2s():
+def test_initial_weights_keep_the_size_of_what_goes_through_them():
     model = build(400, n_layer=8, n_embd=64, bias=True, tie_embeddings=False)
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):
@@ -176,8 +176,10 @@ def test_initial_weights_are_gpt2s():
         elif "norm" in name:
             assert torch.equal(parameter, torch.ones(64))
         else:
-            writes_to_stream = "attention.out" in name or "mlp.down" in name
-            assert float(parameter.detach().std()) == pytest.approx(0.02 / 4 if writes_to_stream else 0.02, rel=0.06), name
+            std = 0.02 if "embedding" in name or name == "output.weight" else parameter.size(1) ** -0.5
+            if "attention.out" in name or "mlp.down" in name:
+                std /= 4  # 16 of them write to the stream
+            assert float(parameter.detach().std()) == pytest.approx(std, rel=0.06), name
 
 
 def test_weights_come_from_the_given_generator_alone():
