@@ -110,6 +110,13 @@ def test_a_damaged_run_is_shown_as_damaged(lab):
     assert answer["status"]["state"] == "damaged" and answer["about"] == {"name": "tiny"}
 
 
+@pytest.mark.parametrize("content", ["{", "{}", '{"vocab_size": "many"}', '{"vocab_size": 9, "name": "x", "tokenizer": "char", "baselines": 3}'])
+def test_a_run_whose_manifest_is_not_whole_still_gets_an_answer(lab, content):
+    run = ended(tiny_run(lab.workspace), 1)
+    (run.path / "manifest.json").write_text(content, encoding="utf-8")
+    assert LiveRuns(lab).poll({"run": run.id, "offset": 0})["about"] == {"name": "tiny"}
+
+
 def test_a_run_left_waiting_by_an_app_that_ended_can_be_resumed(lab):
     run = tiny_run(lab.workspace)
     live = LiveRuns(lab)

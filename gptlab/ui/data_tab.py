@@ -49,9 +49,6 @@ show();"""
 def build(lab: Lab, page: Page) -> None:
     """The tab's widgets and what they do."""
     parts = _widgets()
-    # Gradio mounts what is in a tab when the tab is opened: too late for what the page is filled in from. Its place is the page.
-    parts.held.parent.children.remove(parts.held)
-    page.demo.add(parts.held)
     _connect_looking(page, parts)
     _connect_preparing(lab, page, parts)
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+from gradio.context import Context
 
 from gptlab.config import ConfigError, DataConfig, RunConfig, all_settings, changes
 from gptlab.presets import DEFAULT_PRESET, Preset, preset, presets
@@ -81,8 +82,15 @@ class Page:
 
 
 def kept_by_browser(name: str, value: Any) -> gr.BrowserState:
-    """Something of a page's that survives reloads and restarts of the app: both need a fixed key and secret."""
-    return gr.BrowserState(value, storage_key=f"gptlab-{name}", secret=f"gptlab-{name}")
+    """Something of a page's that survives reloads and restarts of the app: both need a fixed key and secret.
+
+    Its place is the page, wherever it is made: what stands in a tab Gradio mounts when the tab is opened, too late for
+    what the page is filled in from.
+    """
+    state = gr.BrowserState(value, storage_key=f"gptlab-{name}", secret=f"gptlab-{name}")
+    state.parent.children.remove(state)
+    Context.root_block.add(state)
+    return state
 
 
 def read_draft(draft: Any) -> dict:

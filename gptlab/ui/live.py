@@ -91,12 +91,12 @@ class LiveRuns:
         if run.id not in self._about:
             try:
                 config, manifest = run.config(), run.manifest()
-            except RunError:
+                count = estimate.total_parameters(config.model, manifest["vocab_size"])
+                self._about[run.id] = {
+                    "name": run.name, "dataset": manifest["name"], "tokenizer": manifest["tokenizer"],
+                    "baselines": dict(manifest["baselines"]), "parameters": words.parameters(count)}
+            except (RunError, KeyError, TypeError, ValueError):  # a file that is missing, cut off, or not whole
                 return {"name": run.name}
-            count = estimate.total_parameters(config.model, manifest["vocab_size"])
-            self._about[run.id] = {
-                "name": run.name, "dataset": manifest["name"], "tokenizer": manifest["tokenizer"],
-                "baselines": manifest["baselines"], "parameters": words.parameters(count)}
         return self._about[run.id]
 
 

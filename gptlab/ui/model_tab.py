@@ -64,7 +64,8 @@ def build(lab: Lab, page: Page) -> None:
 
     all_shown = [chooser, *boxes, *beside]
     everything = [page.draft, *all_shown]
-    gr.on([box.input for box in boxes], edit, [page.draft, *boxes],
+    pasted = [box.blur for box in boxes if isinstance(box, (gr.Textbox, gr.Number))]  # Gradio 6.31: pasting is no "input"
+    gr.on([*(box.input for box in boxes), *pasted], edit, [page.draft, *boxes],
           [page.draft, *(widgets[name] for name in CONSTRAINED), *beside], preprocess=False, trigger_mode="always_last", **QUIET)
     chooser.input(choose, [page.draft, chooser], everything, **SPEAKS)
     back.click(guarded(lambda draft: changed(undo(draft))), page.draft, everything, **SPEAKS)

@@ -39,9 +39,6 @@ TAKE = """(none, shown, held) => {
 def build(lab: Lab, page: Page) -> None:
     """The tab's widgets and what they do."""
     parts = _widgets()
-    # Gradio mounts what is in a tab when the tab is opened: too late for what the page is filled in from. Its place is the page.
-    parts.held.parent.children.remove(parts.held)
-    page.demo.add(parts.held)
     _connect_choices(lab, page, parts)
     _connect_writing(lab, parts)
     parts.to_train.click(lambda: gr.Tabs(selected="train"), None, page.tabs, **QUIET)
