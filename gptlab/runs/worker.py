@@ -114,30 +114,31 @@ class _Work:
         for prompt in self.prompts:
             dataset.tokenizer.encode(prompt)  # raises for characters it never saw: now, not after an hour
         self.trainer = Trainer(config, dataset)
+        step, notes = self.restore(begun=any(not isinstance(event, (Status, Setting)) for event in earlier))
+        self.schedule = samples.Schedule(config.train.sample_every, self.trainer.epoch)
+        notes = [f"{unreadable} damaged lines of events.jsonl are passed over."] * bool(unreadable) + notes
+        self.tell("running", " ".join(notes), resumed_from_step=step,
+                  then=self.changes_after(step, earlier) if step is not None else ())
+        counting = self.run.events()
+        self.diagnosis = Diagnosis(self.trainer, counting, from_scratch=self.run.parent() is None)
+        if self.saved is not None:
+            self.take_up(counting)
+
+    def restore(self, begun: bool) -> tuple[int | None, list[str]]:
+        """Brings the trainer to the last checkpoint, if there is one: (the step it resumes from; -1 if it begins again, None
+        if it only begins now, what to say of that). `begun`: the run has trained before."""
         parent, restored = self.run.parent(), checkpoint.restore(self.run, self.trainer)
         if parent is not None and restored is None:
             raise RunError(f"The weights of run {parent['run']} that this run was to begin with are missing: fork it again.")
-        self.schedule = samples.Schedule(config.train.sample_every, self.trainer.epoch)
-        begun = any(not isinstance(event, (Status, Setting)) for event in earlier)
-        inherited = parent is not None and not begun  # nothing was said of the first checkpoint: it is the parent's
-        if inherited:
-            restored = None
-        begun = begun or restored is not None
-        step, problem = restored or (-1, "Begun again: it was cut off before its first checkpoint." if begun else "")
-        notes = [f"{unreadable} damaged lines of events.jsonl are passed over."] * bool(unreadable) + [problem] * bool(problem)
-        if inherited:
-            notes.append(f"Begins with the weights of run {parent['run']} at step {parent['step']:,}; the optimizer "
-                         + ("goes on with what it remembers." if self.trainer.optimizer.state else "starts afresh."))
-        if restored is not None:
-            notes.append(f"Resumed from step {step:,}.")
-            self.saved = Checkpoint(step=step, time_seconds=0.0, path=f"checkpoints/step_{step:08d}", kept_as=["last"])
-            self.saved_evaluation = self.trainer.evaluated_step
-        self.tell("running", " ".join(notes), resumed_from_step=step if begun else None,
-                  then=self.changes_after(step, earlier) if begun else ())
-        counting = self.run.events()
-        self.diagnosis = Diagnosis(self.trainer, counting, from_scratch=parent is None)
-        if restored is not None:
-            self.take_up(counting)
+        if parent is not None and not begun:
+            memory = "goes on with what it remembers" if self.trainer.optimizer.state else "starts afresh"
+            return None, [f"Begins with the weights of run {parent['run']} at step {parent['step']:,}; the optimizer {memory}."]
+        if restored is None:
+            return (-1, ["Begun again: it was cut off before its first checkpoint."]) if begun else (None, [])
+        step, problem = restored
+        self.saved = Checkpoint(step=step, time_seconds=0.0, path=f"checkpoints/step_{step:08d}", kept_as=["last"])
+        self.saved_evaluation = self.trainer.evaluated_step
+        return step, [problem] * bool(problem) + [f"Resumed from step {step:,}."]
 
     def changes_after(self, step: int, events: list[Event]) -> list[Setting]:
         """The settings that were changed after the step a run resumes from, to be noted down as changed there: what somebody
