@@ -185,6 +185,22 @@ def test_changes_while_paused_and_at_rest(workspace):
     assert live_config(run).train.patience == 5 and run.config().train.patience is None
 
 
+def test_every_setting_that_may_change_does(workspace, after_update):
+    """How often to sample, to save, how many to keep, and when to give up."""
+    run = tiny_run(workspace, "every", train__max_learning_rate=1e-6, train__min_learning_rate=0)
+    after_update[10] = lambda: steering.set_live(run, {"train.sample_every": 5, "train.checkpoint_every": 7,
+                                                       "train.keep_checkpoints": 1})
+    assert worker.run(run) == "finished"
+    assert {event.step for event in of_type(run, Sample)} >= {15, 20, 25, 30, 35, 40}
+    assert {event.step for event in of_type(run, Checkpoint)} >= {10, 14, 21, 28, 35, 40}
+    best = checkpoint.best_of(checkpoint.list_checkpoints(run)).step
+    assert len({saved.step for saved in checkpoint.list_checkpoints(run)} - {best, 40}) == 1
+    worse = tiny_run(workspace, "worse", train__max_learning_rate=1.0, train__min_learning_rate=1.0, train__warmup_steps=0)
+    after_update[10] = lambda: steering.set_live(worse, {"train.patience": 1, "train.eval_every": 2})
+    assert worker.run(worse) == "finished" and worse.status()["step"] < 40
+    assert worse.status()["reason"].startswith("No better loss on unseen text in 1 evaluations")
+
+
 def test_a_rate_below_its_end_takes_the_end_along(copy):
     steering.set_live(copy, {"train.max_learning_rate": 5e-5})
     assert of_type(copy, Setting)[-1].changes == {"train.max_learning_rate": 5e-5, "train.min_learning_rate": 5e-6}
@@ -430,10 +446,13 @@ def test_extensions_that_are_refused(copy, changes, words, monkeypatch):
 
 # back to the best
 
+FAST = {"train__warmup_steps": 0, "train__max_learning_rate": 0.02}  # learns much in 17 steps, and so has much to lose
+
+
 @pytest.fixture
 def worsened(workspace, after_update):
     """A run that got worse from step 17 on, because somebody raised its learning rate."""
-    run = tiny_run(workspace, "worsened", train__warmup_steps=0)
+    run = tiny_run(workspace, "worsened", **FAST)
     after_update[17] = lambda: steering.set_live(run, {"train.max_learning_rate": 1.0, "train.min_learning_rate": 1.0})
     assert worker.run(run) == "finished"
     assert run.status()["best_step"] < 20
@@ -455,7 +474,7 @@ def test_back_to_the_best(workspace, worsened):
     with pytest.raises(RunError, match="stands at its best already"):
         steering.roll_back(run)
     assert worker.run(run) == "finished"
-    healthy = finished_run(workspace, "healthy", train__warmup_steps=0)
+    healthy = finished_run(workspace, "healthy", **FAST)
     assert trajectory(run) == trajectory(healthy) and last_weights(run) == last_weights(healthy)
     assert_no_overlap(run)
     assert len({event.sample_id for event in of_type(run, Sample)}) >= 2
