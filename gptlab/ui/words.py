@@ -160,7 +160,7 @@ LIVE = {  # what the live view says; it reads these in the browser. {names} are 
     "sample_now": "Sample now", "sample_prompt": "Beginning", "sample_slider": "Sample",
     "sample_shade": "Shade what the model found unlikely",
     "sample_keys": "What it wrote. Right and left arrow: from token to token, with the probability of each.",
-    "token_told": "{token}: {percent} %", "token_hint": "Tap or point at a piece of it: how likely did the model find that?",
+    "token_told": "{token}: {percent} %", "token_hint": "Tap or point at a piece: how likely was it?",
     "token_names": {" ": "space", "\n": "new line", "\n\n": "empty line", "\t": "tab"},
     "copy_csv": "Copy as CSV", "copy_refused": "This browser did not let it be copied",
     "csv_columns": ["epoch", "step", "train", "val", "gap", "sample"],
