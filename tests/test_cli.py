@@ -339,17 +339,20 @@ def test_a_fork(trained, gptlab):
 
 
 def test_back_to_the_best_with_another_rate(gptlab, text_file):
-    _, run, _ = gptlab("train", "--dataset", text_file, "--name", "wild", *TINY, "--set", "train.max_learning_rate=1",
-                       "--set", "train.min_learning_rate=1", "--set", "train.warmup_steps=0", "--set", "train.eval_every=1")
-    assert run["best_step"] < 20
+    """Of a run that went on at a rate far too high."""
+    gptlab("train", "--dataset", text_file, "--name", "wild", *TINY, "--set", "train.max_learning_rate=0.02", "--set",
+           "train.eval_every=1", "--set", "data.tokenizer=char")
+    assert gptlab("set", "wild", "--set", "train.max_learning_rate=1", "--set", "train.min_learning_rate=1")[0] == 0
+    _, run, _ = gptlab("extend", "wild", "--set", "train.max_steps=26")
+    assert run["best_step"] <= 20 and run["step"] == 26
     code, back, _ = gptlab("rollback", "wild")
     assert code == 0 and (back["state"], back["step"]) == ("stopped", run["best_step"])
     code, given, _ = gptlab("set", "wild", "--set", "train.max_learning_rate=0.001", "--set", "train.min_learning_rate=0.001")
     assert code == 0 and given["changes"]["train.max_learning_rate"] == "0.001"
     code, run, said = gptlab("resume", "wild")
-    assert code == 0 and run["step"] == 20 and len(losses(run)) == 21
+    assert code == 0 and run["step"] == 26
     steps = [event for event in RunDir(run["path"]).events() if event.type == "step"]
-    assert {event.learning_rate for event in steps[back["step"]:]} == {0.001} and len(steps) == 20
+    assert {event.learning_rate for event in steps[back["step"]:]} == {0.001} and len(steps) == 26
 
 
 def test_a_word_to_a_run_that_is_trained_elsewhere(gptlab, text_file, workspace_dir):

@@ -446,7 +446,7 @@ def test_extensions_that_are_refused(copy, changes, words, monkeypatch):
 
 # back to the best
 
-FAST = {"train__warmup_steps": 0, "train__max_learning_rate": 0.02}  # learns much in 17 steps, and so has much to lose
+FAST = {"train__max_learning_rate": 0.02, "train__max_steps": 24}  # learns much in 17 steps, and so has much to lose
 
 
 @pytest.fixture
@@ -486,7 +486,7 @@ def test_back_to_the_best_with_other_settings(worsened):
     steering.set_live(worsened, {"train.max_learning_rate": 3e-4})
     assert worker.run(worsened) == "finished"
     assert [(event.step, event.changes) for event in of_type(worsened, Setting)] == [(best, {"train.max_learning_rate": 3e-4})]
-    assert of_type(worsened, Step)[best].learning_rate == learning_rate(best, 40, live_config(worsened).train)
+    assert of_type(worsened, Step)[best].learning_rate == learning_rate(best, 24, live_config(worsened).train)
 
 
 def test_back_is_refused(workspace, finished, copy):
