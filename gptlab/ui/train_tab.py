@@ -23,6 +23,7 @@ from gptlab.ui.which_run import run_by_id, run_or_none
 
 OPEN = "run => window.gptlab.open(run)"
 SHOWN_RUN = "() => window.gptlab.shownRun()"  # the page's answer in place of the live view's value
+START_WITH = "(name, draft) => [name, draft, window.gptlab.shownRun()]"
 
 WRITE_WITH_IT = """() => {
   window.gptlab.writeWith = window.gptlab.shownRun();
@@ -43,12 +44,12 @@ def build(lab: Lab, page: Page) -> None:
     live = live_view(lab)
 
     @guarded
-    def on_start(wanted_name, draft):
+    def on_start(wanted_name, draft, on_view):
         run, note = start_training(lab, wanted_name, draft)
         if not note:
             return "", run.id
         gr.Info(note, title="", duration=6)
-        return "", gr.skip()  # what trains stays on view
+        return "", on_view  # stays; what the browser kept may be a run of yesterday
 
     def named(draft):
         return gr.Textbox(placeholder=words.name_hint(default_name(lab, draft)))
@@ -75,7 +76,8 @@ def build(lab: Lab, page: Page) -> None:
     def on_write():
         return gr.Tabs(selected="playground")
 
-    begin.click(on_start, [name, page.draft], [name, page.shown], **SPEAKS).success(None, page.shown, None, js=OPEN)
+    begin.click(on_start, [name, page.draft, live], [name, page.shown], js=START_WITH, **SPEAKS).success(
+        None, page.shown, None, js=OPEN)
     for button, action in ((pause, pause_run), (resume, resume_run), (stop, stop_run)):
         button.click(on_button(action), live, None, js=SHOWN_RUN, **SPEAKS)
     live.sample_now(on_sample, None, None, **SPEAKS)
