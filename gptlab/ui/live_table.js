@@ -28,7 +28,10 @@ class EpochTable {
     setHidden(this.empty, rows.length > 0);
     setHidden(this.table, rows.length === 0);
     setHidden(this.button, rows.length === 0);
-    while (this.body.rows.length > rows.length) this.sight.unobserve(this.body.lastElementChild), this.body.deleteRow(-1);
+    while (this.body.rows.length > rows.length) {
+      this.sight.unobserve(this.body.lastElementChild);
+      this.body.deleteRow(-1);
+    }
     const follow = this.scroller.scrollHeight - this.scroller.scrollTop - this.scroller.clientHeight < 30;
     const written = sampleOfRows(history, rows);
     rows.forEach((one, i) => {
