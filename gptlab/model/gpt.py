@@ -208,8 +208,8 @@ class GPT(nn.Module):
         Tables are normal with deviation 0.02, as GPT-2's; matrices with one over the square root of their inputs, so that
         what goes in with deviation 1 comes out so (LeCun et al. 1998, Efficient BackProp). GPT-2's 0.02 fits models some
         2,000 wide; at 128 it makes layers whisper, and nanoGPT's CPU recipe ends 0.14 nats higher with it. Those that write
-        to the residual stream have it divided by the square root of the number of writers, so that depth does not make
-        the stream grow. Biases are 0, and gains 1 but for the last (`first_gain`).
+        to the residual stream begin small, with 0.02 over the square root of the number of writers: every block is at first
+        nearly the identity, and depth does not make the stream grow. Biases are 0, gains 1 but for the last (`first_gain`).
         """
         writers = 2 * self.config.n_layer
         for name, parameter in self.named_parameters():
@@ -219,10 +219,10 @@ class GPT(nn.Module):
                 parameter.fill_(1.0)
             elif "embedding" in name or name == "output.weight":
                 parameter.normal_(0.0, 0.02, generator=generator)
+            elif name.endswith(("attention.out.weight", "mlp.down.weight")):
+                parameter.normal_(0.0, 0.02 / math.sqrt(writers), generator=generator)
             else:
-                writes = name.endswith(("attention.out.weight", "mlp.down.weight"))
-                std = 1 / math.sqrt(parameter.size(1) * (writers if writes else 1))
-                parameter.normal_(0.0, std, generator=generator)
+                parameter.normal_(0.0, 1 / math.sqrt(parameter.size(1)), generator=generator)
         self.final_norm.weight.fill_(first_gain(self.config, self.vocab_size))
 
     def forward(self, ids: Tensor, cache: KVCache | None = None) -> Tensor:
