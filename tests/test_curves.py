@@ -11,10 +11,10 @@ import pytest
 from tiny_run import tiny_run, tiny_workspace
 
 from gptlab.events import Alert, Evaluation, Sample, Status, Step
-from gptlab.runs import curves
-from gptlab.runs.curves import CAPACITY, Curves
-from gptlab.ui.live import LONG_BYTES, LiveRuns
+from gptlab.runs import curves, worker
+from gptlab.runs.curves import CAPACITY, LONG_BYTES, Curves
 from gptlab.ui.lab import Lab
+from gptlab.ui.live import LiveRuns
 
 
 def step(number, loss=None, **fields):
@@ -81,6 +81,16 @@ def test_what_is_built_from_the_file_is_what_was_kept_along_the_way(workspace):
     kept.events_bytes = made["events_bytes"]
     curves.save(run, kept)
     assert curves.load(run) == made == json.loads(json.dumps(made))
+
+
+def test_a_workers_cache_is_what_its_events_say_also_after_a_resume(workspace, monkeypatch):
+    monkeypatch.setattr(curves, "LONG_BYTES", 0)
+    run = tiny_run(workspace, "kept", train__max_steps=400)
+    worker.run(run, should_stop=lambda: run.events_path.stat().st_size > 30_000)
+    worker.run(run)
+    cached, anew = curves.load(run), curves.built(run)
+    assert run.state() == "finished" and cached["step"] == 400 and cached["width"] == 2
+    assert cached == anew
 
 
 def test_a_half_written_line_is_left_for_later(workspace):

@@ -19,6 +19,7 @@ from gptlab.runs.history import counting_events
 from gptlab.runs.rundir import RunDir
 
 FILE = "curves.json"
+LONG_BYTES = 500_000  # of events, from which on a run is told in sum: reading so much takes a browser a moment
 CAPACITY = 300
 LONGEST_LINE_BYTES = 2**22
 MOST_SAMPLES = 400  # kept of a long run, thinned evenly but for the latest

@@ -22,7 +22,7 @@ from gptlab.config import ConfigError
 from gptlab.data.dataset import Dataset, open_dataset
 from gptlab.data.sources import DataError
 from gptlab.events import Checkpoint, Evaluation, Event, Sample, Setting, Status, Step
-from gptlab.runs import checkpoint, samples, status
+from gptlab.runs import checkpoint, curves, samples, status
 from gptlab.runs.changes import LIVE, live_changes, value_of
 from gptlab.runs.control import Control
 from gptlab.runs.diagnosis import Diagnosis
@@ -34,6 +34,7 @@ from gptlab.train.device import TrainingError, explain_out_of_memory
 from gptlab.train.trainer import Trainer
 
 STATUS_SECONDS = 1.0     # between two writings of status.json
+CURVES_SECONDS = 10.0    # … and of a long run's curves
 PAUSE_SECONDS = 0.05     # between two looks at the commands while paused
 SAVING_SHARE = 10        # saving may take one part in so many of the time, where it is not due anyway
 
@@ -65,6 +66,7 @@ class _Work:
         self.log = EventLog(run_dir.events_path)
         self.trainer: Trainer | None = None
         self.diagnosis: Diagnosis | None = None
+        self.curves, self.curves_at = curves.Curves(), 0.0
         self.state, self.reason = "queued", ""
         self.stopping = self.pausing = self.paused = self.sampling = False
         self.sample_asked = self.checkpoint_asked = False
@@ -120,6 +122,8 @@ class _Work:
         self.tell("running", " ".join(notes), resumed_from_step=step,
                   then=self.changes_after(step, earlier) if step is not None else ())
         counting = self.run.events()
+        self.curves = curves.Curves()
+        self.curves.add(counting)
         self.diagnosis = Diagnosis(self.trainer, counting, from_scratch=self.run.parent() is None)
         if self.saved is not None:
             self.take_up(counting)
@@ -322,7 +326,9 @@ class _Work:
         """Appends events, and keeps what the status shows of them. An evaluation that the log has already is left out: it
         was cut once, so the checkpoint of its step does not know it, and a run that resumes from there makes it again."""
         events = [event for event in events if not (isinstance(event, Evaluation) and event.step == self.evaluated_step)]
-        self.log.append(self.diagnosis.told(events) if self.diagnosis else events)
+        told = self.diagnosis.told(events) if self.diagnosis else events
+        self.log.append(told)
+        self.curves.add(told)
         for event in events:
             if isinstance(event, Step):
                 self.tokens_per_second = event.tokens_per_second or self.tokens_per_second
@@ -362,6 +368,12 @@ class _Work:
         with _if_possible("write status.json"):
             self.run.write_status(values)
         self.status_at = time.monotonic()
+        due = self.state != "running" or self.status_at - self.curves_at > CURVES_SECONDS
+        if due and self.log.size() > curves.LONG_BYTES:
+            self.curves.events_bytes = self.log.size()
+            with _if_possible("write curves.json"):
+                curves.save(self.run, self.curves)
+            self.curves_at = self.status_at
 
     def eta_seconds(self) -> float | None:
         """Work time left, at the pace of this stretch (evaluations, samples and saving included); None if unknown."""

@@ -28,7 +28,6 @@ HERE = Path(__file__).parent
 SCRIPTS = ("live_history.js", "live_chart.js", "live_text.js", "live_samples.js", "live_table.js", "live_alerts.js",
            "live.js")  # in this order, as one function
 SLICE_BYTES = 65_536
-LONG_BYTES = 500_000  # of events; reading so much takes a browser a moment
 SHOWN_STATUS = ("state", "reason", "step", "total_steps", "epoch", "tokens_per_second", "eta_seconds", "time_seconds")
 
 
@@ -70,7 +69,7 @@ class LiveRuns:
         news: dict[str, Any] = {"status": {name: status[name] for name in SHOWN_STATUS}}
         if known == 0:
             news["about"] = self.about(run)
-            if size > LONG_BYTES:  # not told from the beginning, but in sum
+            if size > curves.LONG_BYTES:  # not told from the beginning, but in sum
                 told = self._curves(run, size)
                 return {**news, "curves": told, "offset": told["events_bytes"], "lines": "", "more": told["events_bytes"] < size}
         lines, following = run.read_events(known, SLICE_BYTES)

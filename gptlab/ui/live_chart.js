@@ -159,10 +159,17 @@ class Chart {
       this.drawn.range = String([x, y]);
     }
     const marked = this.marked === null ? null : history.curves.along(this.axis, this.marked);
-    const lines = JSON.stringify([references, marked]);
+    const settings = history.settings.slice(-8).map(one => ({at: history.along(this.axis, one), text: changed(one)}));
+    const lines = JSON.stringify([references, marked, settings]);
     if (this.drawn.references !== lines) {
       this.drawn.references = lines;
       Object.assign(change, this.referenceLines(references, log));
+      for (const {at, text} of settings) {
+        const line = {color: this.colour('--live-count'), width: 1.2, dash: 'dot'};
+        change.shapes.push({type: 'line', yref: 'paper', x0: at, x1: at, y0: 0, y1: 1, line});
+        change.annotations.push({x: at, yref: 'paper', y: 1, text, showarrow: false, textangle: -90, xanchor: 'right',
+          yanchor: 'top', font: {color: this.colour('--live-count'), size: 12.5}});
+      }
       if (marked !== null) change.shapes.push({type: 'line', yref: 'paper', x0: marked, x1: marked, y0: 0, y1: 1,
         line: {color: this.colour('--body-text-color'), width: 1.5}});
     }
@@ -211,6 +218,12 @@ class Chart {
       })),
     };
   }
+}
+
+// What was changed, as a mark on the chart says it; Plotly would read < as markup.
+function changed({changes, before}) {
+  const parts = Object.entries(changes).map(([name, value]) => `${name.split('.')[1]} ${before?.[name] ?? '–'} → ${value ?? '–'}`);
+  return parts.join(', ').replaceAll('_', ' ').replaceAll('<', '‹');
 }
 
 // One small curve without axes: its name, its latest value, its range. `points`: {x, y}.

@@ -122,6 +122,7 @@ class RunHistory {
     this.samples = new Map(); // by sample_id, in the order they were begun
     this.checkpoints = [];
     this.alerts = [];
+    this.settings = [];       // changed while it ran
     this.rewrites = 0;        // how often something already said was superseded
     this.outdated = false;    // what a resume superseded cannot be taken out any more: begin again from the start
   }
@@ -148,6 +149,7 @@ class RunHistory {
     else if (event.type === 'sample') this.samples.set(event.sample_id, event);
     else if (event.type === 'checkpoint') this.checkpoints.push(event);
     else if (event.type === 'alert') this.alerts.push(event);
+    else if (event.type === 'setting') this.settings.push(event);
     else if (event.type === 'status' && event.resumed_from_step != null) this.goBack(event.resumed_from_step);
   }
 
@@ -159,6 +161,7 @@ class RunHistory {
     this.evaluations = this.evaluations.filter(counts);
     this.checkpoints = this.checkpoints.filter(counts);
     this.alerts = this.alerts.filter(counts);
+    this.settings = this.settings.filter(counts);
     this.samples = new Map([...this.samples].filter(([, sample]) => counts(sample)));
   }
 
