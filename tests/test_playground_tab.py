@@ -194,3 +194,9 @@ def test_with_no_trained_run_it_says_what_to_do(tmp_path, small_text):
 def test_greedy_switches_off_what_it_makes_useless_and_says_so(greedy, temperature, free):
     note, *boxes = playground_tab.greedy_note(greedy, temperature)
     assert [box["interactive"] for box in boxes] == free and bool(note) == (not all(free))
+
+
+def test_of_a_book_for_a_beginning_the_end_is_read_and_that_is_said():
+    assert playground_tab.read_prompt("Tom was") == ("Tom was", "Tom was", "")
+    read, shown, note = playground_tab.read_prompt("x" * 10**6 + "Tom was")
+    assert len(read) == playground_tab.MOST_PROMPT and read.endswith("xTom was") and shown == "…" + read and "20,000" in note

@@ -15,9 +15,9 @@ MOST_STRETCHES = 4096      # looked for in `overlap`
 
 def stretch_length(tokens: int, n_bytes: int) -> int:
     """How many of a text's `tokens`, which stand for `n_bytes`, make a stretch: 8, or where they are short a larger power
-    of two that holds STRETCH_BYTES (16 for characters)."""
+    of two that holds about STRETCH_BYTES: 16 for characters, also where ends of text, which have no bytes, are among them."""
     length = 8
-    while length < STRETCH_BYTES * tokens / max(1, n_bytes):
+    while 1.4 * length < STRETCH_BYTES * tokens / max(1, n_bytes):
         length *= 2
     return length
 

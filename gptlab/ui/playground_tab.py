@@ -25,6 +25,7 @@ SETTINGS = {"sample.temperature": "temperature", "sample.max_new_tokens": "lengt
             "sample.top_k": "top-k", "sample.top_p": "top-p", "sample.seed": "sampling-seed"}
 OF_NO_USE = ("sample.temperature", "sample.top_k", "sample.top_p", "sample.seed")  # some of them, where it takes the likeliest
 PAGES_AT_ONCE = 4
+MOST_PROMPT = 20_000  # characters: more than any context holds, and each answer repeats them
 KEYS = ("run", "checkpoint", "prompt", *SETTINGS)  # what the browser keeps
 KEEP = f"""(held, ...values) =>
   ({{...held, ...Object.fromEntries({json.dumps(KEYS)}.map((key, i) => [key, values[i]]))}})"""
@@ -136,9 +137,10 @@ def _connect_writing(lab: Lab, parts: Parts) -> None:
     def write(request: gr.Request, run_id, which, text, *values):
         settings = sample_settings(dict(zip(SETTINGS, values)))
         found, stopping = run_by_id(lab, run_id), stops.begin(request.session_hash)
-        text = text or ""
+        text, shown, cut = read_prompt(text or "")
         for so_far in writer.write(found, which or "best", text, settings, stopping.is_set):
-            yield {"prompt": text, "text": so_far.text, "writing": not so_far.ending, "note": words.written_note(so_far)}
+            yield {"prompt": shown, "text": so_far.text, "writing": not so_far.ending,
+                   "note": f"{words.written_note(so_far)} {cut}".rstrip()}
 
     @guarded
     def on_stop(request: gr.Request):
@@ -224,6 +226,13 @@ def first_prompt(lab: Lab, run_id: Any) -> str:
         return prompts[0]
     events, _ = parse_lines(run.read_events(0)[0])
     return next((event.prompt for event in events if isinstance(event, Sample)), "")
+
+
+def read_prompt(text: str) -> tuple[str, str, str]:
+    """(what is read of a beginning, how it is shown, a sentence where it is cut)."""
+    if len(text) <= MOST_PROMPT:
+        return text, text, ""
+    return text[-MOST_PROMPT:], "…" + text[-MOST_PROMPT:], words.PROMPT_CUT.format(MOST_PROMPT)
 
 
 def sample_settings(values: dict[str, Any]) -> SampleConfig:

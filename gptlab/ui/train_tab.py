@@ -25,10 +25,7 @@ OPEN = "run => window.gptlab.open(run)"
 SHOWN_RUN = "() => window.gptlab.shownRun()"  # the page's answer in place of the live view's value
 START_WITH = "(name, draft) => [name, draft, window.gptlab.shownRun()]"
 
-WRITE_WITH_IT = """() => {
-  window.gptlab.writeWith = window.gptlab.shownRun();
-  window.dispatchEvent(new Event('gptlab-write'));
-}"""
+WRITE_WITH_IT = "() => { window.gptlab.writeWith = window.gptlab.shownRun(); }"
 
 
 def build(lab: Lab, page: Page) -> None:

@@ -297,6 +297,7 @@ NOTHING_TO_WRITE_WITH = ("### Nothing to write with yet\n\nTrain a model first: 
                          "A first one takes about a minute and a half, and you can come here while it still learns.")
 TO_TRAINING = "Go to training"
 NO_SUCH_RUN = "That run is not there any more: choose another one."
+PROMPT_CUT = "Of the long beginning, only the last {:,} characters were read."
 BLANK = "What the model writes appears here."
 ENDINGS = {"end": "It ended by itself.", "length": "It reached the length you set.", "stopped": "Stopped.", "": "Writing …"}
 
@@ -326,19 +327,32 @@ RUNS = {
     "columns": ["Run", "State", "Data", "Best loss on unseen text", "Steps", "Time", ""],
     "empty": "No runs yet. Press Start training on the Train tab; every run is kept here.",
     "trash": "Trash", "open": "Open", "resume": "Resume", "download": "Download", "delete": "Delete", "restore": "Restore",
+    "more": "More", "files": {"report": "Report (one HTML file)", "steps": "Numbers of every step (CSV)",
+                              "evaluations": "Losses on unseen text (CSV)", "bundle": "Bundle: run and data set (zip)"},
     "states": LIVE["states"],
 }
-IMPORT_RUN = "Add a downloaded run (.zip)"
-ZIPPING = "Packing {name} into one zip …"
+IMPORT_RUN = "Add a downloaded run or bundle (.zip)"
 DELETED = "{name} is in the trash below; Restore brings it back."
 RESTORED = "{name} is back."
+FORKED = "from {name} at step {step:,}"
+ADDING = "Adding {file} …"
 IMPORTED = "{name} was added."
+IMPORTED_BUNDLE = "{name} was added, and its data set as {dataset}."
+IMPORTED_SHARED = "{name} was added. Its data set was here already: {dataset}."
 DAMAGED = "{file} is damaged. Restore it, or delete the run."
-
-
-def zipped(name: str, size: int) -> str:
-    """What a finished download says."""
-    return f"{name} is being downloaded as one zip ({size / 1e6:.1f} MB). It opens on any machine with GPT Lab."
+NO_SUCH_FILE = "That file is not made here: reload the page."
+FILES = {  # of runs: what is said while each is made, and when it is there
+    "download": ("Packing {name} into one zip …",
+                 "{name} is being downloaded as one zip ({size}). It opens on any machine with GPT Lab."),
+    "bundle": ("Packing {name} and its data set into one zip …",
+               "{name} and its data set are being downloaded as one zip ({size}). Any GPT Lab adds it, without a network."),
+    "report": ("Writing the report on {name} …",
+               "The report on {name} is being downloaded as one HTML file ({size}). Any browser shows it, without a network."),
+    "steps": ("Writing the numbers of {name} …",
+              "The numbers of {name} are being downloaded as CSV, one row a step ({size})."),
+    "evaluations": ("Writing the losses of {name} …",
+                    "The losses of {name} on unseen text are being downloaded as CSV, one row an evaluation ({size})."),
+}
 
 
 def runs_left_out(shown: int, runs: int, deleted: int) -> str:
