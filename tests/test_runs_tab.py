@@ -1,17 +1,20 @@
 """The Runs tab's handlers, without a browser: the list, the trash, the zip."""
 
+import csv
 import json
+import shutil
 import zipfile
 from types import SimpleNamespace
 
 import pytest
-from tiny_run import tiny_run, tiny_workspace
+from tiny_run import finished_run, tiny_run, tiny_workspace
 
 from gptlab.events import Evaluation, Status
 from gptlab.runs import archive
 from gptlab.runs.workspace import Workspace
-from gptlab.ui import runs_tab
+from gptlab.ui import runs_tab, words
 from gptlab.ui.lab import Lab
+from gptlab.ui.run_files import KINDS, handing_out, make_file
 from gptlab.ui.which_run import run_or_none
 
 
@@ -137,21 +140,103 @@ def test_what_is_deleted_lies_in_the_trash_until_restored(lab):
     assert [one["run"] for one in runs_tab.listing(lab)["runs"]] == [run.id] and run.events_path.read_bytes() == events
 
 
-def test_a_download_opens_in_another_workspace(lab, tmp_path, monkeypatch):
-    served_from = tmp_path / "served"
-    served_from.mkdir()
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(served_from))
+# what is handed out and taken in
+
+@pytest.fixture
+def served_from(tmp_path, monkeypatch):
+    folder = tmp_path / "served"
+    folder.mkdir()
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))
+    return folder
+
+
+def test_a_download_opens_in_another_workspace(lab, tmp_path, served_from):
     run = finished(lab, "first")
-    path = runs_tab.zip_for_download(run)
+    path = make_file(lab, "download", [run])
     assert path.name == f"{run.id}.zip" and served_from in path.parents and zipfile.is_zipfile(path)
-    other = runs_tab.zip_for_download(tiny_run(lab.workspace, "other"))
-    again = runs_tab.zip_for_download(run)
+    other = make_file(lab, "download", [tiny_run(lab.workspace, "other")])
+    again = make_file(lab, "download", [run])
     assert again != path and not path.exists() and other.exists()  # one zip a run, under an address of its own
-    path = again
     archive.move_to_trash(lab.workspace, lab.workspace.find_run("other"))
     elsewhere = Lab(Workspace(tmp_path / "elsewhere"), lab.jobs)
-    archive.import_zip(elsewhere.workspace, path)
+    assert runs_tab.add(elsewhere, again) == "first was added."
     assert runs_tab.listing(elsewhere)["runs"] == runs_tab.listing(lab)["runs"]
+
+
+def test_each_kind_of_file_is_what_its_name_says(lab, served_from):
+    run = finished(lab, "first")
+    paths = {kind: make_file(lab, kind, [run]) for kind in KINDS}
+    assert all(path.exists() and path.name.startswith(run.id) for path in paths.values())
+    assert len({path.name for path in paths.values()}) == len(KINDS)
+    assert "<html" in paths["report"].read_text(encoding="utf-8")[:400]
+    rows = list(csv.DictReader(paths["evaluations"].open(encoding="utf-8", newline="")))
+    assert [row["val_loss"] for row in rows] == ["2.5"]
+    assert paths["steps"].read_text(encoding="utf-8").startswith("step,")
+    assert "datasets/tiny/train.bin" in zipfile.ZipFile(paths["bundle"]).namelist()
+    assert KINDS.keys() == words.FILES.keys() == {"download", *words.RUNS["files"]}
+
+
+def test_it_is_said_that_a_file_is_made_and_then_that_it_is_there(lab, served_from):
+    run = finished(lab, "first")
+    making, ready = handing_out(lab, "report", [run])
+    assert "Writing the report on first" in making[1] and "report on first is being downloaded" in ready[1]
+    assert "-report.html" in str(ready[0].value)
+
+
+def test_a_file_that_cannot_be_made_leaves_nothing_but_a_sentence(lab, served_from):
+    run = tiny_run(lab.workspace)
+    with run.lock():
+        told = handing_out(lab, "bundle", [run])
+        next(told)
+        assert next(told)[1] == ""  # "Packing ..." is not true any more
+        with pytest.raises(ValueError, match="stop it first"):
+            next(told)
+    shutil.rmtree(lab.workspace.datasets / "tiny")
+    with pytest.raises(ValueError, match="prepare it again"):
+        make_file(lab, "bundle", [run])
+    assert list(served_from.iterdir()) == []
+    with pytest.raises(ValueError, match="reload"):
+        next(handing_out(lab, "../../x", [run]))
+
+
+def test_a_bundle_brings_its_data_set_or_finds_it_there(lab, tmp_path, served_from):
+    path = make_file(lab, "bundle", [finished_run(lab.workspace, "lesson", train__max_steps=8)])
+    elsewhere = Lab(Workspace(tmp_path / "elsewhere"), lab.jobs)
+    assert runs_tab.add(elsewhere, path) == "lesson was added, and its data set as tiny."
+    assert elsewhere.workspace.dataset_names() == ["tiny"]
+    assert "Its data set was here already: tiny." in runs_tab.add(lab, path)
+    assert lab.workspace.dataset_names() == ["tiny"] and len(lab.workspace.list_runs()) == 2
+
+
+def test_what_is_no_zip_of_a_run_is_refused_with_a_sentence(lab, tmp_path):
+    path = tmp_path / "holiday.zip"
+    path.write_bytes(b"PK\3\4 no zip at all")
+    told = runs_tab.adding(lab, path)
+    assert "Adding holiday.zip" in next(told)[1] and next(told)[1] == ""
+    with pytest.raises(ValueError, match="not a whole zip of a run"):
+        next(told)
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("datasets/x/train.bin", b"12")
+    with pytest.raises(ValueError, match="not a bundle"):
+        runs_tab.add(lab, path)
+    assert lab.workspace.list_runs() == [] and lab.workspace.dataset_names() == ["tiny"]
+
+
+def test_a_fork_says_where_it_comes_from(lab):
+    parent = finished(lab, "notes-6")
+    child = tiny_run(lab.workspace, "child")
+    assert runs_tab.row(lab, child)["origin"] == ""
+    (child.path / "parent.json").write_text(json.dumps({"run": parent.id, "step": 1400}), encoding="utf-8")
+    assert runs_tab.row(lab, child)["origin"] == "from notes-6 at step 1,400"
+
+
+@pytest.mark.parametrize("lie", ['{"run": "x", "step": 1e999}', '{"run": "x", "step": -1}', '{"run": "", "step": 4}', "[]",
+                                 '{"run": "x", "step": null}', '{"run": "/", "step": 4}', '{"step": 4}', "{"])
+def test_a_fork_whose_parent_cannot_be_tells_of_none(lab, lie):
+    child = finished(lab, "child")
+    (child.path / "parent.json").write_text(lie, encoding="utf-8")
+    row = runs_tab.row(lab, child)
+    assert (row["origin"], row["state"]) == ("", "finished")
 
 
 # from an id to a run

@@ -13,11 +13,34 @@ function make(tag, text = '', attributes = {}) {
   return node;
 }
 
-function button(label, event, one) {
-  const node = make('button', label, {type: 'button', 'data-action': event, 'aria-label': `${label}: ${one.name}`});
-  node.addEventListener('click', () => trigger(event, {run: one.run}));
+function button(label, action, one, act = () => trigger(action, {run: one.run})) {
+  const node = make('button', label, {type: 'button', 'data-action': action, 'aria-label': `${label}: ${one.name}`});
+  node.addEventListener('click', act);
   return node;
 }
+
+// A file made of a run, of one of the kinds of run_files.py.
+function fileButton(label, kind, one) {
+  return button(label, `run_${kind}`, one, () => trigger('run_file', {run: one.run, kind}));
+}
+
+// What else a run is handed out as, behind one button; Escape, a choice, and turning elsewhere close it.
+function menu(one) {
+  const details = make('details', '', {class: 'runs-menu'}), list = make('div');
+  const summary = make('summary', words.more, {'aria-label': `${words.more}: ${one.name}`, 'data-action': 'more'});
+  list.append(...Object.entries(words.files).map(([kind, label]) => fileButton(label, kind, one)));
+  details.append(summary, list);
+  const close = () => { details.open = false; summary.focus(); };
+  list.addEventListener('click', close);
+  details.addEventListener('keydown', event => { if (event.key === 'Escape' && details.open) close(); });
+  return details;
+}
+
+function closeMenus({target}) {
+  for (const one of body.querySelectorAll('.runs-menu[open]')) if (!one.contains(target)) one.open = false;
+}
+document.addEventListener('pointerdown', closeMenus);
+document.addEventListener('focusin', closeMenus);
 
 function time(seconds) {
   if (!seconds) return '–';
@@ -33,6 +56,7 @@ function row(one) {
   const open = button(one.name, 'run_open', one);
   open.setAttribute('aria-label', `${words.open}: ${one.name}`);
   name.append(open, make('small', one.made));
+  if (one.origin) name.append(make('small', one.origin));
   state.append(make('span', words.states[one.state], {class: 'live-state', 'data-state': one.state}));
   if (one.reason) state.append(make('small', one.reason));
   const whole = number => number.toLocaleString('en-US');
@@ -41,8 +65,9 @@ function row(one) {
   line.append(name, state, ...texts.map((text, i) => make('td', text, {'data-label': words.columns[i + 2]})), actions);
   actions.append(button(words.open, 'run_open', one));
   if (one.resumable) actions.append(button(words.resume, 'run_resume', one));
-  actions.append(button(words.download, 'run_download', one));
+  actions.append(fileButton(words.download, 'download', one));
   if (!one.alive) actions.append(button(words.delete, 'run_delete', one));
+  actions.append(menu(one));
   return line;
 }
 
@@ -60,7 +85,10 @@ function fill(list, ones, build) {
   const place = before.findIndex(node => node.contains(button));
   const nodes = ones.map(one => {
     const told = JSON.stringify(one), old = known.get(one.run);
-    return old?.told === told ? old : Object.assign(build(one), {told});
+    if (old?.told === told) return old;
+    const node = Object.assign(build(one), {told});
+    if (old?.querySelector('.runs-menu[open]')) node.querySelector('.runs-menu').open = true;
+    return node;
   });
   const kept = new Set(nodes);
   before.filter(node => !kept.has(node)).forEach(node => node.remove());

@@ -1,32 +1,31 @@
-"""The Runs tab: every run, what became of it, and what can be done with it: open, resume, download, delete, restore."""
+"""The Runs tab: every run, what became of it, and what can be done with it: open, resume, hand out, delete, restore."""
 
 from __future__ import annotations
 
-import html
 import json
 import math
-import os
-import shutil
-import tempfile
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from gptlab.exchange import bundle
 from gptlab.runs import archive
 from gptlab.runs.disk import RunError
-from gptlab.runs.rundir import RunDir
+from gptlab.runs.rundir import MAX_NAME_LENGTH, RunDir
 from gptlab.runs.status import EMPTY
-from gptlab.ui import words
+from gptlab.ui import run_files, words
 from gptlab.ui.lab import SPEAKS, Lab, Page, guarded
+from gptlab.ui.run_files import said
 from gptlab.ui.which_run import run_by_id, status_here
 
 HERE = Path(__file__).parent
 SHOWN = 200  # runs
-ZIPS = "zip-"
 RESUMABLE = ("stopped", "failed", "interrupted")
 OPEN = "run => window.gptlab.open(run)"
-SAVE = "() => document.querySelector('#zip-file a, #zip-file')?.click()"
+MOST_STEPS = 10**12  # of a run it was forked from: anything beyond is no number of a step
 
 
 def build(lab: Lab, page: Page) -> None:
@@ -38,11 +37,11 @@ def build(lab: Lab, page: Page) -> None:
                     js_on_load=(HERE / "runs.js").read_text(encoding="utf-8"), apply_default_css=False, server_functions=[news])
     with gr.Row(elem_classes="tight"):
         upload = gr.UploadButton(words.IMPORT_RUN, file_types=[".zip"], elem_id="import-run", size="md", scale=0, min_width=330)
-        zipped = gr.DownloadButton(elem_id="zip-file", visible="hidden")
+        file = gr.DownloadButton(elem_id="zip-file", visible="hidden")
     message = gr.HTML(elem_id="runs-message")
     _connect_opening(lab, page, table)
-    _connect_changes(lab, table, upload, message)
-    _connect_download(lab, table, zipped, message)
+    _connect_changes(lab, page, table, upload, message)
+    run_files.connect(lab, table.run_file, lambda event: (event.kind, [run_by_id(lab, event.run)]), file, message)
 
 
 def _connect_opening(lab: Lab, page: Page, table: gr.HTML) -> None:
@@ -61,8 +60,8 @@ def _connect_opening(lab: Lab, page: Page, table: gr.HTML) -> None:
         trigger(handler, None, [page.shown, page.tabs], **SPEAKS).success(None, page.shown, None, js=OPEN)
 
 
-def _connect_changes(lab: Lab, table: gr.HTML, upload: gr.UploadButton, message: gr.HTML) -> None:
-    """Delete, Restore and adding a downloaded run: the list is another."""
+def _connect_changes(lab: Lab, page: Page, table: gr.HTML, upload: gr.UploadButton, message: gr.HTML) -> None:
+    """Delete, Restore and adding a downloaded run or bundle: the list is another."""
     @guarded
     def on_delete(event: gr.EventData):
         run = run_by_id(lab, event.run)
@@ -78,25 +77,40 @@ def _connect_changes(lab: Lab, table: gr.HTML, upload: gr.UploadButton, message:
 
     @guarded
     def on_import(path):
-        run = archive.import_zip(lab.workspace, Path(path))
-        return listing(lab), said(words.IMPORTED.format(name=run.name))
+        yield from adding(lab, Path(path))
 
     table.run_delete(on_delete, None, [table, message], **SPEAKS)
     table.run_restore(on_restore, None, [table, message], **SPEAKS)
-    upload.upload(on_import, upload, [table, message], **SPEAKS)
+    upload.upload(on_import, upload, [table, message, page.tick], **SPEAKS)  # a tick: the Data tab lists data sets
 
 
-def _connect_download(lab: Lab, table: gr.HTML, zipped: gr.DownloadButton, message: gr.HTML) -> None:
-    """Download: pack, then let the browser save it; one run at a time, for the disk is the same."""
-    @guarded
-    def on_download(event: gr.EventData):
-        run = run_by_id(lab, event.run)
-        yield gr.skip(), said(words.ZIPPING.format(name=run.name))
-        path = zip_for_download(run)
-        yield gr.DownloadButton(value=str(path)), said(words.zipped(run.name, path.stat().st_size))
+def adding(lab: Lab, path: Path) -> Iterator[tuple]:
+    """What the table, the message and the page's timer become: while a zip is added, and when what is in it is there."""
+    yield gr.skip(), said(words.ADDING.format(file=path.name)), gr.skip()
+    try:
+        told = add(lab, path)
+    except Exception:
+        yield gr.skip(), "", gr.skip()
+        raise
+    yield listing(lab), said(told), gr.Timer(active=True)
 
-    table.run_download(on_download, None, [zipped, message], **{**SPEAKS, "concurrency_limit": 1}).success(
-        None, None, None, js=SAVE)
+
+def add(lab: Lab, path: Path) -> str:
+    """Takes in a run, or a bundle with its data set; a sentence that says what was added. Raises RunError."""
+    if not _holds_data(path):
+        return words.IMPORTED.format(name=archive.import_zip(lab.workspace, path).name)
+    opened = bundle.open_bundle(lab.workspace, path)
+    told = words.IMPORTED_SHARED if opened.shared else words.IMPORTED_BUNDLE
+    return told.format(name=opened.run.name, dataset=opened.dataset)
+
+
+def _holds_data(path: Path) -> bool:
+    """Whether a zip wants to be a bundle. One that cannot be read is none: who opens it says so."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return any(name.startswith("datasets/") for name in file.namelist())
+    except (*bundle.DAMAGED, OSError):
+        return False
 
 
 def news_since(lab: Lab, mark: Any) -> dict | None:
@@ -136,7 +150,18 @@ def row(lab: Lab, run: RunDir) -> dict:
             "best": best if best is not None and math.isfinite(best) else None,
             "step": status["step"], "total_steps": status["total_steps"], "seconds": status["time_seconds"],
             "reason": status["reason"] if state in ("failed", "damaged") else "",
-            "resumable": state in RESUMABLE, "alive": alive}
+            "origin": _origin(run), "resumable": state in RESUMABLE, "alive": alive}
+
+
+def _origin(run: RunDir) -> str:
+    """Which run's checkpoint a fork began with; "" for a run of its own. What a parent.json says may come from elsewhere."""
+    try:
+        parent = run.parent()
+    except OverflowError:  # 1e999
+        return ""
+    if parent is None or not 0 <= parent["step"] < MOST_STEPS or not (name := RunDir(Path(parent["run"])).name):
+        return ""
+    return words.FORKED.format(name=name[:MAX_NAME_LENGTH], step=parent["step"])
 
 
 def _dataset(run: RunDir) -> str:
@@ -163,21 +188,3 @@ def made(run: RunDir) -> str:
     if len(date) != 8 or not (date + rest[:6]).isdigit():
         return ""
     return f"{date[:4]}-{date[4:6]}-{date[6:]} {rest[:2]}:{rest[2:4]}"
-
-
-def zip_for_download(run: RunDir) -> Path:
-    """A run as one zip where Gradio may serve it from (and clears it away after a day); those of it from before go.
-
-    Each has a folder, thus an address, of its own: what a browser remembers under the old one is out of date.
-    """
-    folder = Path(tempfile.mkdtemp(prefix=ZIPS, dir=os.environ.get("GRADIO_TEMP_DIR")))
-    path = archive.zip_run(run, folder / f"{run.id}.zip")
-    for other in folder.parent.glob(f"{ZIPS}*"):
-        if other != folder and (other / path.name).exists():
-            shutil.rmtree(other, ignore_errors=True)
-    return path
-
-
-def said(text: str) -> str:
-    """A line of news, as HTML."""
-    return f'<p class="message" role="status" aria-live="polite">{html.escape(text)}</p>'

@@ -331,7 +331,7 @@ RUNS = {
                               "evaluations": "Losses on unseen text (CSV)", "bundle": "Bundle: run and data set (zip)"},
     "states": LIVE["states"],
 }
-IMPORT_RUN = "Add a downloaded run or bundle (.zip)"
+IMPORT_RUN = "Add a run or bundle (.zip)"
 DELETED = "{name} is in the trash below; Restore brings it back."
 RESTORED = "{name} is back."
 FORKED = "from {name} at step {step:,}"
