@@ -1,5 +1,6 @@
 """The frame: launched as it is for real, asked by plain HTTP; the line above the tabs; errors become sentences."""
 
+import ast
 import json
 import re
 import socket
@@ -180,3 +181,10 @@ def test_times_are_told_alike_everywhere():
     for name in ("runs.js", "live_text.js"):
         script = (Path(serve.__file__).parent / name).read_text(encoding="utf-8")
         assert all(limit in script for limit in ("seconds < 90)", "seconds < 5400)", "hours < 48 ")), name
+
+
+def test_no_sentence_takes_anothers_name():
+    """Two tabs once called theirs FORKED: the later one was said on both."""
+    tree = ast.parse(Path(words.__file__).read_text(encoding="utf-8"))
+    names = [target.id for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
+    assert sorted(set(names)) == sorted(names)

@@ -17,7 +17,7 @@ def stretch_length(tokens: int, n_bytes: int) -> int:
     """How many of a text's `tokens`, which stand for `n_bytes`, make a stretch: 8, or where they are short a larger power
     of two that holds about STRETCH_BYTES: 16 for characters, also where ends of text, which have no bytes, are among them."""
     length = 8
-    while 1.4 * length < STRETCH_BYTES * tokens / max(1, n_bytes):
+    while 1.05 * length < STRETCH_BYTES * tokens / max(1, n_bytes):
         length *= 2
     return length
 

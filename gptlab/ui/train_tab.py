@@ -190,7 +190,7 @@ def do_remedy(lab: Lab, draft: Any, shown: Any, remedy: Any) -> Done:
                 forked = steering.fork(lab.workspace, run, "last" if step is None else step, within_limit(lab, run, changes),
                                        clean_name(f"{run.name[:50]}-fork"))
                 lab.jobs.submit(forked)
-                return Done(forked, words.FORKED.format(name=forked.name, changes=said or words.SAME_SETTINGS))
+                return Done(forked, words.FORK_BEGINS.format(name=forked.name, changes=said or words.SAME_SETTINGS))
             case "extend":
                 steering.extend(run, within_limit(lab, run, changes))
                 lab.jobs.resume(run)

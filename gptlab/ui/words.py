@@ -132,7 +132,7 @@ NOTHING_TO_SAMPLE = "Nothing is training, so there is nobody to write a text."
 NOT_A_REMEDY = "That cannot be done to this run (any more)."
 CHANGED_NOW = "{name} goes on with {changes}."
 GOES_BACK = "{name} goes back to its best checkpoint and trains on from there."
-FORKED = "{name} goes on from there with {changes}."
+FORK_BEGINS = "{name} goes on from there with {changes}."
 EXTENDED = "{name} trains on: {changes}."
 FROM_THE_DOCTOR = "Advice"
 SAME_SETTINGS = "the same settings"
@@ -327,6 +327,9 @@ RUNS = {
     "columns": ["Run", "State", "Data", "Best loss on unseen text", "Steps", "Time", ""],
     "empty": "No runs yet. Press Start training on the Train tab; every run is kept here.",
     "trash": "Trash", "open": "Open", "resume": "Resume", "download": "Download", "delete": "Delete", "restore": "Restore",
+    "compare": "Compare", "tick": "Compare", "tally": [
+        "Tick {fewest} to {most} runs to see them side by side.", "One is ticked: tick another one.", "{n} runs are ticked.",
+        "{n} runs are ticked, and at most {most} can be compared: untick some."],
     "more": "More", "files": {"report": "Report (one HTML file)", "steps": "Numbers of every step (CSV)",
                               "evaluations": "Losses on unseen text (CSV)", "bundle": "Bundle: run and data set (zip)"},
     "states": LIVE["states"],
@@ -352,6 +355,23 @@ FILES = {  # of runs: what is said while each is made, and when it is there
               "The numbers of {name} are being downloaded as CSV, one row a step ({size})."),
     "evaluations": ("Writing the losses of {name} …",
                     "The losses of {name} on unseen text are being downloaded as CSV, one row an evaluation ({size})."),
+}
+
+
+COMPARE = {
+    "title": "Compared", "report": "Report (one HTML file)", "close": "Close",
+    "results": "At their best", "curves": "Curves", "differ": "What differs", "written": "What they write",
+    "columns": ["Run", "Loss (val)", "Perplexity", "Bits per byte", "At step", "Steps", "Parameters", "Data"],
+    "show": "Show", "over": "over", "whole": "Show all", "chart": "Curves of the runs; the table above holds their best numbers.",
+    "quantities": {"loss": "loss", "bits": "bits per byte"},
+    "over_axes": {"step": "steps", "tokens": "tokens", "time_seconds": "time", "flops": "FLOPs"},
+    "heights": {"loss": "loss (nats a token)", "bits": "bits per byte of unseen text"},
+    "times": ["hours of work", "minutes of work", "seconds of work"],
+    "legends": {"loss": "Dashed: loss on unseen text (val). Thin: loss on the text it trains on, smoothed.",
+                "bits": "Dashed: bits per byte of unseen text. It compares across tokenizers."},
+    "setting": "Setting", "alike": "Nothing: all settings are alike.",
+    "prompt": "After the beginning", "nothing": "(nothing)", "at": "at step {step}", "never": "It was not given this beginning.",
+    "unasked": "They were given no beginning in common.",
 }
 
 
