@@ -6,6 +6,12 @@ const SECONDS_BETWEEN_QUESTIONS = 3;
 const words = props.words;
 const table = element.querySelector('table'), body = table.tBodies[0], trash = element.querySelector('.runs-trash');
 
+const ticked = new Set();  // the runs to compare
+const compare = element.querySelector('[data-action=run_compare]'), why = element.querySelector('#runs-tally');
+compare.addEventListener('click', () => {  // in the order of the table
+  trigger('run_compare', {runs: [...body.rows].map(line => line.dataset.run).filter(run => ticked.has(run))});
+});
+
 function make(tag, text = '', attributes = {}) {
   const node = document.createElement(tag);
   node.textContent = text;
@@ -50,13 +56,35 @@ function time(seconds) {
   return hours < 48 ? `${hours} h ${Math.round(seconds % 3600 / 60)} min` : `${Math.round(hours / 24)} days`;
 }
 
+function tick(one) {
+  const box = make('input', '', {type: 'checkbox', 'data-action': 'tick', 'aria-label': `${words.tick}: ${one.name}`});
+  box.checked = ticked.has(one.run);
+  box.disabled = one.state === 'damaged';
+  box.addEventListener('change', () => {
+    if (box.checked) ticked.add(one.run);
+    else ticked.delete(one.run);
+    tally();
+  });
+  return box;
+}
+
+// Whether what is ticked can be compared, and if not, why not.
+function tally() {
+  const n = ticked.size, {fewest, most} = words, sentence = words.tally[n > most ? 3 : Math.min(n, 2)];
+  compare.disabled = n < fewest || n > most;
+  const text = sentence.replace('{n}', n).replace('{fewest}', fewest).replace('{most}', most);
+  if (why.textContent !== text) why.textContent = text;
+}
+
 function row(one) {
   const line = make('tr', '', {'data-run': one.run}), name = make('th', '', {scope: 'row'});
   const state = make('td', '', {'data-label': words.columns[1]}), actions = make('td', '', {class: 'actions'});
   const open = button(one.name, 'run_open', one);
   open.setAttribute('aria-label', `${words.open}: ${one.name}`);
-  name.append(open, make('small', one.made));
-  if (one.origin) name.append(make('small', one.origin));
+  const about = make('div');
+  about.append(open, make('small', one.made));
+  if (one.origin) about.append(make('small', one.origin));
+  name.append(tick(one), about);
   state.append(make('span', words.states[one.state], {class: 'live-state', 'data-state': one.state}));
   if (one.reason) state.append(make('small', one.reason));
   const whole = number => number.toLocaleString('en-US');
@@ -110,6 +138,10 @@ function show(listing) {
   more.hidden = !listing.more;
   trash.hidden = listing.trash.length === 0;
   trash.querySelector('.trash-count').textContent = listing.trash.length;
+  const there = new Set(listing.runs.filter(one => one.state !== 'damaged').map(one => one.run));
+  for (const run of [...ticked]) if (!there.has(run)) ticked.delete(run);
+  element.querySelector('.runs-compare').hidden = there.size < words.fewest;
+  tally();
   fill(body, listing.runs, row);
   fill(trash.querySelector('ul'), listing.trash, deletedItem);
 }

@@ -1,4 +1,4 @@
-"""The Runs tab: every run, what became of it, and what can be done with it: open, resume, hand out, delete, restore."""
+"""The Runs tab: every run, what became of it, and what can be done with it: open, resume, compare, hand out, delete, restore."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import gradio as gr
 
 from gptlab.exchange import bundle
 from gptlab.runs import archive
+from gptlab.runs.compare import FEWEST, MOST
 from gptlab.runs.disk import RunError
 from gptlab.runs.rundir import MAX_NAME_LENGTH, RunDir
 from gptlab.runs.status import EMPTY
-from gptlab.ui import run_files, words
+from gptlab.ui import compare_view, run_files, words
 from gptlab.ui.lab import SPEAKS, Lab, Page, guarded
 from gptlab.ui.run_files import said
 from gptlab.ui.which_run import run_by_id, status_here
@@ -33,15 +34,17 @@ def build(lab: Lab, page: Page) -> None:
     def news(mark):  # a plain function, because gradio marks the ones a page may call
         return news_since(lab, mark)
 
-    table = gr.HTML(elem_id="runs", html_template=(HERE / "runs.html").read_text(encoding="utf-8"), words=words.RUNS,
-                    js_on_load=(HERE / "runs.js").read_text(encoding="utf-8"), apply_default_css=False, server_functions=[news])
+    table = gr.HTML(elem_id="runs", html_template=(HERE / "runs.html").read_text(encoding="utf-8"),
+                    words={**words.RUNS, "fewest": FEWEST, "most": MOST}, js_on_load=(HERE / "runs.js").read_text(encoding="utf-8"), apply_default_css=False, server_functions=[news])
     with gr.Row(elem_classes="tight"):
         upload = gr.UploadButton(words.IMPORT_RUN, file_types=[".zip"], elem_id="import-run", size="md", scale=0, min_width=330)
         file = gr.DownloadButton(elem_id="zip-file", visible="hidden")
     message = gr.HTML(elem_id="runs-message")
+    comparison = compare_view.component()
     _connect_opening(lab, page, table)
     _connect_changes(lab, page, table, upload, message)
     run_files.connect(lab, table.run_file, lambda event: (event.kind, [run_by_id(lab, event.run)]), file, message)
+    compare_view.connect(lab, table, comparison, file, message)
 
 
 def _connect_opening(lab: Lab, page: Page, table: gr.HTML) -> None:

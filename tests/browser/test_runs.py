@@ -10,6 +10,7 @@ from tiny_run import finished_run
 
 from gptlab.config import DataConfig
 from gptlab.data.dataset import prepare
+from gptlab.events import Sample
 from gptlab.runs.workspace import Workspace
 
 
@@ -77,3 +78,67 @@ def test_the_menu_is_worked_by_keyboard(runs, rows, page):
     other = row(rows, runs[0]).locator("summary")
     other.focus()
     assert not menu.evaluate("menu => menu.open")
+
+
+# side by side
+
+CURVES = "document.querySelector('.compare-plot').data"
+
+
+def compare(rows, runs, page):
+    for run in runs:
+        row(rows, run).locator("[data-action=tick]").check()
+    page.locator("#runs [data-action=run_compare]").click()
+    wait_until(page, f"{CURVES}?.length")
+
+
+def test_two_runs_are_compared_and_the_report_on_both_is_saved(runs, rows, page, tmp_path):
+    button = page.locator("#runs [data-action=run_compare]")
+    assert button.is_disabled() and "Tick 2 to 8 runs" in page.locator("#runs-tally").inner_text()
+    row(rows, runs[0]).get_by_label("Compare: slow").check()
+    assert button.is_disabled() and "tick another one" in page.locator("#runs-tally").inner_text()
+    compare(rows, runs, page)
+
+    view = page.locator("#comparison")
+    assert page.evaluate("document.activeElement.id") == "compare-title"
+    assert view.locator(".compare-results tbody tr").all_inner_texts()[0].startswith("A quick")  # as in the table
+    assert view.locator(".compare-results .best").count() >= 3
+    assert view.locator(".compare-settings tbody tr").count() == 1 and "Learning rate" in view.inner_text()
+    assert page.evaluate(f"{CURVES}.map(line => line.name + ' ' + line.line.dash)") == ["A solid", "A dash", "B solid", "B dash"]
+    assert page.evaluate(f"Math.max(...{CURVES}[1].x)") == 24
+    view.locator(".compare-axis").select_option("tokens")
+    assert page.evaluate(f"Math.max(...{CURVES}[1].x)") == 24 * 256
+    view.locator(".compare-quantity").select_option("bits")
+    assert page.evaluate(f"{CURVES}.length") == 2
+    assert view.locator(".compare-text").count() == 2 and "The cat" in view.locator(".compare-text").first.inner_text()
+
+    with page.expect_download(timeout=60_000) as download:
+        view.locator(".compare-report").click()
+    download.value.save_as(tmp_path / "report.html")
+    assert download.value.suggested_filename == "quick-and-slow-report.html"
+    assert "quick and slow" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+    light = page.evaluate(f"{CURVES}[0].line.color")
+    page.evaluate("document.body.classList.toggle('dark')")
+    wait_until(page, f"{CURVES}[0].line.color !== '{light}'")
+    view.locator(".compare-close").click()
+    assert not view.locator(".compare").is_visible()
+    button.click()  # the same ones once more
+    wait_until(page, "document.querySelector('.compare').offsetHeight > 0")
+
+
+def test_what_runs_write_is_text_and_fits_a_phone(app, runs, rows, page):
+    markup = "<img src=x onerror='window.hacked=1'> ${window.hacked=2} {{value}}"
+    copies = []
+    for name in ("first", "second"):
+        run = finished_run(Workspace(app.workspace), name, train__max_steps=8)
+        run.append(Sample(step=8, time_seconds=1.0, epoch=1.0, sample_id="x", prompt=markup, text=markup * 9, token_ids=[],
+                          logprobs=[], done=True))
+        copies.append(run)
+    page.set_viewport_size({"width": 390, "height": 844})
+    wait_until(page, f"document.querySelector('#runs [data-run=\"{copies[1].id}\"]')", 20)
+    compare(rows, copies, page)
+    page.locator(".compare-prompt").select_option("1")
+    assert page.locator(".compare-text p").first.inner_text() == markup * 10
+    assert page.evaluate("window.hacked") is None and page.locator("#comparison img").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= 391

@@ -1,0 +1,178 @@
+// Two to eight runs side by side, as compare_view.shown tells of them; all of it is shown as text, and Plotly is told no
+// name. live_text.js stands before it in the same function. Gradio gives `element`, `props`, `trigger` and `watch`.
+
+const P = window.Plotly;  // kept: gr.Plot puts an older one in its place
+const MARKERS = ['circle', 'square', 'diamond', 'triangle-up', 'cross', 'x', 'triangle-down', 'pentagon'];
+const MARGIN = {l: 52, r: 34, t: 10, b: 44}, LABEL_HEIGHT = 17;  // pixels
+const UNITS = [[7200, 3600], [180, 60], [0, 1]];  // seconds from which on a unit of time is used, and how long it is
+const words = props.words;
+const box = element.querySelector('.compare'), plot = box.querySelector('.compare-plot');
+const part = name => box.querySelector(`.compare-${name}`);
+let found = null, home = null;
+
+function options(select, labels) {
+  select.replaceChildren(...Object.entries(labels).map(([value, label]) => Object.assign(make('option', '', label), {value})));
+}
+
+// "A first", its letter in the colour of its curves.
+function called(run, i, name = run.name) {
+  const node = make('span', 'compare-run'), letter = make('b', '', run.letter);
+  letter.style.setProperty('color', `var(--run-${i})`);
+  node.append(letter, ` ${name}`);
+  return node;
+}
+
+function headed(tag, scope, ...content) {
+  const node = make(tag, '');
+  node.scope = scope;
+  node.append(...content);
+  return node;
+}
+
+function cell(text, label) {
+  const node = make('td', '', text);
+  node.dataset.label = label;
+  return node;
+}
+
+// Bold and starred is the best, of the numbers that may be compared.
+function results() {
+  const best = name => Math.min(...found.runs.map(run => run.best?.[name] ?? Infinity));
+  const number = (run, name, digits) => {
+    const value = run.best?.[name] ?? null;
+    if (value === null) return '–';
+    const star = found.fair.includes(name) && value === best(name) ? '★\u00a0' : '';
+    return star + value.toLocaleString('en-US', {minimumFractionDigits: digits, maximumFractionDigits: digits});
+  };
+  const rows = found.runs.map((run, i) => {
+    const texts = [number(run, 'val_loss', 3), number(run, 'val_perplexity', 2), number(run, 'val_bits_per_byte', 3),
+      run.best ? whole(run.best.step) : '–', whole(run.step), whole(run.parameters), run.dataset];
+    const row = make('tr', '');
+    row.append(headed('th', 'row', called(run, i)), ...texts.map((text, j) => cell(text, words.columns[j + 1])));
+    row.querySelectorAll('td').forEach(one => one.classList.toggle('best', one.textContent.startsWith('★')));
+    return row;
+  });
+  part('results').tBodies[0].replaceChildren(...rows);
+}
+
+function settings() {
+  const table = part('settings'), none = found.differences.length === 0;
+  table.hidden = none;
+  part('alike').hidden = !none;
+  table.tHead.rows[0].replaceChildren(headed('th', 'col', words.setting),
+    ...found.runs.map((run, i) => headed('th', 'col', called(run, i, found.runs.length < 4 ? run.name : ''))));
+  table.tBodies[0].replaceChildren(...found.differences.map(one => {
+    const row = make('tr', '');
+    row.append(headed('th', 'row', one.label), ...one.values.map((value, i) => cell(value, found.runs[i].letter)));
+    return row;
+  }));
+}
+
+function texts() {
+  const asked = found.samples[part('prompt').value];
+  part('texts').replaceChildren(...found.runs.map((run, i) => {
+    const card = make('article', 'compare-text'), head = make('h5', ''), text = asked.texts[i];
+    head.append(called(run, i), make('small', '', text ? fill(words.at, {step: whole(text.step)}) : ''));
+    const written = make('p', text ? '' : 'compare-quiet', text ? '' : words.never);
+    if (text) written.append(make('span', 'prompt', asked.prompt), text.text);
+    card.append(head, written);
+    return card;
+  }));
+}
+
+const colour = name => getComputedStyle(box).getPropertyValue(name).trim();
+
+// What is drawn: a smoothed line of the text it trains on, a dashed one of unseen text.
+function traces(quantity, axis, per) {
+  const drawn = quantity === 'loss' ? ['train_loss', 'val_loss'] : ['val_bits_per_byte'];
+  return found.runs.flatMap((run, i) => drawn.map(name => {
+    const {x, y} = run.lines[name], train = name === 'train_loss', ink = colour(`--run-${i}`);
+    return {
+      x: x[axis].map(value => value / per), y, name: run.letter, opacity: train ? 0.75 : 1, connectgaps: false,
+      mode: train || y.length > 40 ? 'lines' : 'lines+markers', line: {color: ink, width: train ? 1.6 : 2.4, dash: train ? 'solid' : 'dash'},
+      marker: {color: ink, size: 7, symbol: MARKERS[i]}, hovertemplate: `<b>${run.letter}</b> %{y:.4f}<extra></extra>`,
+    };
+  }));
+}
+
+// Each run's letter where its curve of unseen text ends, moved up where another one is.
+function letters(lines, pixels, width) {
+  const placed = [], ends = [];
+  found.runs.forEach((run, i) => {
+    const line = lines.filter(one => one.name === run.letter).findLast(one => one.y.some(value => value !== null));
+    const at = line ? line.y.findLastIndex(value => value !== null) : -1;
+    if (at >= 0) ends.push({i, letter: run.letter, x: line.x[at], y: line.y[at]});
+  });
+  return ends.sort((a, b) => a.y - b.y).map(({i, letter, x, y}) => {
+    let height = pixels(y);
+    for (const other of placed) {
+      if (Math.abs(other.x - x) < 0.05 * width && height - other.height < LABEL_HEIGHT) height = Math.max(height, other.height + LABEL_HEIGHT);
+    }
+    placed.push({x, height});
+    return {x, y, xanchor: 'left', xshift: 7, yshift: height - pixels(y), showarrow: false, text: `<b>${letter}</b>`,
+      font: {size: 15, color: colour(`--run-${i}`)}};
+  });
+}
+
+function draw() {
+  if (!found || !plot.offsetWidth) return;
+  const quantity = part('quantity').value, axis = part('axis').value, seconds = axis === 'time_seconds';
+  const longest = Math.max(0, ...found.runs.flatMap(run => Object.values(run.lines).map(line => line.x[axis].at(-1) ?? 0)));
+  const unit = seconds ? UNITS.findIndex(([from]) => longest >= from) : 2, per = UNITS[unit][1];
+  const lines = traces(quantity, axis, per), values = lines.flatMap(line => line.y).filter(value => value !== null);
+  const low = Math.min(...values), high = Math.max(...values), pad = 0.06 * (high - low) || 0.1;
+  home = values.length ? {x: [0, longest / per * 1.01 || 1], y: [low - pad, high + pad]} : {x: [0, 1], y: [0, 1]};
+  const pixels = y => (y - home.y[0]) / (home.y[1] - home.y[0]) * (plot.offsetHeight - MARGIN.t - MARGIN.b);
+  const quiet = {color: colour('--body-text-color-subdued'), size: 13}, grid = colour('--border-color-primary');
+  const frame = {gridcolor: grid, linecolor: grid, zeroline: false, tickfont: quiet, nticks: 6, automargin: true};
+  const title = text => ({text, font: quiet, standoff: 8});
+  P.react(plot, lines, {
+    paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)', showlegend: false, hovermode: 'closest', margin: MARGIN,
+    dragmode: matchMedia('(pointer: coarse)').matches ? false : 'zoom', uirevision: `${found.at} ${quantity} ${axis}`,
+    font: {family: getComputedStyle(box).fontFamily, color: colour('--body-text-color')},
+    hoverlabel: {bgcolor: colour('--block-background-fill'), bordercolor: grid, font: {color: colour('--body-text-color')}},
+    xaxis: {...frame, range: home.x, showgrid: false, title: title(seconds ? words.times[unit] : words.axes[axis])},
+    yaxis: {...frame, range: home.y, title: title(words.heights[quantity])},
+    annotations: letters(lines, pixels, home.x[1]),
+  }, {displayModeBar: false, responsive: false, doubleClick: 'reset'});
+  if (!plot.watched) {
+    plot.watched = true;
+    plot.on('plotly_relayout', () => {
+      const {xaxis, yaxis} = plot.layout, same = (a, b) => a.every((value, i) => Math.abs(value - b[i]) < 1e-9 + 1e-6 * Math.abs(b[i]));
+      part('reset').hidden = same(xaxis.range, home.x) && same(yaxis.range, home.y);
+    });
+  }
+  setText(part('legend'), words.legends[quantity]);
+}
+
+function show() {
+  found = props.value?.runs ? props.value : null;
+  box.hidden = !found;
+  if (!found) return;
+  setText(part('note'), found.note);
+  results();
+  settings();
+  part('quantity').value = found.main;
+  options(part('prompt'), found.samples.map(one => one.prompt || words.nothing));
+  const asked = found.samples.length > 0;
+  part('asked').hidden = !asked;
+  part('unasked').hidden = asked;
+  part('texts').replaceChildren();
+  if (asked) texts();
+  part('reset').hidden = true;
+  draw();
+  const title = box.querySelector('h3');
+  title.focus({preventScroll: true});
+  title.scrollIntoView({block: 'start'});
+}
+
+options(part('quantity'), words.quantities);
+options(part('axis'), words.over_axes);
+for (const name of ['quantity', 'axis']) part(name).addEventListener('change', () => { part('reset').hidden = true; draw(); });
+part('prompt').addEventListener('change', texts);
+part('reset').addEventListener('click', () => P.relayout(plot, {'xaxis.range': [...home.x], 'yaxis.range': [...home.y]}));
+part('report').addEventListener('click', () => trigger('report', {runs: found.runs.map(run => run.run)}));
+part('close').addEventListener('click', () => { found = null; box.hidden = true; document.querySelector('#runs [data-action=run_compare]')?.focus(); });
+new ResizeObserver(draw).observe(plot);
+new MutationObserver(draw).observe(document.body, {attributes: true, attributeFilter: ['class']});
+watch('value', show);

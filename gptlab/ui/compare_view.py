@@ -1,0 +1,84 @@
+"""Runs side by side under the table of runs: what `gptlab.runs.compare` finds, as few numbers as a page can draw.
+
+Knows the component that asks for a comparison and the one that shows it; what they look like is compare_view.js's.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import plotly
+
+from gptlab.runs.compare import AXES, Comparison, compare
+from gptlab.runs.rundir import RunDir
+from gptlab.ui import run_files, words
+from gptlab.ui.lab import SPEAKS, Lab, guarded
+from gptlab.ui.run_files import said
+from gptlab.ui.which_run import run_by_id
+
+HERE = Path(__file__).parent
+SCRIPTS = ("live_text.js", "compare_view.js")  # in this order, as one function
+DRAWN = ("train_loss", "val_loss", "val_bits_per_byte")
+MOST_POINTS = 600  # of a curve
+DIGITS = 6
+
+
+def component() -> gr.HTML:
+    """What shows a comparison; empty until there is one."""
+    library = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+    gr.set_static_paths([library])
+    return gr.HTML(elem_id="comparison", html_template=(HERE / "compare_view.html").read_text(encoding="utf-8"),
+                   head=f'<script src="/gradio_api/file={library.as_posix()}"></script>',  # loaded once, as the live view's
+                   words={**words.COMPARE, "axes": AXES}, apply_default_css=False,
+                   js_on_load="\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS))
+
+
+def connect(lab: Lab, table: gr.HTML, view: gr.HTML, file: gr.DownloadButton, message: gr.HTML) -> None:
+    """Compare, and the report on a comparison."""
+    @guarded
+    def on_compare(event: gr.EventData):
+        return shown(compare(chosen(lab, event.runs))), ""
+
+    table.run_compare(on_compare, None, [view, message], **SPEAKS)
+    run_files.connect(lab, view.report, lambda event: ("report", chosen(lab, event.runs)), file, message)
+
+
+def chosen(lab: Lab, ids: Any) -> list[RunDir]:
+    """The runs of these ids. Raises ValueError where one is not there."""
+    return [run_by_id(lab, one) for one in ids] if isinstance(ids, list) else []
+
+
+def shown(found: Comparison) -> dict:
+    """`Comparison.to_dict` as the page takes it: its values as words, and its curves as `lines`, thinned: x by axis, and y.
+
+    `main` is the quantity that compares best, `fair` are the numbers whose lowest may be called the best.
+    """
+    from gptlab.exchange.document import value_text  # here, because what draws takes long to import
+
+    told = found.to_dict()
+    for run in told["runs"]:
+        run["lines"] = {name: _line(run["curves"][name]) for name in DRAWN}
+        del run["curves"]
+        run["best"] = run["best"] and {name: value if math.isfinite(value) else None for name, value in run["best"].items()}
+    for one in told["differences"]:
+        one["values"] = [value_text(value) for value in one["values"]]
+    fair = ["val_bits_per_byte"] * found.same_text + ["val_loss", "val_perplexity"] * found.same_data
+    return {**told, "fair": fair, "main": "loss" if found.same_data or found.same_tokenizer else "bits",
+            "at": time.time()}  # so that the same runs once more are news to the page
+
+
+def _line(curve: dict[str, list]) -> dict:
+    """One curve, the same points over each axis. The lowest and the last stay where it is thinned."""
+    y = curve["step"][1]
+    every = math.ceil(len(y) / MOST_POINTS) or 1
+    known = [i for i, value in enumerate(y) if value is not None]
+    kept = sorted({*range(0, len(y), every), *known[-1:], *([min(known, key=y.__getitem__)] if known else [])})
+    return {"x": {axis: [_short(curve[axis][0][i]) for i in kept] for axis in AXES}, "y": [_short(y[i]) for i in kept]}
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.{DIGITS}g}")
