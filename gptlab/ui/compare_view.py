@@ -41,7 +41,13 @@ def connect(lab: Lab, table: gr.HTML, view: gr.HTML, file: gr.DownloadButton, me
     """Compare, and the report on a comparison."""
     @guarded
     def on_compare(event: gr.EventData):
-        return shown(compare(chosen(lab, event.runs))), ""
+        yield gr.skip(), said(words.COMPARE["reading"])  # long runs take seconds
+        try:
+            told = shown(compare(chosen(lab, event.runs)))
+        except Exception:
+            yield gr.skip(), ""
+            raise
+        yield told, ""
 
     table.run_compare(on_compare, None, [view, message], **SPEAKS)
     run_files.connect(lab, view.report, lambda event: ("report", chosen(lab, event.runs)), file, message)

@@ -359,7 +359,7 @@ FILES = {  # of runs: what is said while each is made, and when it is there
 
 
 COMPARE = {
-    "title": "Compared", "report": "Report (one HTML file)", "close": "Close",
+    "reading": "Reading the runs …", "title": "Compared", "report": "Report (one HTML file)", "close": "Close",
     "results": "At their best", "curves": "Curves", "differ": "What differs", "written": "What they write",
     "columns": ["Run", "Loss (val)", "Perplexity", "Bits per byte", "At step", "Steps", "Parameters", "Data"],
     "show": "Show", "over": "over", "whole": "Show all", "chart": "Curves of the runs; the table above holds their best numbers.",

@@ -6,12 +6,14 @@ import zipfile
 
 import pytest
 from test_tabs import shows, tab, wait_until
-from tiny_run import finished_run
+from tiny_run import TINY, finished_run
 
-from gptlab.config import DataConfig
+from gptlab.config import DataConfig, RunConfig
 from gptlab.data.dataset import prepare
 from gptlab.events import Sample
-from gptlab.runs.workspace import Workspace
+from gptlab.exchange.bundle import write_bundle
+from gptlab.runs import worker
+from gptlab.runs.workspace import Workspace, create_run
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +65,24 @@ def test_files_go_out_and_a_bundle_comes_in(app, runs, rows, page, tmp_path):
     wait_until(page, shows("#runs-message", "Its data set was here already: tiny."))
     wait_until(page, f"document.querySelectorAll('#runs tbody tr').length === {before + 1}")
     assert Workspace(app.workspace).dataset_names().count("tiny") == 1
+
+
+def test_a_bundle_from_elsewhere_brings_data_that_the_data_tab_lists(rows, page, small_text, tmp_path):
+    elsewhere, source = Workspace(tmp_path / "elsewhere"), tmp_path / "lesson.txt"
+    source.write_text(small_text[6000:], encoding="utf-8")
+    dataset = prepare(DataConfig(source=str(source)), elsewhere.datasets / "lesson")
+    config = RunConfig().replace({**TINY, "train.max_steps": 8})
+    run = create_run(elsewhere, config, dataset, "handed-in")
+    assert worker.run(run.path) == "finished"
+    tab(page, "Data")
+    wait_until(page, shows("#data-tab .prepared", "tiny"))
+    tab(page, "Runs")
+    with page.expect_file_chooser() as chooser:
+        page.locator("#import-run").click()
+    chooser.value.set_files(write_bundle(elsewhere, run, tmp_path / "lesson.zip"))
+    wait_until(page, shows("#runs-message", "handed-in was added, and its data set as lesson."))
+    tab(page, "Data")
+    wait_until(page, shows("#data-tab .prepared", "lesson"), 10)
 
 
 def test_the_menu_is_worked_by_keyboard(runs, rows, page):
