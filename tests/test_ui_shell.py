@@ -1,5 +1,6 @@
 """The frame: launched as it is for real, asked by plain HTTP; the line above the tabs; errors become sentences."""
 
+import argparse
 import ast
 import json
 import re
@@ -188,3 +189,22 @@ def test_no_sentence_takes_anothers_name():
     tree = ast.parse(Path(words.__file__).read_text(encoding="utf-8"))
     names = [target.id for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
     assert sorted(set(names)) == sorted(names)
+
+
+def test_a_start_that_is_too_slow_or_too_late_is_tried_again_elsewhere(monkeypatch):
+    tried = []
+
+    def launch(lab, host, port, *rest):
+        tried.append(port)
+        if len(tried) < 3:
+            raise OSError("Cannot find empty port")
+        return "running"
+
+    monkeypatch.setattr(serve, "launch", launch)
+    monkeypatch.setattr(serve, "free_port", lambda parser, host, first: first)
+    args = argparse.Namespace(host="127.0.0.1", port=7860, auth=None, allow_host=[], no_browser=True)
+    assert serve.launch_somewhere(argparse.ArgumentParser(), None, args) == "running" and tried == [7860, 7861, 7862]
+    monkeypatch.setattr(serve, "LAUNCHES_TRIED", 1)
+    tried.clear()
+    with pytest.raises(SystemExit):
+        serve.launch_somewhere(argparse.ArgumentParser(), None, args)

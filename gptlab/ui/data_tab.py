@@ -27,6 +27,8 @@ CLICK = """element.addEventListener('click', event => {
   const button = event.target.closest('[data-use]');
   if (button) trigger('select', {value: button.dataset.use});
 });"""
+# Until the tab is filled in as it was left, it takes nothing: what a quick hand dropped on a slow page was put back.
+READY = "() => { document.body.dataset.ready = 'yes'; }"
 KEYS = ("name", "source", "file", *SETTINGS)  # what the browser keeps
 KEEP = f"(...values) => Object.fromEntries({json.dumps(KEYS)}.map((key, i) => [key, values[i]?.path ?? values[i]]))"
 # The status stays the same element, and is written only when its words change: else a screen reader says them at every tick.
@@ -151,7 +153,7 @@ def _connect_looking(page: Page, parts: Parts) -> None:
     typed = [parts.name.input, parts.name.blur]  # to Gradio 6.31 pasting is no input
     gr.on([*typed, *inputs], None, parts.text, parts.held, trigger_mode="multiple", **keeping)
     page.demo.load(reopen, [page.draft, parts.held], [parts.upload, *chosen], **QUIET).then(
-        look, parts.text[1:], looked, **LOOKS)
+        None, None, None, js=READY).then(look, parts.text[1:], looked, **LOOKS)
 
 
 def _connect_preparing(lab: Lab, page: Page, parts: Parts) -> None:

@@ -307,7 +307,9 @@ if (props.code) {
   picture.src = props.code;
   picture.hidden = false;
 }
-window.gptlab = {...window.gptlab, shownRun: () => run, open};
+const {toOpen} = window.gptlab;
+window.gptlab = {shownRun: () => run, open};
+open(toOpen);
 watch('value', draftChanged);
 if (props.value) draftChanged();
 else setTimeout(start, 1500);

@@ -27,6 +27,8 @@ from gptlab.ui.which_run import run_or_none, status_here
 HERE = Path(__file__).parent
 SCRIPTS = ("live_history.js", "live_chart.js", "live_text.js", "live_samples.js", "live_table.js", "live_alerts.js",
            "live.js")  # in this order, as one function
+# What buttons ask of the view before it is there: on a slow machine a person is faster.
+EARLY = "<script>window.gptlab = {shownRun: () => null, open: run => { window.gptlab.toOpen = run; }};</script>"
 SLICE_BYTES = 65_536
 SHOWN_STATUS = ("state", "reason", "step", "total_steps", "epoch", "tokens_per_second", "eta_seconds", "time_seconds")
 
@@ -123,7 +125,7 @@ def live_view(lab: Lab) -> gr.HTML:
     gr.set_static_paths([script])
     return gr.HTML(
         elem_id="live", html_template=(HERE / "live.html").read_text(encoding="utf-8"), apply_default_css=False,
-        head=f'<script src="/gradio_api/file={script.as_posix()}"></script>', code=lab.watch_code,
+        head=f'{EARLY}<script src="/gradio_api/file={script.as_posix()}"></script>', code=lab.watch_code,
         js_on_load="\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS),
         server_functions=[poll, ahead, pieces, copied],
         words={**words.LIVE, "settings": {name: form.label(name) for name in form.FIELDS}})

@@ -19,6 +19,7 @@ from gptlab.ui.security import LOOPBACK, middleware
 
 LARGEST_UPLOAD = "600mb"
 PORTS_TRIED = 100
+LAUNCHES_TRIED = 4
 EVERY_ADDRESS = "0.0.0.0"  # not a name to be asked by: a page from elsewhere could send requests to it
 SECONDS_TO_STOP = 30
 QUEUE_NAP_SECONDS = 0.05  # Gradio's own 0.001 takes a quarter of the speed of a small training loop (shared/GRADIO.md)
@@ -37,13 +38,27 @@ def serve(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: ended.set())
     lab.preparations.ensure_builtin()
-    demo = launch(lab, args.host, free_port(parser, args.host, args.port), args.auth, args.allow_host, not args.no_browser)
+    demo = launch_somewhere(parser, lab, args)
     while not ended.wait(0.5):  # a wait without limit would not see Ctrl-C on Windows
         pass
     print("Stopping: a run that is training saves itself first.", file=sys.stderr)
     lab.preparations.close()
     lab.jobs.stop_all(SECONDS_TO_STOP)
     demo.close(verbose=False)
+
+
+def launch_somewhere(parser: argparse.ArgumentParser, lab: Lab, args: argparse.Namespace):
+    """Launch on the wanted port or one after it. Another program may take a port between the look and the start, and Gradio
+    gives a server on a very busy machine five seconds to start."""
+    port = args.port
+    for left in reversed(range(LAUNCHES_TRIED)):
+        port = free_port(parser, args.host, port)
+        try:
+            return launch(lab, args.host, port, args.auth, args.allow_host, not args.no_browser)
+        except OSError as problem:
+            if not left:
+                parser.error(f"The page could not be served on {args.host} ({problem}): is this machine very busy? Try again.")
+            port += 1
 
 
 def launch(lab: Lab, host: str, port: int, auth: str | None, extra_hosts: list[str], open_browser: bool):

@@ -76,6 +76,7 @@ def page(app, chromium):
     page, errors = context.new_page(), []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(app.address)
+    page.wait_for_function("document.body.dataset.ready")  # a test's hand is quicker than a person's
     yield page
     context.close()
     assert not errors, errors
