@@ -27,6 +27,9 @@ def main() -> None:
     if args.auth and not all(args.auth.partition(":")):
         parser.error("--auth needs a name and a password with a colon between them, such as --auth teacher:secret.")
 
+    from gptlab.processors import share_processors
+
+    share_processors()
     # Before gradio is imported: look nothing up outside; keep uploads in a folder that goes with the app.
     os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_OFFLINE="1")
     with tempfile.TemporaryDirectory(prefix="gptlab-", ignore_cleanup_errors=True) as uploads:

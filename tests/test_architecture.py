@@ -21,6 +21,7 @@ ENGINE = {"config", "events", "data", "model", "train", "generate"}
 MAY_IMPORT = {
     "__init__": set(),
     "config": set(),
+    "processors": set(),
     "events": set(),
     "presets": {"config"},
     "data": {"config", "events"},
@@ -32,7 +33,7 @@ MAY_IMPORT = {
     "plots": {"events", "runs.history"},
     "exchange": ENGINE | {"inspect", "presets", "runs", "plots"},  # what is handed out and in is runs
     "cli": ENGINE | {"inspect", "exchange", "presets", "runs", "plots"},
-    "__main__": {"cli"},
+    "__main__": {"cli", "processors"},
     "ui": ENGINE | {"inspect", "exchange", "presets", "runs", "plots", "cli"},
 }
 MAY_NOT_IMPORT = {"exchange": {"train.trainer"}, "ui": {"train.trainer"}}

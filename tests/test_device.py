@@ -1,10 +1,12 @@
 """What is picked where, and what is said about a GPU that lies idle."""
 
+import os
 import subprocess
 
 import pytest
 import torch
 
+from gptlab.processors import SPINS, share_processors
 from gptlab.train import device
 from gptlab.train.device import gpu_note, pick_device, pick_precision
 
@@ -68,3 +70,12 @@ def test_random_states_come_back():
     expected = torch.rand(5)
     device.set_random_states("cpu", {**saved, "cuda": "AAAA"})  # a run that comes from a GPU
     assert torch.equal(torch.rand(5), expected)
+
+
+def test_waiting_threads_sleep_soon_unless_the_environment_says_otherwise(monkeypatch):
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    share_processors()
+    assert os.environ["GOMP_SPINCOUNT"] == SPINS
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    share_processors()
+    assert os.environ["GOMP_SPINCOUNT"] == "7"
