@@ -98,11 +98,11 @@ def test_progress_is_said_once_a_phase_and_cancelling_is_told_to_nobody_else(app
 
 @pytest.fixture(scope="module")
 def trained(app, small_text, tmp_path_factory):
-    """Two trained runs in the app's workspace: "older", which the page does not show, and "newer", which it does."""
+    """Two trained runs in the app's workspace: "older", which the page does not show, and "younger", which it does."""
     workspace, source = Workspace(app.workspace), tmp_path_factory.mktemp("text") / "tiny.txt"
     source.write_text(small_text[:6000], encoding="utf-8")
     prepare(DataConfig(source=str(source)), workspace.datasets / "tiny")
-    return [finished_run(workspace, name, train__max_steps=16) for name in ("older", "newer")]
+    return [finished_run(workspace, name, train__max_steps=16) for name in ("older", "younger")]
 
 
 def chosen(page) -> dict:
@@ -118,9 +118,9 @@ def pick(page, dropdown: str, option: str) -> None:
 
 def test_what_is_chosen_to_write_with_stays(trained, page):
     """It went back to the best checkpoint at every change of tab, and to nothing at all at a reload."""
-    wait_until(page, shows("#live [data-is=name]", "newer"))
+    wait_until(page, shows("#live [data-is=name]", "younger"))
     page.locator("#write").click()
-    wait_until(page, "document.querySelector('#run input')?.value.startsWith('newer')")
+    wait_until(page, "document.querySelector('#run input')?.value.startsWith('younger')")
     pick(page, "run", "older")
     wait_until(page, "document.querySelector('#checkpoint input')?.value.startsWith('Best')")
     pick(page, "checkpoint", "Step 8")
@@ -145,9 +145,9 @@ def test_what_is_chosen_to_write_with_stays(trained, page):
 
     tab(page, "Train")
     page.locator("#write").click()
-    wait_until(page, "document.querySelector('#run input')?.value.startsWith('newer')")
+    wait_until(page, "document.querySelector('#run input')?.value.startsWith('younger')")
     page.wait_for_timeout(1500)
-    assert chosen(page)["run"].startswith("newer") and chosen(page)["checkpoint"].startswith("Best")
+    assert chosen(page)["run"].startswith("younger") and chosen(page)["checkpoint"].startswith("Best")
 
 
 # Runs
