@@ -15,12 +15,12 @@ from typing import Any
 
 from gptlab.events import Event, Sample, Status, Step, to_json
 from gptlab.runs.disk import write_atomic
-from gptlab.runs.history import counting_events
+from gptlab.runs.history import BUCKETS, counting_events, smoothed
 from gptlab.runs.rundir import RunDir
 
 FILE = "curves.json"
 LONG_BYTES = 500_000  # of events, from which on a run is told in sum: reading so much takes a browser a moment
-CAPACITY = 300
+CAPACITY = BUCKETS
 LONGEST_LINE_BYTES = 2**22
 MOST_SAMPLES = 400  # kept of a long run, thinned evenly but for the latest
 EXTREMES = ("loss", "grad_norm")
@@ -94,13 +94,6 @@ class Curves:
         lines = "".join(to_json(event) + "\n" for key, event in self.others.items() if key not in dropped)
         columns = {name: [_short(value) for value in values] for name, values in self.columns.items()}
         return {"width": self.width, "step": self.step, "columns": columns, "lines": lines}
-
-
-def smoothed(before: float | None, loss: float, step: int) -> float | None:
-    """The training loss evened out: an average over the last steps, more of them the longer the run."""
-    if not math.isfinite(loss):
-        return before
-    return loss if before is None else before + (loss - before) / min(step, max(5, step / 25))
 
 
 def save(run: RunDir, curves: Curves) -> None:

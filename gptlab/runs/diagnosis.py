@@ -57,7 +57,7 @@ class Diagnosis:
                 self._copied = ngrams.Stretches(self._trainer.dataset.train, self._length)
             event = dataclasses.replace(event, copied_share=self._copied.share(event.token_ids))
         alerts = self._doctor.see(event)
-        if isinstance(event, Evaluation):
+        if isinstance(event, Evaluation) and self._doctor.asks_for_heads(event):
             ids = next(self._trainer.val_windows.batches(HEAD_WINDOWS))[0].to(self._trainer.device)
             alerts += self._doctor.examine_heads(event, head_strengths(self._trainer.model, ids))
         return [*alerts, event] if isinstance(event, Status) else [event, *alerts]

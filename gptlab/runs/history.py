@@ -87,11 +87,10 @@ class RunHistory:
     @cached_property
     def smooth(self) -> np.ndarray:
         """The training loss evened out: an average over the last steps, more of them the longer the run."""
-        smooth, before = np.empty(len(self.steps["loss"])), math.nan
+        smooth, before = np.full(len(self.steps["loss"]), math.nan), None
         for i, (step, loss) in enumerate(zip(self.steps["step"].tolist(), self.steps["loss"].tolist())):
-            if loss == loss:
-                before = loss if before != before else before + (loss - before) / min(step, max(5, step / 25))
-            smooth[i] = before
+            before = smoothed(before, loss, step)
+            smooth[i] = math.nan if before is None else before
         return smooth
 
     def at(self, name: str, steps: list[int]) -> np.ndarray:
@@ -137,6 +136,13 @@ def read_history(run: RunDir) -> RunHistory:
             others[type(event)].append(event)
     steps = {name: np.array(values) for name, values in columns.items()}
     return RunHistory(steps, others[Evaluation], list(samples.values()), others[Checkpoint], others[Alert])
+
+
+def smoothed(before: float | None, loss: float, step: int) -> float | None:
+    """The training loss evened out as of `step`, given it as of the step before: a loss that is no number changes nothing."""
+    if not math.isfinite(loss):
+        return before
+    return loss if before is None else before + (loss - before) / min(step, max(5, step / 25))
 
 
 # --- thinning: positions in a curve that are enough to draw it ---

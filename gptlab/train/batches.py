@@ -53,11 +53,6 @@ class Batches:
         """How often the text has been read so far; 1.0 is once."""
         return self._position * self.context_length / self.tokens_per_epoch
 
-    @property
-    def epochs_done(self) -> int:
-        """Whole epochs read so far."""
-        return self._position * self.context_length // self.tokens_per_epoch
-
     def skip_to(self, batches: int) -> None:
         """Go to where the stream is after `batches` batches."""
         self._position = batches * self.batch_size

@@ -45,11 +45,15 @@ class Doctor:
         return [found for disease in self._of_type.get(type(event), ())
                 for found in self._new(disease.see(event, self._case))]
 
+    def asks_for_heads(self, event: Evaluation) -> bool:
+        """Whether `examine_heads` would say anything: not before they had time to learn, and once a run."""
+        return self._case.judged(event.step) and "dead_heads" not in self._case.said
+
     def examine_heads(self, event: Evaluation, strengths: list[list[float]]) -> list[Alert]:
-        """Heads that add next to nothing, from `head_strengths` at an evaluation; not before they had time to learn."""
+        """Heads that add next to nothing, from `head_strengths` at an evaluation that `asks_for_heads`."""
         dead = [(layer, head) for layer, row in enumerate(strengths) for head, strength in enumerate(row)
                 if strength < DEAD_HEAD * _middle(row)]
-        if not dead or not self._case.judged(event.step):
+        if not dead or not self.asks_for_heads(event):
             return []
         names = ", ".join(f"layer {layer + 1} head {head + 1}" for layer, head in dead[:8])
         return self._new(alert(

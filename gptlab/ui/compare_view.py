@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import plotly
 
 from gptlab.runs.compare import AXES, Comparison, compare
 from gptlab.runs.rundir import RunDir
 from gptlab.ui import run_files, words
 from gptlab.ui.lab import SPEAKS, Lab, guarded
+from gptlab.ui.look import plotly_script
 from gptlab.ui.run_files import said
 from gptlab.ui.which_run import run_by_id
 
@@ -29,10 +29,8 @@ DIGITS = 6
 
 def component() -> gr.HTML:
     """What shows a comparison; empty until there is one."""
-    library = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-    gr.set_static_paths([library])
     return gr.HTML(elem_id="comparison", html_template=(HERE / "compare_view.html").read_text(encoding="utf-8"),
-                   head=f'<script src="/gradio_api/file={library.as_posix()}"></script>',  # loaded once, as the live view's
+                   head=plotly_script(),
                    words={**words.COMPARE, "axes": AXES}, apply_default_css=False,
                    js_on_load="\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS))
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import plotly
 
 from gptlab.model import estimate
 from gptlab.runs import curves
@@ -19,6 +18,7 @@ from gptlab.runs.disk import RunError
 from gptlab.runs.rundir import RunDir
 from gptlab.ui import form, words
 from gptlab.ui.lab import Lab
+from gptlab.ui.look import plotly_script
 from gptlab.ui.machine import Machine
 from gptlab.ui.next_run import NextRun
 from gptlab.ui.sample_tokens import SampleTokens
@@ -29,6 +29,7 @@ SCRIPTS = ("live_history.js", "live_chart.js", "live_text.js", "live_samples.js"
            "live.js")  # in this order, as one function
 # What buttons ask of the view before it is there: on a slow machine a person is faster.
 EARLY = "<script>window.gptlab = {shownRun: () => null, open: run => { window.gptlab.toOpen = run; }};</script>"
+OPEN = "run => window.gptlab.open(run)"  # for events whose answer is the id of a run to show
 SLICE_BYTES = 65_536
 SHOWN_STATUS = ("state", "reason", "step", "total_steps", "epoch", "tokens_per_second", "eta_seconds", "time_seconds")
 
@@ -121,11 +122,9 @@ def live_view(lab: Lab) -> gr.HTML:
     def copied(question):
         return tokens.copied(question)
 
-    script = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-    gr.set_static_paths([script])
     return gr.HTML(
         elem_id="live", html_template=(HERE / "live.html").read_text(encoding="utf-8"), apply_default_css=False,
-        head=f'{EARLY}<script src="/gradio_api/file={script.as_posix()}"></script>', code=lab.watch_code,
+        head=EARLY + plotly_script(), code=lab.watch_code,
         js_on_load="\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS),
         server_functions=[poll, ahead, pieces, copied],
         words={**words.LIVE, "settings": {name: form.label(name) for name in form.FIELDS}})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import gradio as gr
+import plotly
 from gradio.themes.utils import colors, sizes
 
 CSS = [Path(__file__).parent / name for name in ("page.css", "live.css")]
@@ -25,6 +26,13 @@ FRAME = CALM + """<meta name="color-scheme" content="light dark"><style>
 </style>"""
 SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Helvetica Neue", "Arial", "sans-serif")
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace")
+
+
+def plotly_script() -> str:
+    """The head of a component that draws with window.Plotly: from the installed package, loaded once for all of them."""
+    script = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+    gr.set_static_paths([script])
+    return f'<script src="/gradio_api/file={script.as_posix()}"></script>'
 
 
 def theme() -> gr.themes.Base:

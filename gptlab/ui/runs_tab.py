@@ -19,13 +19,13 @@ from gptlab.runs.rundir import MAX_NAME_LENGTH, RunDir
 from gptlab.runs.status import EMPTY
 from gptlab.ui import compare_view, run_files, words
 from gptlab.ui.lab import SPEAKS, Lab, Page, guarded
+from gptlab.ui.live import OPEN
 from gptlab.ui.run_files import said
 from gptlab.ui.which_run import run_by_id, status_here
 
 HERE = Path(__file__).parent
 SHOWN = 200  # runs
 RESUMABLE = ("stopped", "failed", "interrupted")
-OPEN = "run => window.gptlab.open(run)"
 MOST_STEPS = 10**12  # of a run it was forked from: anything beyond is no number of a step
 
 

@@ -17,11 +17,10 @@ from gptlab.runs.trainable import check_trainable
 from gptlab.runs.workspace import create_run
 from gptlab.ui import form, words
 from gptlab.ui.lab import QUIET, SPEAKS, Lab, Page, change_draft, draft_changes, draft_config, draft_dataset, guarded, read_draft
-from gptlab.ui.live import live_view
+from gptlab.ui.live import OPEN, live_view
 from gptlab.ui.next_run import default_name
 from gptlab.ui.which_run import run_by_id, run_or_none
 
-OPEN = "run => window.gptlab.open(run)"
 SHOWN_RUN = "() => window.gptlab.shownRun()"  # the page's answer in place of the live view's value
 START_WITH = "(name, draft) => [name, draft, window.gptlab.shownRun()]"
 
