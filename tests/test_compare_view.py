@@ -14,7 +14,7 @@ from gptlab.data.dataset import prepare
 from gptlab.runs.compare import AXES, compare
 from gptlab.runs.disk import RunError
 from gptlab.runs.workspace import create_run
-from gptlab.ui import compare_view, words
+from gptlab.ui import compare_view, words_runs
 from gptlab.ui.compare_view import MOST_POINTS, chosen, shown
 from gptlab.ui.lab import Lab
 
@@ -41,7 +41,7 @@ def test_it_tells_what_differs_who_is_better_and_what_they_wrote(lab, runs):
         val = one["lines"]["val_loss"]
         assert val["x"].keys() == AXES.keys() and {len(x) for x in val["x"].values()} == {len(val["y"])}
         assert val["x"]["step"][-1] == 16 and val["y"][-1] == pytest.approx(one["best"]["val_loss"], rel=1e-5)
-    assert words.COMPARE["over_axes"].keys() == AXES.keys()
+    assert words_runs.COMPARE["over_axes"].keys() == AXES.keys()
 
 
 def test_where_tokenizers_differ_bits_per_byte_are_drawn_and_no_loss_is_called_best(lab, runs):
@@ -76,7 +76,7 @@ def test_the_page_compares_no_more_than_there_is(lab, runs):
 
 
 def test_the_colours_on_the_page_are_those_of_the_report():
-    css = (Path(compare_view.__file__).parent / "live.css").read_text(encoding="utf-8")
+    css = (Path(compare_view.__file__).parent / "runs.css").read_text(encoding="utf-8")
     for selector, look in ((r"\n\.compare", plots.LIGHT), (r"\n\.dark \.compare", plots.DARK)):
         block = re.search(selector + r" \{([^}]*--run-0[^}]*)\}", css)[1]
         assert tuple(re.findall(r"--run-\d: (#\w+)", block)) == look.runs

@@ -12,7 +12,7 @@ from tiny_run import finished_run, tiny_run, tiny_workspace
 from gptlab.events import Evaluation, Status
 from gptlab.runs import archive
 from gptlab.runs.workspace import Workspace
-from gptlab.ui import runs_tab, words
+from gptlab.ui import runs_tab, words_runs
 from gptlab.ui.lab import Lab
 from gptlab.ui.run_files import KINDS, handing_out, make_file
 from gptlab.ui.which_run import run_or_none
@@ -173,7 +173,7 @@ def test_each_kind_of_file_is_what_its_name_says(lab, served_from):
     assert [row["val_loss"] for row in rows] == ["2.5"]
     assert paths["steps"].read_text(encoding="utf-8").startswith("step,")
     assert "datasets/tiny/train.bin" in zipfile.ZipFile(paths["bundle"]).namelist()
-    assert KINDS.keys() == words.FILES.keys() == {"download", *words.RUNS["files"]}
+    assert KINDS.keys() == words_runs.FILES.keys() == {"download", *words_runs.RUNS["files"]}
 
 
 def test_it_is_said_that_a_file_is_made_and_then_that_it_is_there(lab, served_from):

@@ -186,8 +186,9 @@ def test_times_are_told_alike_everywhere():
 
 def test_no_sentence_takes_anothers_name():
     """Two tabs once called theirs FORKED: the later one was said on both."""
-    tree = ast.parse(Path(words.__file__).read_text(encoding="utf-8"))
-    names = [target.id for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in Path(words.__file__).parent.glob("words*.py")]
+    assert len(trees) >= 3
+    names = [target.id for tree in trees for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
     assert sorted(set(names)) == sorted(names)
 
 

@@ -14,7 +14,7 @@ from gptlab.runs.eventlog import read_lines
 from gptlab.runs.rundir import RunDir
 from gptlab.runs.workspace import Workspace, move_in
 
-FILES = ("config.json", "parent.json", "status.json", "tokenizer.json", "manifest.json", "traceback.txt")
+FILES = ("config.json", "parent.json", "label.json", "status.json", "tokenizer.json", "manifest.json", "traceback.txt")
 CHECKPOINT_FILE = re.compile(r"checkpoints/step_\d{8,}/(?:model\.safetensors|optimizer\.safetensors|state\.json)")
 CHUNK_BYTES = 2**20
 TRIES = 5  # at a zip of a run that drops files meanwhile

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gptlab.config import ConfigError, RunConfig
 from gptlab.events import Event
-from gptlab.runs import eventlog, status
+from gptlab.runs import eventlog, label, status
 from gptlab.runs.disk import RunError, explained, retry, write_atomic
 from gptlab.runs.lock import FileLock, is_held
 
@@ -44,7 +44,6 @@ class RunDir:
     def __init__(self, path: Path):
         self.path = Path(path)
         self.id = self.path.name
-        self.name = re.sub(r"^\d{8}-\d{6}-", "", self.id)
         self.events_path = self.path / "events.jsonl"
         self.control_path = self.path / "control.jsonl"
         self.tokenizer_path = self.path / "tokenizer.json"
@@ -65,6 +64,23 @@ class RunDir:
 
     def __hash__(self) -> int:
         return hash(self.path)
+
+    # what people call it
+
+    @property
+    def name(self) -> str:
+        """What somebody named it; else as its id says."""
+        return self.label().name or re.sub(r"^\d{8}-\d{6}-", "", self.id)
+
+    def label(self) -> label.Label:
+        """Name, owner, tags and notes; never raises."""
+        return label.read(self.path)
+
+    def relabel(self, **changes) -> label.Label:
+        """Changes fields of the label; what it then is. Raises RunError for a text that is too long."""
+        new = self.label().replace(**changes)
+        label.save(self.path, new)
+        return new
 
     # settings
 

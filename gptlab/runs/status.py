@@ -1,7 +1,7 @@
 """A run in one small dictionary: what lists, headers and progress bars show. A cache; the events are the truth.
 
-Keys: state reason step total_steps epoch tokens best_val_loss best_step val_loss tokens_per_second eta_seconds
-training_seconds (stepping only) time_seconds (work time) updated (seconds since 1970), and events_bytes: how much of
+Keys: state reason step total_steps epoch tokens best_val_loss best_step best_bits_per_byte val_loss tokens_per_second
+eta_seconds training_seconds (stepping only) time_seconds (work time) updated (seconds since 1970), and events_bytes: how much of
 `events.jsonl` it reflects. Unknown values are None.
 """
 
@@ -13,8 +13,8 @@ from gptlab.config import RunConfig
 from gptlab.events import Evaluation, Event, Status, Step
 
 EMPTY = dict(state="queued", reason="", step=0, total_steps=None, epoch=0.0, tokens=0, best_val_loss=None, best_step=None,
-             val_loss=None, tokens_per_second=None, eta_seconds=None, training_seconds=0.0, time_seconds=0.0,
-             updated=None, events_bytes=0)
+             best_bits_per_byte=None, val_loss=None, tokens_per_second=None, eta_seconds=None, training_seconds=0.0,
+             time_seconds=0.0, updated=None, events_bytes=0)
 
 
 def from_events(events: list[Event], config: RunConfig) -> dict:
@@ -39,5 +39,6 @@ def from_events(events: list[Event], config: RunConfig) -> dict:
         elif isinstance(event, Evaluation):
             status["val_loss"] = event.val_loss
             if status["best_val_loss"] is None or event.val_loss < status["best_val_loss"]:
-                status.update(best_val_loss=event.val_loss, best_step=event.step)
+                status.update(best_val_loss=event.val_loss, best_step=event.step,
+                              best_bits_per_byte=event.val_bits_per_byte)
     return status

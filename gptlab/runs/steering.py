@@ -54,10 +54,10 @@ def set_live(run: RunDir, changes: dict[str, Any]) -> None:
         run.note_command("set", changes=wanted)
 
 
-def fork(workspace: Workspace, run: RunDir, which: str | int, changes: dict[str, Any], name: str) -> RunDir:
+def fork(workspace: Workspace, run: RunDir, which: str | int, changes: dict[str, Any], name: str, owner: str = "") -> RunDir:
     """A new run, queued, that begins at step 0 with the weights of a checkpoint ("best", "last" or a step) and settings of
     its own: the run's at that step, and `changes`. The optimizer's memory comes along where the checkpoint has it and the
-    optimizer is the same. Raises RunError, ConfigError or DataError.
+    optimizer is the same. `owner`: who does it. Raises RunError, ConfigError or DataError.
     """
     check_name(name)
     saved = checkpoint.find_checkpoint(run, which)
@@ -75,7 +75,7 @@ def fork(workspace: Workspace, run: RunDir, which: str | int, changes: dict[str,
         except FileNotFoundError as error:
             raise RunError(f"The checkpoint of step {saved.step:,} was dropped meanwhile: choose another one.") from error
 
-    new = create_run(workspace, config, dataset, name, add=add,
+    new = create_run(workspace, config, dataset, name, add=add, owner=owner,
                      reason=f"Forked from step {saved.step:,} of {run.name}; {about}.")
     with suppress(OSError):  # it may lie where nobody can write
         run.note_command("fork", step=saved.step, changes=_json(config, differing(config, base)), run=new.id)

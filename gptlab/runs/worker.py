@@ -74,6 +74,7 @@ class _Work:
         self.val_loss: float | None = None
         self.evaluated_step: int | None = None  # by the events
         self.best_epoch = 0.0
+        self.best_bits_per_byte: float | None = None
         self.tokens_per_second: float | None = None
         self.saved: Checkpoint | None = None
         self.saved_evaluation: int | None = None  # the last evaluation that `saved` knows of: its step
@@ -339,7 +340,7 @@ class _Work:
         """Keeps what an evaluation, of this stretch or an earlier one, says of where the run stands."""
         self.val_loss, self.evaluated_step = evaluation.val_loss, evaluation.step
         if evaluation.step == self.trainer.best_step:
-            self.best_epoch = evaluation.epoch
+            self.best_epoch, self.best_bits_per_byte = evaluation.epoch, evaluation.val_bits_per_byte
 
     def tell(self, state: str, reason: str = "", resumed_from_step: int | None = None, then: Sequence[Event] = ()) -> str:
         """A new state: an event that is on the disk when this returns, with those that come `then`, and status.json."""
@@ -361,9 +362,10 @@ class _Work:
         trainer = self.trainer
         values = dict(state=self.state, reason=self.reason, step=trainer.step, total_steps=trainer.total_steps,
                       epoch=trainer.epoch, tokens=trainer.tokens, best_val_loss=trainer.best_val_loss,
-                      best_step=trainer.best_step, val_loss=self.val_loss, tokens_per_second=self.tokens_per_second,
-                      eta_seconds=self.eta_seconds(), training_seconds=trainer.stepping_seconds,
-                      time_seconds=trainer.clock.time_seconds, updated=time.time(), events_bytes=self.log.size())
+                      best_step=trainer.best_step, best_bits_per_byte=self.best_bits_per_byte, val_loss=self.val_loss,
+                      tokens_per_second=self.tokens_per_second, eta_seconds=self.eta_seconds(),
+                      training_seconds=trainer.stepping_seconds, time_seconds=trainer.clock.time_seconds,
+                      updated=time.time(), events_bytes=self.log.size())
         assert values.keys() == status.EMPTY.keys()
         with _if_possible("write status.json"):
             self.run.write_status(values)

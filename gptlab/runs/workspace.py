@@ -94,11 +94,11 @@ class Workspace:
         raise RunError(f"There is no run '{text}' in {self.runs}. {there}")
 
 
-def create_run(workspace: Workspace, config: RunConfig, dataset: Dataset, name: str, *, reason: str = "",
+def create_run(workspace: Workspace, config: RunConfig, dataset: Dataset, name: str, *, reason: str = "", owner: str = "",
                add: Callable[[RunDir], None] | None = None) -> RunDir:
     """A new run, queued, as a whole directory that carries its settings, tokenizer and manifest. RunError for bad names.
 
-    `reason` is what its first status says; `add` puts more into the directory before anybody sees it.
+    `reason` is what its first status says, `owner` who begins it; `add` puts more into the directory before anybody sees it.
     """
     check_name(name)
     temporary = temporary_sibling(workspace.runs / "run")
@@ -108,6 +108,8 @@ def create_run(workspace: Workspace, config: RunConfig, dataset: Dataset, name: 
         for file in ("tokenizer.json", "manifest.json"):
             shutil.copyfile(dataset.directory / file, temporary / file)
         RunDir(temporary).append(Status(step=0, time_seconds=0.0, state="queued", reason=reason))
+        if owner:
+            RunDir(temporary).relabel(owner=owner)
         if add is not None:
             add(RunDir(temporary))
         return RunDir(move_in(temporary, workspace.runs, f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"))

@@ -14,7 +14,7 @@ import gradio as gr
 
 from gptlab.runs.compare import AXES, Comparison, compare
 from gptlab.runs.rundir import RunDir
-from gptlab.ui import run_files, words
+from gptlab.ui import run_files, words_runs
 from gptlab.ui.lab import SPEAKS, Lab, guarded
 from gptlab.ui.look import plotly_script
 from gptlab.ui.run_files import said
@@ -31,7 +31,7 @@ def component() -> gr.HTML:
     """What shows a comparison; empty until there is one."""
     return gr.HTML(elem_id="comparison", html_template=(HERE / "compare_view.html").read_text(encoding="utf-8"),
                    head=plotly_script(),
-                   words={**words.COMPARE, "axes": AXES}, apply_default_css=False,
+                   words={**words_runs.COMPARE, "axes": AXES}, apply_default_css=False,
                    js_on_load="\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS))
 
 
@@ -39,7 +39,7 @@ def connect(lab: Lab, table: gr.HTML, view: gr.HTML, file: gr.DownloadButton, me
     """Compare, and the report on a comparison."""
     @guarded
     def on_compare(event: gr.EventData):
-        yield gr.skip(), said(words.COMPARE["reading"])  # long runs take seconds
+        yield gr.skip(), said(words_runs.COMPARE["reading"])  # long runs take seconds
         try:
             told = shown(compare(chosen(lab, event.runs)))
         except Exception:

@@ -16,7 +16,7 @@ from gptlab.model import estimate
 from gptlab.runs import curves
 from gptlab.runs.disk import RunError
 from gptlab.runs.rundir import RunDir
-from gptlab.ui import form, words
+from gptlab.ui import form, words, words_train
 from gptlab.ui.lab import Lab
 from gptlab.ui.look import plotly_script
 from gptlab.ui.machine import Machine
@@ -48,8 +48,8 @@ class LiveRuns:
         """What is new. `question`: `run` (an id or None), `offset` (bytes of its events already known), `opening` (choose).
 
         A long run is not told from its beginning: its first answer has `curves` (see gptlab.runs.curves).
-        The answer has `run`, `training` (the run that trains now) and `queue`, by id and name, `machine`; and where there is a run `offset`, `lines`,
-        `more` (whether to ask again at once), `status`, and for offset 0 `about`.
+        The answer has `run`, `training` (the run that trains now) and `queue`, by id and name, `machine`; and where there is
+        a run `offset`, `lines`, `more` (whether to ask again at once), `status`, and for offset 0 `about`.
         """
         question = question if isinstance(question, dict) else {}
         asked = run = run_or_none(self.lab, question.get("run"))
@@ -127,4 +127,4 @@ def live_view(lab: Lab) -> gr.HTML:
         head=EARLY + plotly_script(), code=lab.watch_code,
         js_on_load="\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS),
         server_functions=[poll, ahead, pieces, copied],
-        words={**words.LIVE, "settings": {name: form.label(name) for name in form.FIELDS}})
+        words={**words_train.LIVE, "settings": {name: form.label(name) for name in form.FIELDS}})

@@ -13,7 +13,7 @@ from typing import Any
 from gptlab.config import ConfigError, RunConfig, SampleConfig
 from gptlab.runs.rundir import clean_name
 from gptlab.runs.workspace import Workspace
-from gptlab.ui import form, model_facts, words
+from gptlab.ui import form, model_facts, words, words_train
 from gptlab.ui.lab import Lab, draft_changes, draft_config, draft_dataset, draft_preset, read_draft
 
 
@@ -31,16 +31,16 @@ class NextRun:
         try:
             config, changed = draft_config(self.lab, draft), draft_changes(draft)
         except ConfigError as problem:
-            return {"sentence": words.next_blocked(form.in_words(problem)), "settled": True}
+            return {"sentence": words_train.next_blocked(form.in_words(problem)), "settled": True}
         if name is None:
             busy = self.lab.preparations.busy
-            return {"sentence": words.PREPARING_FIRST if busy else words.NO_DATA, "settled": False}
+            return {"sentence": words_train.PREPARING_FIRST if busy else words.NO_DATA, "settled": False}
         manifest = self.lab.preparations.manifest(name)
         seconds = self.estimates.seconds(config, name)
         preset = draft_preset(draft)
         as_meant = not changed and preset.dataset and name == self.lab.preparations.find(preset.config.data)
         expected = preset.expect.get(self.lab.device, preset.expect["cpu"]) if as_meant else ""
-        return {"sentence": words.next_run(name, preset.title, len(changed), seconds, expected),
+        return {"sentence": words_train.next_run(name, preset.title, len(changed), seconds, expected),
                 "command": model_facts.command(self.lab, draft), "dataset": name, "tokenizer": manifest["tokenizer"],
                 "baselines": manifest["baselines"], "total_steps": total_steps(config),
                 "settled": seconds is not None or not self.estimates.pending}

@@ -15,7 +15,7 @@ from gptlab.config import ConfigError, RunConfig, SampleConfig
 from gptlab.events import Sample
 from gptlab.runs.checkpoint import best_of, list_checkpoints
 from gptlab.runs.eventlog import parse_lines
-from gptlab.ui import form, words
+from gptlab.ui import form, words, words_train
 from gptlab.ui.lab import QUIET, SPEAKS, Lab, Page, guarded, kept_by_browser
 from gptlab.ui.which_run import run_by_id
 from gptlab.ui.writing import Writer
@@ -78,7 +78,7 @@ def _widgets() -> Parts:
             prompt = gr.Textbox(label=words.PROMPT, info=words.PROMPT_HELP, elem_id="prompt", lines=3, max_lines=12)
             with gr.Row(elem_classes="tight"):
                 begin = gr.Button(words.GENERATE, variant="primary", elem_id="generate", scale=3)
-                stop = gr.Button(words.STOP, elem_id="stop-writing", scale=1)
+                stop = gr.Button(words_train.STOP, elem_id="stop-writing", scale=1)
             output = gr.HTML(elem_id="output", html_template=(HERE / "playground.html").read_text(encoding="utf-8"),
                              js_on_load=(HERE / "playground.js").read_text(encoding="utf-8"), apply_default_css=False,
                              words={"blank": words.BLANK})

@@ -20,7 +20,7 @@ from gptlab.exchange.metrics import save_metrics
 from gptlab.runs import archive
 from gptlab.runs.disk import readable
 from gptlab.runs.rundir import RunDir
-from gptlab.ui import words
+from gptlab.ui import words_runs
 from gptlab.ui.lab import SPEAKS, Lab, guarded
 
 FOLDER = "file-"
@@ -78,8 +78,8 @@ def connect(lab: Lab, trigger: Callable, wanted: Callable[[gr.EventData], tuple[
 def handing_out(lab: Lab, kind: str, runs: list[RunDir]) -> Iterator[tuple]:
     """What the button and the message become: while it is made, and when it is there; nothing is said any more where it fails."""
     if kind not in KINDS:
-        raise ValueError(words.NO_SUCH_FILE)
-    making, ready = words.FILES[kind]
+        raise ValueError(words_runs.NO_SUCH_FILE)
+    making, ready = words_runs.FILES[kind]
     name = ", ".join(run.name for run in runs)
     yield gr.skip(), said(making.format(name=name))
     try:

@@ -17,7 +17,7 @@ from gptlab.runs.compare import FEWEST, MOST
 from gptlab.runs.disk import RunError
 from gptlab.runs.rundir import MAX_NAME_LENGTH, RunDir
 from gptlab.runs.status import EMPTY
-from gptlab.ui import compare_view, run_files, words
+from gptlab.ui import compare_view, run_files, words_runs
 from gptlab.ui.lab import SPEAKS, Lab, Page, guarded
 from gptlab.ui.live import OPEN
 from gptlab.ui.run_files import said
@@ -35,9 +35,10 @@ def build(lab: Lab, page: Page) -> None:
         return news_since(lab, mark)
 
     table = gr.HTML(elem_id="runs", html_template=(HERE / "runs.html").read_text(encoding="utf-8"),
-                    words={**words.RUNS, "fewest": FEWEST, "most": MOST}, js_on_load=(HERE / "runs.js").read_text(encoding="utf-8"), apply_default_css=False, server_functions=[news])
+                    words={**words_runs.RUNS, "fewest": FEWEST, "most": MOST}, apply_default_css=False,
+                    js_on_load=(HERE / "runs.js").read_text(encoding="utf-8"), server_functions=[news])
     with gr.Row(elem_classes="tight"):
-        upload = gr.UploadButton(words.IMPORT_RUN, file_types=[".zip"], elem_id="import-run", size="md", scale=0, min_width=330)
+        upload = gr.UploadButton(words_runs.IMPORT_RUN, file_types=[".zip"], elem_id="import-run", size="md", scale=0, min_width=330)
         file = gr.DownloadButton(elem_id="zip-file", visible="hidden")
     message = gr.HTML(elem_id="runs-message")
     comparison = compare_view.component()
@@ -71,12 +72,12 @@ def _connect_changes(lab: Lab, page: Page, table: gr.HTML, upload: gr.UploadButt
         if run in lab.jobs.queue:
             lab.jobs.stop(run)
         archive.move_to_trash(lab.workspace, run)
-        return listing(lab), said(words.DELETED.format(name=run.name))
+        return listing(lab), said(words_runs.DELETED.format(name=run.name))
 
     @guarded
     def on_restore(event: gr.EventData):
         run = archive.restore_from_trash(lab.workspace, str(event.run))
-        return listing(lab), said(words.RESTORED.format(name=run.name))
+        return listing(lab), said(words_runs.RESTORED.format(name=run.name))
 
     @guarded
     def on_import(path):
@@ -89,7 +90,7 @@ def _connect_changes(lab: Lab, page: Page, table: gr.HTML, upload: gr.UploadButt
 
 def adding(lab: Lab, path: Path) -> Iterator[tuple]:
     """What the table, the message and the page's timer become: while a zip is added, and when what is in it is there."""
-    yield gr.skip(), said(words.ADDING.format(file=path.name)), gr.skip()
+    yield gr.skip(), said(words_runs.ADDING.format(file=path.name)), gr.skip()
     try:
         told = add(lab, path)
     except Exception:
@@ -101,9 +102,9 @@ def adding(lab: Lab, path: Path) -> Iterator[tuple]:
 def add(lab: Lab, path: Path) -> str:
     """Takes in a run, or a bundle with its data set; a sentence that says what was added. Raises RunError."""
     if not _holds_data(path):
-        return words.IMPORTED.format(name=archive.import_zip(lab.workspace, path).name)
+        return words_runs.IMPORTED.format(name=archive.import_zip(lab.workspace, path).name)
     opened = bundle.open_bundle(lab.workspace, path)
-    told = words.IMPORTED_SHARED if opened.shared else words.IMPORTED_BUNDLE
+    told = words_runs.IMPORTED_SHARED if opened.shared else words_runs.IMPORTED_BUNDLE
     return told.format(name=opened.run.name, dataset=opened.dataset)
 
 
@@ -134,7 +135,7 @@ def listing(lab: Lab) -> dict:
     runs, trash = lab.workspace.list_runs(), archive.list_trash(lab.workspace)
     return {"mark": mark, "runs": [row(lab, run) for run in runs[:SHOWN]],
             "trash": [{"run": run.id, "name": run.name, "made": made(run)} for run in trash[:SHOWN]],
-            "more": words.runs_left_out(SHOWN, len(runs), len(trash))}
+            "more": words_runs.runs_left_out(SHOWN, len(runs), len(trash))}
 
 
 def row(lab: Lab, run: RunDir) -> dict:
@@ -144,7 +145,7 @@ def row(lab: Lab, run: RunDir) -> dict:
     try:
         dataset = _dataset(run)
         if not _believable(status):
-            raise RunError(words.DAMAGED.format(file="status.json"))
+            raise RunError(words_runs.DAMAGED.format(file="status.json"))
     except RunError as problem:
         reason = status["reason"] if status["state"] == "damaged" else str(problem)
         status = {**EMPTY, "state": "damaged", "reason": reason}
@@ -164,14 +165,14 @@ def _origin(run: RunDir) -> str:
         return ""
     if parent is None or not 0 <= parent["step"] < MOST_STEPS or not (name := RunDir(Path(parent["run"])).name):
         return ""
-    return words.FORKED.format(name=name[:MAX_NAME_LENGTH], step=parent["step"])
+    return words_runs.FORKED.format(name=name[:MAX_NAME_LENGTH], step=parent["step"])
 
 
 def _dataset(run: RunDir) -> str:
     """The name of a run's data set. Raises RunError where its manifest lacks what the page tells of it."""
     manifest = run.manifest()
     if not manifest.keys() >= {"name", "tokenizer", "vocab_size", "baselines"} or not isinstance(manifest["name"], str):
-        raise RunError(words.DAMAGED.format(file="manifest.json"))
+        raise RunError(words_runs.DAMAGED.format(file="manifest.json"))
     return manifest["name"]
 
 
@@ -180,7 +181,7 @@ def _believable(status: dict) -> bool:
     def number(value):
         return isinstance(value, (int, float)) and not isinstance(value, bool)
 
-    return (isinstance(status["state"], str) and status["state"] in words.RUNS["states"] and isinstance(status["reason"], str)
+    return (isinstance(status["state"], str) and status["state"] in words_runs.RUNS["states"] and isinstance(status["reason"], str)
             and all(number(status[name]) and math.isfinite(status[name]) for name in ("step", "time_seconds"))
             and all(status[name] is None or number(status[name]) for name in ("best_val_loss", "total_steps")))
 

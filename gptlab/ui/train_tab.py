@@ -15,7 +15,7 @@ from gptlab.runs import steering
 from gptlab.runs.rundir import RunDir, clean_name
 from gptlab.runs.trainable import check_trainable
 from gptlab.runs.workspace import create_run
-from gptlab.ui import form, words
+from gptlab.ui import form, words, words_train
 from gptlab.ui.lab import QUIET, SPEAKS, Lab, Page, change_draft, draft_changes, draft_config, draft_dataset, guarded, read_draft
 from gptlab.ui.live import OPEN, live_view
 from gptlab.ui.next_run import default_name
@@ -30,12 +30,12 @@ WRITE_WITH_IT = "() => { window.gptlab.writeWith = window.gptlab.shownRun(); }"
 def build(lab: Lab, page: Page) -> None:
     """The tab's widgets and what they do."""
     with gr.Row(elem_classes="train-buttons"):
-        begin = gr.Button(words.START, variant="primary", elem_id="start", scale=2, min_width=200)
-        pause = gr.Button(words.PAUSE, elem_id="pause", scale=1, min_width=100)
-        resume = gr.Button(words.RESUME, elem_id="resume", scale=1, min_width=100)
-        stop = gr.Button(words.STOP, elem_id="stop", scale=1, min_width=100)
-        write = gr.Button(words.WRITE_WITH_IT, elem_id="write", scale=1, min_width=130)
-        name = gr.Textbox(label=words.RUN_NAME, show_label=False, container=False, elem_id="run-name", max_lines=1, scale=2,
+        begin = gr.Button(words_train.START, variant="primary", elem_id="start", scale=2, min_width=200)
+        pause = gr.Button(words_train.PAUSE, elem_id="pause", scale=1, min_width=100)
+        resume = gr.Button(words_train.RESUME, elem_id="resume", scale=1, min_width=100)
+        stop = gr.Button(words_train.STOP, elem_id="stop", scale=1, min_width=100)
+        write = gr.Button(words_train.WRITE_WITH_IT, elem_id="write", scale=1, min_width=130)
+        name = gr.Textbox(label=words_train.RUN_NAME, show_label=False, container=False, elem_id="run-name", max_lines=1, scale=2,
                           min_width=240)
     live = live_view(lab)
 
@@ -48,7 +48,7 @@ def build(lab: Lab, page: Page) -> None:
         return "", on_view  # stays; what the browser kept may be a run of yesterday
 
     def named(draft):
-        return gr.Textbox(placeholder=words.name_hint(default_name(lab, draft)))
+        return gr.Textbox(placeholder=words_train.name_hint(default_name(lab, draft)))
 
     def on_button(action):
         @guarded
@@ -91,7 +91,7 @@ def start_training(lab: Lab, wanted_name: str | None, draft: Any) -> tuple[RunDi
     """
     dataset_name = draft_dataset(lab, draft)
     if dataset_name is None:
-        raise ValueError(words.PREPARING_FIRST if lab.preparations.busy else words.NO_DATA)
+        raise ValueError(words_train.PREPARING_FIRST if lab.preparations.busy else words.NO_DATA)
     try:
         config = draft_config(lab, draft)
     except ConfigError as problem:
@@ -101,14 +101,14 @@ def start_training(lab: Lab, wanted_name: str | None, draft: Any) -> tuple[RunDi
     before = lab.jobs.current
     run = create_run(lab.workspace, config, dataset, (wanted_name or "").strip() or default_name(lab, draft))
     lab.jobs.submit(run)
-    return run, words.QUEUED.format(name=run.name, training=before.name) if before else ""
+    return run, words_train.QUEUED.format(name=run.name, training=before.name) if before else ""
 
 
 def pause_run(lab: Lab, shown: Any) -> str:
     """Pauses what trains: the run on view, or else the one that is at it."""
     run = working(lab, shown)
     if run is None:
-        return words.NOTHING_TO_PAUSE
+        return words_train.NOTHING_TO_PAUSE
     run.command("pause")
     return ""
 
@@ -117,7 +117,7 @@ def sample_now(lab: Lab, shown: Any) -> str:
     """Asks the run on view, while it trains, for a text of every prompt."""
     run = run_or_none(lab, shown)
     if run is None:
-        return words.NOTHING_TO_SAMPLE
+        return words_train.NOTHING_TO_SAMPLE
     run.command("sample")
     return ""
 
@@ -126,23 +126,23 @@ def resume_run(lab: Lab, shown: Any) -> str:
     """Goes on with the run on view: at once if it is paused, else from its last checkpoint, after those that wait."""
     run = run_or_none(lab, shown)
     if run is None:
-        return words.NOTHING_TO_RESUME
+        return words_train.NOTHING_TO_RESUME
     if run.state() == "paused":
         run.command("resume")
         return ""
     before = lab.jobs.current
     lab.jobs.resume(run)
-    return words.QUEUED.format(name=run.name, training=before.name) if before else ""
+    return words_train.QUEUED.format(name=run.name, training=before.name) if before else ""
 
 
 def stop_run(lab: Lab, shown: Any) -> str:
     """Stops the run on view if it trains or waits, else the one that trains. Any number of times."""
     run = working(lab, shown)
     if run is None:
-        return words.NOTHING_TO_STOP
+        return words_train.NOTHING_TO_STOP
     waiting = run.state() == "queued"
     lab.jobs.stop(run)
-    return (words.TAKEN_BACK if waiting else words.STOPPING).format(name=run.name)
+    return (words_train.TAKEN_BACK if waiting else words_train.STOPPING).format(name=run.name)
 
 
 def working(lab: Lab, shown: Any) -> RunDir | None:
@@ -167,36 +167,36 @@ def do_remedy(lab: Lab, draft: Any, shown: Any, remedy: Any) -> Done:
     What a page sends is checked like anything a person types: by the settings' own bounds, and by `steering`.
     """
     run, (kind, changes, step) = run_by_id(lab, shown), read_remedy(remedy)
-    said = words.settings_said({form.label(name): value for name, value in changes.items()})
+    said = words_train.settings_said({form.label(name): value for name, value in changes.items()})
     try:
         match kind:
             case "stop" if run.state() in ("running", "paused", "queued"):
                 return Done(run, stop_run(lab, run.id))
             case "new":
-                changed = change_draft(draft, words.FROM_THE_DOCTOR, changes={**read_draft(draft)["changes"], **changes})
+                changed = change_draft(draft, words_train.FROM_THE_DOCTOR, changes={**read_draft(draft)["changes"], **changes})
                 draft_changes(changed)  # raises where they do not go together
-                return Done(run, words.FOR_NEXT_RUN.format(changes=said), draft=changed)
+                return Done(run, words_train.FOR_NEXT_RUN.format(changes=said), draft=changed)
             case "prepare":
-                return Done(run, words.PREPARE_WITH.format(changes=said) if said else words.PREPARE_AGAIN, tab="data")
+                return Done(run, words_train.PREPARE_WITH.format(changes=said) if said else words_train.PREPARE_AGAIN, tab="data")
             case "set":
                 steering.set_live(run, changes)
-                return Done(run, words.CHANGED_NOW.format(name=run.name, changes=said))
+                return Done(run, words_train.CHANGED_NOW.format(name=run.name, changes=said))
             case "restore_best":
                 steering.roll_back(run)
                 lab.jobs.resume(run)
-                return Done(run, words.GOES_BACK.format(name=run.name))
+                return Done(run, words_train.GOES_BACK.format(name=run.name))
             case "fork":
                 forked = steering.fork(lab.workspace, run, "last" if step is None else step, within_limit(lab, run, changes),
                                        clean_name(f"{run.name[:50]}-fork"))
                 lab.jobs.submit(forked)
-                return Done(forked, words.FORK_BEGINS.format(name=forked.name, changes=said or words.SAME_SETTINGS))
+                return Done(forked, words_train.FORK_BEGINS.format(name=forked.name, changes=said or words_train.SAME_SETTINGS))
             case "extend":
                 steering.extend(run, within_limit(lab, run, changes))
                 lab.jobs.resume(run)
-                return Done(run, words.EXTENDED.format(name=run.name, changes=said))
+                return Done(run, words_train.EXTENDED.format(name=run.name, changes=said))
     except ConfigError as problem:
         raise ValueError(form.in_words(problem)) from None
-    raise ValueError(words.NOT_A_REMEDY)
+    raise ValueError(words_train.NOT_A_REMEDY)
 
 
 def read_remedy(remedy: Any) -> tuple[str, dict[str, Any], int | None]:
@@ -204,9 +204,9 @@ def read_remedy(remedy: Any) -> tuple[str, dict[str, Any], int | None]:
     remedy = remedy if isinstance(remedy, dict) else {}
     kind, changes, step = remedy.get("action"), remedy.get("changes") or {}, remedy.get("step")
     if not isinstance(kind, str) or not isinstance(changes, dict) or not (step is None or type(step) is int):
-        raise ValueError(words.NOT_A_REMEDY)
+        raise ValueError(words_train.NOT_A_REMEDY)
     if not changes.keys() <= form.FIELDS.keys():
-        raise ValueError(words.NOT_A_REMEDY)
+        raise ValueError(words_train.NOT_A_REMEDY)
     return kind, changes, step
 
 

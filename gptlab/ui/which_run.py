@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from gptlab.runs.rundir import RunDir
-from gptlab.ui import words
+from gptlab.ui import words, words_train
 from gptlab.ui.lab import Lab
 
 NAME = re.compile(r"[^./\\:][^/\\:]*")  # one part of a path, not hidden: never a way to another folder
@@ -35,5 +35,5 @@ def status_here(lab: Lab, run: RunDir) -> dict:
     """A run's status; one that waited when an app ended waits for nobody now: interrupted, and it says so."""
     status = run.status()
     if status["state"] == "queued" and run != lab.jobs.current and run not in lab.jobs.queue:
-        return {**status, "state": "interrupted", "reason": words.NEVER_STARTED}
+        return {**status, "state": "interrupted", "reason": words_train.NEVER_STARTED}
     return status

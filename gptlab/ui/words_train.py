@@ -1,0 +1,152 @@
+"""The sentences and labels of the Train tab: its buttons and their answers, and the live view, which reads LIVE in the browser."""
+
+from __future__ import annotations
+
+from gptlab.ui.words import STATES, duration, plural
+
+START = "Start training"
+PAUSE = "Pause"
+RESUME = "Resume"
+STOP = "Stop"
+WRITE_WITH_IT = "Write with it"
+RUN_NAME = "Name of the run"
+PREPARING_FIRST = "The data set is still being prepared; training can start in a moment."
+QUEUED = "{name} waits: it starts when {training} is done."
+STOPPING = "Stopping {name}: it finishes its step and saves itself."
+NOTHING_TO_STOP = "Nothing is training."
+TAKEN_BACK = "{name} no longer waits."
+NOTHING_TO_PAUSE = "Nothing is training, so there is nothing to pause."
+NEVER_STARTED = "It was still waiting when GPT Lab ended. Resume starts it."
+NOTHING_TO_RESUME = "Choose a run first: there is none to go on with."
+NOTHING_TO_SAMPLE = "Nothing is training, so there is nobody to write a text."
+NOT_A_REMEDY = "That cannot be done to this run (any more)."
+CHANGED_NOW = "{name} goes on with {changes}."
+GOES_BACK = "{name} goes back to its best checkpoint and trains on from there."
+FORK_BEGINS = "{name} goes on from there with {changes}."
+EXTENDED = "{name} trains on: {changes}."
+FROM_THE_DOCTOR = "Advice"
+SAME_SETTINGS = "the same settings"
+FOR_NEXT_RUN = "Set for the next run: {changes}. Press Start training when you are ready."
+PREPARE_AGAIN = "Mend the text here, then prepare it again under another name."
+PREPARE_WITH = "Prepare it again with {changes}, under another name."
+
+LIVE = {  # what the live view says; it reads these in the browser. {names} are filled in there
+    "region": "The run on view", "progress": "How much of the run is done", "chart": "Loss over training steps",
+    "loss": "Loss", "over": "over", "logarithmic": "log scale",
+    "axes": {"step": "training steps", "tokens": "tokens read", "epoch": "epochs", "time": "seconds of work"},
+    "axis_choices": [{"name": "step", "label": "steps"}, {"name": "tokens", "label": "tokens"},
+                     {"name": "epoch", "label": "epochs"}, {"name": "time", "label": "time"}],
+    "machine": "Processor {cpu} % · memory {used} of {total} GB",
+    "gpu": "GPU {percent} %, {used} of {total} GB, {celsius} °C",
+    "watch": "Show it large", "watch_open": "Open the large view",
+    "watch_help": "Chart, sentence and text without controls: for a projector, or for the phones in a room.",
+    "watch_code": "A code for phones: it opens the large view",
+    "samples": "What it writes", "epochs": "Epoch by epoch",
+    "no_samples": "Texts the model writes appear here while it learns: noise at first, words soon.",
+    "no_epochs": "One row for each time its loss on unseen text is measured.",
+    "columns": ["Epoch", "Step", "Train", "Unseen (val)", "Gap", "What it wrote"],
+    "reset_zoom": "Show all", "copy": "Copy as command", "copied": "Copied", "of": "of {total}", "left": "left",
+    "worked": "so far", "in_all": "in all",
+    "sample_now": "Sample now", "sample_prompt": "Beginning", "sample_slider": "Sample",
+    "sample_shade": "Shade what the model found unlikely",
+    "sample_keys": "What it wrote. Right and left arrow: from token to token, with the probability of each.",
+    "token_told": "{token}: {percent} %", "token_hint": "Tap or point at a piece: how likely was it?",
+    "token_names": {" ": "space", "\n": "new line", "\n\n": "empty line", "\t": "tab"},
+    "copy_csv": "Copy as CSV", "copy_refused": "This browser did not let it be copied",
+    "csv_columns": ["epoch", "step", "train", "val", "gap", "sample"],
+    "copied_word": "Underlined", "copied_note": "stands word for word in the training text.",
+    "copied_share": " ({percent} % of it stands in the training text)",
+    "alerts": "What to look at", "alert_at": "at step {step}", "why": "Why?", "dismiss": "Dismiss",
+    "severities": {"info": "Note", "warning": "Warning", "error": "Problem"},
+    "remedies": {"stop": "Stop it now", "new": "Next run: {changes}", "prepare": "Go to the data",
+                 "set": "Set {changes} now", "lower": "Lower the learning rate to {value} now",
+                 "raise": "Raise the learning rate to {value} now", "restore_best": "Go back to step {step}, the best",
+                 "fork": "New run from {from}: {changes}", "fork_as_is": "New run from {from}",
+                 "extend": "Train on: {changes}"},
+    "last_checkpoint": "the last checkpoint", "of_step": "step {step}", "no_value": "none",
+    "per_second": "tokens a second", "sample_at": "Step {step} · epoch {epoch}", "best_row": "The best on unseen text",
+    "waiting": "Waiting to train:", "training_now": "Training now:",
+    "lost": "No answer from GPT Lab. Is the app still running? This page goes on by itself once it answers.",
+    "states": STATES,
+    "units": {"char": {"units": "characters", "learnt": "which letters go together"},
+              "byte": {"units": "bytes", "learnt": "which letters go together"},
+              "bpe": {"units": "pieces of words", "learnt": "which pieces make words"},
+              "file": {"units": "pieces of words", "learnt": "which pieces make words"}},
+    "lines": {"train": "train", "smooth": "train, smoothed", "val": "unseen text (val)", "best": "best"},
+    "references": {"uniform": "pure guessing", "unigram": "counting {units}", "bigram": "counting pairs",
+                   "entropy_floor": "best possible"},
+    "captions": {
+        "empty": "Press Start training: the loss begins near pure guessing, and falls as the model learns.",
+        "before": "About to measure what it knows before any training.",
+        "broken": "The loss is not a number any more: training has gone wrong.",
+        "guessing": "Nothing learnt yet: it is guessing.",
+        "hardly": "Still close to pure guessing.",
+        "single": "Has learnt which {units} are common; not yet which follow which.",
+        "pairs": "Has learnt {learnt}; now beats counting pairs.",
+        "closer": "Has learnt {learnt}; now beats counting pairs: {share} % of the way to the best possible.",
+        "close": "Nearly as good as can be: {share} % of the way from pure guessing to the best possible.",
+        "gap": "Far better on text it has seen than on unseen (gap {gap}): beginning to learn it by heart.",
+        "last_samples": "All steps are done: writing its last samples.",
+        "memorising": "Still improving on text it has seen, worse on unseen: memorising.",
+    },
+    "facts": [
+        {"name": "step", "label": "Step", "help": "One step: look at a batch of text, then nudge every weight a little."},
+        {"name": "epoch", "label": "Epoch", "help": "How many times the training text has been read from end to end."},
+        {"name": "val", "label": "Loss on unseen text (val)", "help": "How surprised the model is by text it never trained on, "
+         "in nats a token; lower is better. It tells learning from memorising."},
+        {"name": "perplexity", "label": "As unsure as picking among", "help": "Perplexity: the loss as a number of equally "
+         "likely choices. Pure guessing picks among the whole vocabulary; 1 would be certainty."},
+        {"name": "speed", "label": "Speed", "help": "How much text it reads while training; measuring and saving left "
+         "out."},
+        {"name": "time", "label": "Time", "help": "How long the rest will take, as fast as it goes now; or how long the "
+         "run has worked."},
+    ],
+    "legend": [
+        {"name": "train", "label": "text it trains on (smoothed; faint: every step)", "help": "The loss on each batch "
+         "before the model learns from it. It jumps because some batches are easier; the thick line evens that out."},
+        {"name": "val", "label": "unseen text (val)", "help": "Measured now and then on text held out from training. "
+         "When it turns up while the other falls, the model is memorising. The star marks the best."},
+    ],
+    "small": [
+        {"name": "perplexity", "label": "Perplexity", "help": "e to the power of the loss on unseen text: among how many "
+         "equally likely tokens it picks. Drawn on a log scale."},
+        {"name": "bits", "label": "Bits per byte", "help": "The loss on unseen text for each byte of it, in bits. It compares "
+         "models that cut text into different tokens; the loss does not."},
+        {"name": "gap", "label": "Gap", "help": "How much higher the loss is on unseen text than on text it trains on. "
+         "Growing: it learns by heart."},
+        {"name": "learning_rate", "label": "Learning rate", "help": "How large the nudges are: rising at first, then "
+         "falling, as the schedule says."},
+        {"name": "grad_norm", "label": "Gradient norm", "help": "How strongly a batch pulls at the weights, before "
+         "clipping. Spikes mean trouble, or a learning rate that is too high."},
+        {"name": "speed", "label": "Speed", "help": "Tokens it trains on in a second; a dip means something else wanted "
+         "the machine."},
+    ],
+}
+
+
+def settings_said(changes: dict) -> str:
+    """Settings by their labels, with their values: "learning rate 0.0003, dropout 0.2"."""
+    def value(one) -> str:
+        if isinstance(one, float):
+            return f"{one:.12f}".rstrip("0").rstrip(".") if abs(one) < 1 else f"{one:g}"
+        return "none" if one is None else f"{one:,}" if type(one) is int else str(one)
+
+    return ", ".join(f"{label.lower()} {value(one)}" for label, one in changes.items())
+
+
+def name_hint(default: str) -> str:
+    """What stands in the empty field for a run's name."""
+    return f"Name it: {default}"
+
+
+def next_run(dataset: str, preset: str, changed: int, seconds: float | None, expected: str) -> str:
+    """What Start training would start."""
+    settings = f", {changed} {plural('setting', changed)} changed" if changed else ""
+    if seconds is None:
+        return f"Next: {dataset} · {preset}{settings}. {expected}".strip()
+    return f"Next: {dataset} · {preset}{settings} · about {duration(seconds)} here."
+
+
+def next_blocked(problem: str) -> str:
+    """Why Start training would refuse."""
+    return f"Cannot start yet: {problem}"
