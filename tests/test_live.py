@@ -85,7 +85,7 @@ def test_a_page_that_opens_shows_what_trains_else_what_it_showed_else_the_latest
     lab.jobs.current = new
     assert live.poll({"run": old.id, "opening": True})["run"] == new.id
     assert live.poll({"run": old.id, "offset": 0})["run"] == old.id  # opened by hand while another trains
-    assert live.poll({"run": old.id, "offset": 0})["training"] == {"run": new.id, "name": "new"}
+    assert live.poll({"run": old.id, "offset": 0})["training"] == {"run": new.id, "name": "new", "owner": ""}
 
 
 def test_a_deleted_run_gives_way_to_another_told_from_its_beginning(lab):
@@ -107,14 +107,14 @@ def test_a_damaged_run_is_shown_as_damaged(lab):
     (run.path / "config.json").write_text("{", encoding="utf-8")
     (run.path / "status.json").unlink(missing_ok=True)
     answer = LiveRuns(lab).poll({"run": run.id, "offset": 0})
-    assert answer["status"]["state"] == "damaged" and answer["about"] == {"name": "tiny"}
+    assert answer["status"]["state"] == "damaged" and answer["about"] == {}
 
 
 @pytest.mark.parametrize("content", ["{", "{}", '{"vocab_size": "many"}', '{"vocab_size": 9, "name": "x", "tokenizer": "char", "baselines": 3}'])
 def test_a_run_whose_manifest_is_not_whole_still_gets_an_answer(lab, content):
     run = ended(tiny_run(lab.workspace), 1)
     (run.path / "manifest.json").write_text(content, encoding="utf-8")
-    assert LiveRuns(lab).poll({"run": run.id, "offset": 0})["about"] == {"name": "tiny"}
+    assert LiveRuns(lab).poll({"run": run.id, "offset": 0})["about"] == {}
 
 
 def test_a_run_left_waiting_by_an_app_that_ended_can_be_resumed(lab):
@@ -123,7 +123,7 @@ def test_a_run_left_waiting_by_an_app_that_ended_can_be_resumed(lab):
     assert live.poll({"run": run.id, "offset": 0})["status"]["state"] == "interrupted"
     lab.jobs.queue.append(run)
     answer = live.poll({"run": run.id, "offset": 0})
-    assert answer["status"]["state"] == "queued" and answer["queue"] == [{"run": run.id, "name": "tiny"}]
+    assert answer["status"]["state"] == "queued" and answer["queue"] == [{"run": run.id, "name": "tiny", "owner": ""}]
 
 
 def test_numbers_that_are_not_finite_still_reach_the_page(lab):

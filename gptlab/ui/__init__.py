@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gradio as gr
 
-from gptlab.ui import data_tab, model_tab, page, playground_tab, runs_tab, train_tab, words
+from gptlab.ui import data_tab, model_tab, page, people, playground_tab, runs_tab, train_tab, words
 from gptlab.ui.lab import NEW_DRAFT, Lab, Page, kept_by_browser
 
 TABS = {"data": data_tab, "model": model_tab, "train": train_tab, "playground": playground_tab, "runs": runs_tab}
@@ -14,11 +14,12 @@ def build(lab: Lab) -> gr.Blocks:
     """The whole page for one workspace."""
     with gr.Blocks(title=words.TITLE, analytics_enabled=False, delete_cache=(3600, 86400), fill_width=True) as demo:
         this = Page(demo=demo, draft=kept_by_browser("draft", NEW_DRAFT), shown=kept_by_browser("shown", None),
-                    tick=gr.Timer(0.5, active=False))
+                    who=kept_by_browser("who", ""), tick=gr.Timer(0.5, active=False))
         header = page.header()
         with gr.Tabs(selected=page.OPENS_ON, elem_id="tabs") as this.tabs:
             for name, tab in TABS.items():
                 with gr.Tab(words.TABS[name], id=name, elem_id=f"{name}-tab"):
                     tab.build(lab, this)
         page.connect(lab, this, header)
+        people.connect(this)
     return demo

@@ -48,6 +48,7 @@ class Lab:
     max_minutes: float | None = None  # no run may train longer
     device: str = "cpu"               # what `train.device` auto means here: cpu, cuda or mps
     gpu_note: str = ""                # a sentence where torch cannot use a GPU that is there
+    shared: bool = False              # whether the app listens beyond this machine: then several people use it
     watch_code: str = ""              # a picture (data: address) that leads phones to the large view, beyond this machine only
     preparations: Preparations = field(init=False)
 
@@ -77,6 +78,7 @@ class Page:
     demo: gr.Blocks
     draft: gr.BrowserState
     shown: gr.BrowserState  # the id of the run it shows; not in the draft, whose edits a slow Start would undo
+    who: gr.BrowserState    # the name a person gave, where several use the app
     tick: gr.Timer       # twice a second, but only while a data set is being prepared
     tabs: gr.Tabs = None
 

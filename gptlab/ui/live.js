@@ -12,8 +12,9 @@ const chart = new Chart(element.querySelector('#chart').parentElement, words);
 const samples = new Samples(element.querySelector('.live-samples'), words, {
   ask: question => server.pieces({run, ...question}), mark: step => chart.mark(step)});
 const table = new EpochTable(element.querySelector('.live-epochs'), words, samples => server.copied({run, samples}));
-const alerts = new Alerts(element.querySelector('.live-alerts'), words, remedy => {
-  trigger('remedy', {run, remedy});
+const alerts = new Alerts(element.querySelector('.live-alerts'), words, async remedy => {
+  if (remedy.action === 'stop' && !await window.gptlab.may('stop', shown)) return;
+  trigger('remedy', {run, remedy, sure: true});
   hurry(4000);
 });
 
@@ -26,6 +27,8 @@ let offset = 0;          // how far its events are known
 let about = null;        // what doesn't change about it
 let status = null;
 let ahead = null;        // what Start would start
+let shown = null;        // it, by id, name and owner
+let training = null;     // what trains now, likewise
 let wanted = null;       // the run this page showed last time
 let pinned = false;      // a person opened a run that is over: stay with it whatever starts
 let started = false;
@@ -36,7 +39,7 @@ const alive = state => state === 'running' || state === 'paused' || state === 'q
 const visible = () => document.visibilityState === 'visible' && element.offsetParent !== null;
 
 function show(id, pin) {
-  run = id; offset = 0; about = status = null; pinned = pin;
+  run = id; offset = 0; about = status = shown = null; pinned = pin;
   history = new RunHistory();
   chart.clear();
   samples.clear();
@@ -75,6 +78,7 @@ async function ask(question) {
 }
 
 function take(answer) {
+  training = answer.training;
   if (answer.run === null) {
     if (run !== null) show(null, false);
     wanted = null;
@@ -83,12 +87,12 @@ function take(answer) {
     return;
   }
   if (run !== answer.run) show(answer.run, pinned);
-  const training = answer.training?.run;
-  if (training && training !== run && !pinned && (answer.status.state === 'queued' || !alive(answer.status.state))) {
-    show(training, false);  // what was waiting still waits, or is over: look at what trains
+  if (training && training.run !== run && !pinned && (answer.status.state === 'queued' || !alive(answer.status.state))) {
+    show(training.run, false);  // what was waiting still waits, or is over: look at what trains
     hurry(1000);
     return;
   }
+  shown = answer.shown;
   about = answer.about ?? about;
   showMachine(answer.machine);
   if (answer.offset < offset) { history = new RunHistory(); chart.clear(); }
@@ -161,7 +165,7 @@ function render(now) {
 function showHead(state) {
   setText(field.state, words.states[state]);
   field.state.dataset.state = state;
-  setText(field.name, run ? about?.name ?? '' : '');
+  setText(field.name, shown?.name ?? '');
   if (run) field.watch.href = `?view=watch&run=${encodeURIComponent(run)}`;
   setText(field.about, run && about ? [about.dataset, about.parameters].filter(Boolean).join(' · ') : '');
   if (ahead) setText(field.next, ahead.sentence);
@@ -260,6 +264,9 @@ function start() {
 
 // ---- the person
 
+// The run that Stop means: the one on view while it works or waits, else the one that trains.
+function stopMeans() { return shown && alive(status?.state) ? shown : training; }
+
 function open(id) {
   if (!id || id === run) return;
   started = true;
@@ -308,7 +315,7 @@ if (props.code) {
   picture.hidden = false;
 }
 const {toOpen} = window.gptlab;
-window.gptlab = {shownRun: () => run, open};
+Object.assign(window.gptlab, {shownRun: () => run, open, stopMeans});
 open(toOpen);
 watch('value', draftChanged);
 if (props.value) draftChanged();

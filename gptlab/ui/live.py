@@ -27,8 +27,6 @@ from gptlab.ui.which_run import run_or_none, status_here
 HERE = Path(__file__).parent
 SCRIPTS = ("live_history.js", "live_chart.js", "live_text.js", "live_samples.js", "live_table.js", "live_alerts.js",
            "live.js")  # in this order, as one function
-# What buttons ask of the view before it is there: on a slow machine a person is faster.
-EARLY = "<script>window.gptlab = {shownRun: () => null, open: run => { window.gptlab.toOpen = run; }};</script>"
 OPEN = "run => window.gptlab.open(run)"  # for events whose answer is the id of a run to show
 SLICE_BYTES = 65_536
 SHOWN_STATUS = ("state", "reason", "step", "total_steps", "epoch", "tokens_per_second", "eta_seconds", "time_seconds")
@@ -48,8 +46,9 @@ class LiveRuns:
         """What is new. `question`: `run` (an id or None), `offset` (bytes of its events already known), `opening` (choose).
 
         A long run is not told from its beginning: its first answer has `curves` (see gptlab.runs.curves).
-        The answer has `run`, `training` (the run that trains now) and `queue`, by id and name, `machine`; and where there is
-        a run `offset`, `lines`, `more` (whether to ask again at once), `status`, and for offset 0 `about`.
+        The answer has `run`, `training` (the run that trains now) and `queue`, each by id, name and owner, `machine`; and where
+        there is a run `shown` (it, likewise), `offset`, `lines`, `more` (whether to ask again at once), `status`, and for
+        offset 0 `about`.
         """
         question = question if isinstance(question, dict) else {}
         asked = run = run_or_none(self.lab, question.get("run"))
@@ -69,7 +68,7 @@ class LiveRuns:
         status = status_here(self.lab, run)
         size = run.events_path.stat().st_size if run.events_path.exists() else 0
         known = offset if isinstance(offset, int) and 0 <= offset <= size else 0
-        news: dict[str, Any] = {"status": {name: status[name] for name in SHOWN_STATUS}}
+        news: dict[str, Any] = {"status": {name: status[name] for name in SHOWN_STATUS}, "shown": _named(run)}
         if known == 0:
             news["about"] = self.about(run)
             if size > curves.LONG_BYTES:  # not told from the beginning, but in sum
@@ -89,21 +88,21 @@ class LiveRuns:
             return self._built[1]
 
     def about(self, run: RunDir) -> dict:
-        """Name, data set, tokenizer, baselines and size of a run; little for a damaged one, whose state says so."""
+        """Data set, tokenizer, baselines and size of a run; little for a damaged one, whose state says so."""
         if run.id not in self._about:
             try:
                 config, manifest = run.config(), run.manifest()
                 count = estimate.total_parameters(config.model, manifest["vocab_size"])
                 self._about[run.id] = {
-                    "name": run.name, "dataset": manifest["name"], "tokenizer": manifest["tokenizer"],
+                    "dataset": manifest["name"], "tokenizer": manifest["tokenizer"],
                     "baselines": dict(manifest["baselines"]), "parameters": words.parameters(count)}
             except (RunError, KeyError, TypeError, ValueError):  # a file that is missing, cut off, or not whole
-                return {"name": run.name}
+                return {}
         return self._about[run.id]
 
 
 def _named(run: RunDir) -> dict:
-    return {"run": run.id, "name": run.name}
+    return {"run": run.id, "name": run.name, "owner": run.label().owner}
 
 
 def live_view(lab: Lab) -> gr.HTML:
@@ -124,7 +123,7 @@ def live_view(lab: Lab) -> gr.HTML:
 
     return gr.HTML(
         elem_id="live", html_template=(HERE / "live.html").read_text(encoding="utf-8"), apply_default_css=False,
-        head=EARLY + plotly_script(), code=lab.watch_code,
+        head=plotly_script(), code=lab.watch_code,
         js_on_load="\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS),
         server_functions=[poll, ahead, pieces, copied],
         words={**words_train.LIVE, "settings": {name: form.label(name) for name in form.FIELDS}})

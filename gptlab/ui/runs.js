@@ -25,6 +25,11 @@ function button(label, action, one, act = () => trigger(action, {run: one.run}))
   return node;
 }
 
+// To the trash; somebody else's only when sure.
+async function remove(one) {
+  if (await window.gptlab.may('delete', one)) trigger('run_delete', {run: one.run, sure: true});
+}
+
 // A file made of a run, of one of the kinds of run_files.py.
 function fileButton(label, kind, one) {
   return button(label, `run_${kind}`, one, () => trigger('run_file', {run: one.run, kind}));
@@ -94,7 +99,7 @@ function row(one) {
   actions.append(button(words.open, 'run_open', one));
   if (one.resumable) actions.append(button(words.resume, 'run_resume', one));
   actions.append(fileButton(words.download, 'download', one));
-  if (!one.alive) actions.append(button(words.delete, 'run_delete', one));
+  if (!one.alive) actions.append(button(words.delete, 'run_delete', one, () => remove(one)));
   actions.append(menu(one));
   return line;
 }

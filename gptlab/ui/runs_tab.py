@@ -20,6 +20,7 @@ from gptlab.runs.status import EMPTY
 from gptlab.ui import compare_view, run_files, words_runs
 from gptlab.ui.lab import SPEAKS, Lab, Page, guarded
 from gptlab.ui.live import OPEN
+from gptlab.ui.people import check_may
 from gptlab.ui.run_files import said
 from gptlab.ui.which_run import run_by_id, status_here
 
@@ -67,8 +68,9 @@ def _connect_opening(lab: Lab, page: Page, table: gr.HTML) -> None:
 def _connect_changes(lab: Lab, page: Page, table: gr.HTML, upload: gr.UploadButton, message: gr.HTML) -> None:
     """Delete, Restore and adding a downloaded run or bundle: the list is another."""
     @guarded
-    def on_delete(event: gr.EventData):
+    def on_delete(who, event: gr.EventData):
         run = run_by_id(lab, event.run)
+        check_may(run, who, event.sure)
         if run in lab.jobs.queue:
             lab.jobs.stop(run)
         archive.move_to_trash(lab.workspace, run)
@@ -83,7 +85,7 @@ def _connect_changes(lab: Lab, page: Page, table: gr.HTML, upload: gr.UploadButt
     def on_import(path):
         yield from adding(lab, Path(path))
 
-    table.run_delete(on_delete, None, [table, message], **SPEAKS)
+    table.run_delete(on_delete, page.who, [table, message], **SPEAKS)
     table.run_restore(on_restore, None, [table, message], **SPEAKS)
     upload.upload(on_import, upload, [table, message, page.tick], **SPEAKS)  # a tick: the Data tab lists data sets
 
@@ -150,7 +152,7 @@ def row(lab: Lab, run: RunDir) -> dict:
         reason = status["reason"] if status["state"] == "damaged" else str(problem)
         status = {**EMPTY, "state": "damaged", "reason": reason}
     state, best = status["state"], status["best_val_loss"]
-    return {"run": run.id, "name": run.name, "made": made(run), "state": state, "data": dataset,
+    return {"run": run.id, "name": run.name, "owner": run.label().owner, "made": made(run), "state": state, "data": dataset,
             "best": best if best is not None and math.isfinite(best) else None,
             "step": status["step"], "total_steps": status["total_steps"], "seconds": status["time_seconds"],
             "reason": status["reason"] if state in ("failed", "damaged") else "",

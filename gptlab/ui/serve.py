@@ -13,7 +13,7 @@ import segno
 from gptlab.runs.jobs import Jobs
 from gptlab.runs.workspace import Workspace
 from gptlab.train.device import gpu_note, pick_device
-from gptlab.ui import build, look
+from gptlab.ui import build, look, people
 from gptlab.ui.lab import Lab
 from gptlab.ui.security import LOOPBACK, middleware
 
@@ -65,6 +65,7 @@ def launch(lab: Lab, host: str, port: int, auth: str | None, extra_hosts: list[s
     """Build and launch the page without blocking; returns the running gr.Blocks."""
     address = f"http://{reached_by(host, extra_hosts)}:{port}"
     if host not in LOOPBACK:
+        lab.shared = True
         lab.watch_code = segno.make(f"{address}/?view=watch").svg_data_uri(scale=4, border=2, light="white")
     demo = build(lab)
     own = [] if host == EVERY_ADDRESS else [in_address(host)]  # Gradio asks it whether it runs
@@ -72,7 +73,7 @@ def launch(lab: Lab, host: str, port: int, auth: str | None, extra_hosts: list[s
         server_name=in_address(host), server_port=port, inbrowser=open_browser, prevent_thread_lock=True, quiet=True,
         auth=[tuple(auth.split(":", 1))] if auth else None, share=False, run_history=False, enable_monitoring=False,
         ssr_mode=False, mcp_server=False, max_file_size=LARGEST_UPLOAD, footer_links=[], show_error=False,
-        theme=look.theme(), css_paths=look.CSS, head=look.FRAME,
+        theme=look.theme(), css_paths=look.CSS, head=look.FRAME + people.head(lab),
         app_kwargs={"middleware": middleware([*own, *extra_hosts]), "openapi_url": None})
     if hasattr(demo._queue, "sleep_when_free"):
         demo._queue.sleep_when_free = QUEUE_NAP_SECONDS

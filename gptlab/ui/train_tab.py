@@ -19,10 +19,16 @@ from gptlab.ui import form, words, words_train
 from gptlab.ui.lab import QUIET, SPEAKS, Lab, Page, change_draft, draft_changes, draft_config, draft_dataset, guarded, read_draft
 from gptlab.ui.live import OPEN, live_view
 from gptlab.ui.next_run import default_name
+from gptlab.ui.people import check_may, person
 from gptlab.ui.which_run import run_by_id, run_or_none
 
 SHOWN_RUN = "() => window.gptlab.shownRun()"  # the page's answer in place of the live view's value
-START_WITH = "(name, draft) => [name, draft, window.gptlab.shownRun()]"
+# Asked for once, where several people share the app: who sits here. Turned away from, nothing is started.
+START_WITH = "async (name, draft) => [name, draft, window.gptlab.shownRun(), await window.gptlab.name()]"
+STOP_WITH = """async () => {
+  const meant = window.gptlab.stopMeans?.() ?? null;
+  return [window.gptlab.shownRun(), window.gptlab.who, meant ? await window.gptlab.may('stop', meant) : true];
+}"""
 
 WRITE_WITH_IT = "() => { window.gptlab.writeWith = window.gptlab.shownRun(); }"
 
@@ -40,12 +46,19 @@ def build(lab: Lab, page: Page) -> None:
     live = live_view(lab)
 
     @guarded
-    def on_start(wanted_name, draft, on_view):
-        run, note = start_training(lab, wanted_name, draft)
+    def on_start(wanted_name, draft, on_view, who):
+        if who is None:
+            return gr.skip(), on_view, gr.skip()
+        run, note = start_training(lab, wanted_name, draft, person(who))
         if not note:
-            return "", run.id
+            return "", run.id, person(who)
         gr.Info(note, title="", duration=6)
-        return "", on_view  # stays; what the browser kept may be a run of yesterday
+        return "", on_view, person(who)  # stays on view; what the browser kept may be a run of yesterday
+
+    @guarded
+    def on_stop(shown, who, sure):
+        if sure and (note := stop_run(lab, shown, who, sure)):
+            gr.Info(note, title="", duration=5)
 
     def named(draft):
         return gr.Textbox(placeholder=words_train.name_hint(default_name(lab, draft)))
@@ -63,8 +76,8 @@ def build(lab: Lab, page: Page) -> None:
             gr.Info(note, title="", duration=5)
 
     @guarded
-    def on_remedy(draft, event: gr.EventData):
-        done = do_remedy(lab, draft, event.run, event.remedy)
+    def on_remedy(draft, who, event: gr.EventData):
+        done = do_remedy(lab, draft, event.run, event.remedy, who, event.sure)
         gr.Info(done.note, title="", duration=8)
         return (done.run.id, gr.skip() if done.draft is None else done.draft,
                 gr.skip() if done.tab is None else gr.Tabs(selected=done.tab))
@@ -72,20 +85,21 @@ def build(lab: Lab, page: Page) -> None:
     def on_write():
         return gr.Tabs(selected="playground")
 
-    begin.click(on_start, [name, page.draft, live], [name, page.shown], js=START_WITH, **SPEAKS).success(
+    begin.click(on_start, [name, page.draft, live, page.who], [name, page.shown, page.who], js=START_WITH, **SPEAKS).success(
         None, page.shown, None, js=OPEN)
-    for button, action in ((pause, pause_run), (resume, resume_run), (stop, stop_run)):
+    for button, action in ((pause, pause_run), (resume, resume_run)):
         button.click(on_button(action), live, None, js=SHOWN_RUN, **SPEAKS)
+    stop.click(on_stop, [live, page.who, page.shown], None, js=STOP_WITH, **SPEAKS)
     live.sample_now(on_sample, None, None, **SPEAKS)
-    live.remedy(on_remedy, page.draft, [page.shown, page.draft, page.tabs], **SPEAKS).success(None, page.shown, None, js=OPEN)
+    live.remedy(on_remedy, [page.draft, page.who], [page.shown, page.draft, page.tabs], **SPEAKS).success(None, page.shown, None, js=OPEN)
     write.click(on_write, None, page.tabs, js=WRITE_WITH_IT, **QUIET)
     gr.on([page.demo.load, page.draft.change], None, [page.draft, page.shown], live,
           js="(draft, shown) => ({...draft, shown})", show_progress="hidden")
     gr.on([page.demo.load, page.draft.change], named, page.draft, name, trigger_mode="multiple", **QUIET)
 
 
-def start_training(lab: Lab, wanted_name: str | None, draft: Any) -> tuple[RunDir, str]:
-    """Makes the run a draft describes and hands it to the queue; (the run, a sentence if it has to wait).
+def start_training(lab: Lab, wanted_name: str | None, draft: Any, owner: str = "") -> tuple[RunDir, str]:
+    """Makes the run a draft describes, `owner`'s, and hands it to the queue; (the run, a sentence if it has to wait).
 
     Raises ValueError (RunError and DataError are some) with what keeps it from starting; then there is no run.
     """
@@ -99,7 +113,8 @@ def start_training(lab: Lab, wanted_name: str | None, draft: Any) -> tuple[RunDi
     dataset = lab.workspace.open_dataset(dataset_name)
     check_trainable(config, dataset)
     before = lab.jobs.current
-    run = create_run(lab.workspace, config, dataset, (wanted_name or "").strip() or default_name(lab, draft))
+    run = create_run(lab.workspace, config, dataset, (wanted_name or "").strip() or default_name(lab, draft),
+                     owner=owner)
     lab.jobs.submit(run)
     return run, words_train.QUEUED.format(name=run.name, training=before.name) if before else ""
 
@@ -135,11 +150,15 @@ def resume_run(lab: Lab, shown: Any) -> str:
     return words_train.QUEUED.format(name=run.name, training=before.name) if before else ""
 
 
-def stop_run(lab: Lab, shown: Any) -> str:
-    """Stops the run on view if it trains or waits, else the one that trains. Any number of times."""
+def stop_run(lab: Lab, shown: Any, who: Any = "", sure: Any = False) -> str:
+    """Stops the run on view if it trains or waits, else the one that trains. Any number of times.
+
+    Raises ValueError for somebody else's, unless `who` is sure.
+    """
     run = working(lab, shown)
     if run is None:
         return words_train.NOTHING_TO_STOP
+    check_may(run, who, sure)
     waiting = run.state() == "queued"
     lab.jobs.stop(run)
     return (words_train.TAKEN_BACK if waiting else words_train.STOPPING).format(name=run.name)
@@ -161,7 +180,7 @@ class Done:
     tab: str | None = None
 
 
-def do_remedy(lab: Lab, draft: Any, shown: Any, remedy: Any) -> Done:
+def do_remedy(lab: Lab, draft: Any, shown: Any, remedy: Any, who: Any = "", sure: Any = False) -> Done:
     """Does one of an alert's actions (`gptlab.events.Alert`) to the run it is about. Raises ValueError with what is in the way.
 
     What a page sends is checked like anything a person types: by the settings' own bounds, and by `steering`.
@@ -171,7 +190,7 @@ def do_remedy(lab: Lab, draft: Any, shown: Any, remedy: Any) -> Done:
     try:
         match kind:
             case "stop" if run.state() in ("running", "paused", "queued"):
-                return Done(run, stop_run(lab, run.id))
+                return Done(run, stop_run(lab, run.id, who, sure))
             case "new":
                 changed = change_draft(draft, words_train.FROM_THE_DOCTOR, changes={**read_draft(draft)["changes"], **changes})
                 draft_changes(changed)  # raises where they do not go together
@@ -187,7 +206,7 @@ def do_remedy(lab: Lab, draft: Any, shown: Any, remedy: Any) -> Done:
                 return Done(run, words_train.GOES_BACK.format(name=run.name))
             case "fork":
                 forked = steering.fork(lab.workspace, run, "last" if step is None else step, within_limit(lab, run, changes),
-                                       clean_name(f"{run.name[:50]}-fork"))
+                                       clean_name(f"{run.name[:50]}-fork"), person(who))
                 lab.jobs.submit(forked)
                 return Done(forked, words_train.FORK_BEGINS.format(name=forked.name, changes=said or words_train.SAME_SETTINGS))
             case "extend":

@@ -18,6 +18,12 @@ PREPARING = "preparing {share} %"
 STATES = {"none": "Ready", "queued": "Waiting", "running": "Training", "paused": "Paused", "finished": "Finished",
           "stopped": "Stopped", "failed": "Failed", "interrupted": "Interrupted", "damaged": "Damaged"}
 
+PEOPLE = {"who": "What is your name? It stands beside the runs you start, so that others know whose they are.",
+          "who_yes": "That is me", "who_no": "Not now", "someone_elses": "This is {owner}'s run: {name}.",
+          "may": {"stop": "Stop it all the same", "delete": "Delete it all the same",
+                  "cancel": "Take it out of the queue all the same"}, "may_no": "Leave it alone"}
+NOT_YOURS = "This is {owner}'s run: {name}. Nothing was done to it; ask {owner}, or say that you are sure."
+
 
 def plural(noun: str, count: int) -> str:
     """ "document" or "documents"."""
