@@ -9,11 +9,9 @@ from __future__ import annotations
 import dataclasses
 import gc
 import logging
-import math
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence, Set
-from contextlib import contextmanager
+from collections.abc import Callable, Set
 from pathlib import Path
 
 import torch
@@ -21,20 +19,17 @@ import torch
 from gptlab.config import ConfigError
 from gptlab.data.dataset import Dataset, open_dataset
 from gptlab.data.sources import DataError
-from gptlab.events import Checkpoint, Evaluation, Event, Sample, Setting, Status, Step
-from gptlab.runs import checkpoint, curves, samples, status
+from gptlab.events import Checkpoint, Evaluation, Event, Sample, Setting, Status
+from gptlab.runs import checkpoint, samples
 from gptlab.runs.changes import LIVE, live_changes, value_of
 from gptlab.runs.control import Control
-from gptlab.runs.diagnosis import Diagnosis
 from gptlab.runs.disk import RunError, remove_temporaries
-from gptlab.runs.eventlog import EventLog
 from gptlab.runs.rundir import RunDir
+from gptlab.runs.telling import Telling, if_possible
 from gptlab.runs.workspace import find_dataset
 from gptlab.train.device import TrainingError, explain_out_of_memory
 from gptlab.train.trainer import Trainer
 
-STATUS_SECONDS = 1.0     # between two writings of status.json
-CURVES_SECONDS = 10.0    # … and of a long run's curves
 PAUSE_SECONDS = 0.05     # between two looks at the commands while paused
 SAVING_SHARE = 10        # saving may take one part in so many of the time, where it is not due anyway
 
@@ -63,24 +58,15 @@ class _Work:
     def __init__(self, run_dir: RunDir, should_stop: Callable[[], bool]):
         self.run, self.should_stop = run_dir, should_stop
         self.control = Control(run_dir.control_path)
-        self.log = EventLog(run_dir.events_path)
+        self.telling = Telling(run_dir)
+        self.record, self.tell = self.telling.record, self.telling.tell
         self.trainer: Trainer | None = None
-        self.diagnosis: Diagnosis | None = None
-        self.curves, self.curves_at = curves.Curves(), 0.0
-        self.state, self.reason = "queued", ""
         self.stopping = self.pausing = self.paused = self.sampling = False
         self.sample_asked = self.checkpoint_asked = False
         self.changes_asked: list[dict] = []
-        self.val_loss: float | None = None
-        self.evaluated_step: int | None = None  # by the events
-        self.best_epoch = 0.0
-        self.best_bits_per_byte: float | None = None
-        self.tokens_per_second: float | None = None
         self.saved: Checkpoint | None = None
         self.saved_evaluation: int | None = None  # the last evaluation that `saved` knows of: its step
         self.saved_at, self.saving_seconds = time.monotonic(), 0.0
-        self.status_at = 0.0
-        self.paced_from: tuple[int, float] | None = None  # (step, time_seconds) from which the pace is measured
 
     def do(self, dataset_dir: Path | None) -> str:
         """All of it; returns the final state."""
@@ -96,9 +82,9 @@ class _Work:
 
     def close(self) -> None:
         """Lets go of files and of the model's memory."""
-        self.log.close()
+        self.telling.close()
         device = self.trainer.device if self.trainer else "cpu"
-        self.trainer = self.diagnosis = None
+        self.trainer = None
         if device != "cpu":
             gc.collect()
             getattr(torch, device).empty_cache()
@@ -116,16 +102,14 @@ class _Work:
         self.prompts = samples.prompts_of(config, dataset)
         for prompt in self.prompts:
             dataset.tokenizer.encode(prompt)  # raises for characters it never saw: now, not after an hour
-        self.trainer = Trainer(config, dataset)
+        self.trainer = self.telling.trainer = Trainer(config, dataset)
         step, notes = self.restore(begun=any(not isinstance(event, (Status, Setting)) for event in earlier))
         self.schedule = samples.Schedule(config.train.sample_every, self.trainer.epoch)
         notes = [f"{unreadable} damaged lines of events.jsonl are passed over."] * bool(unreadable) + notes
         self.tell("running", " ".join(notes), resumed_from_step=step,
                   then=self.changes_after(step, earlier) if step is not None else ())
         counting = self.run.events()
-        self.curves = curves.Curves()
-        self.curves.add(counting)
-        self.diagnosis = Diagnosis(self.trainer, counting, from_scratch=self.run.parent() is None)
+        self.telling.remember(counting)
         if self.saved is not None:
             self.take_up(counting)
 
@@ -155,9 +139,6 @@ class _Work:
 
     def take_up(self, events: list[Event]) -> None:
         """After a resume: what was known, and the samples that were cut off or never begun."""
-        for event in events:
-            if isinstance(event, Evaluation):
-                self.note(event)
         latest = {event.sample_id: event for event in events if isinstance(event, Sample)}
         step, every = self.trainer.step, self.trainer.config.train.sample_every
         self.record([dataclasses.replace(event, done=True) for event in latest.values()
@@ -181,28 +162,25 @@ class _Work:
                 self.attend()
             if self.stopping:
                 break
-            if self.paced_from is None:
-                self.paced_from = (self.trainer.step, self.trainer.clock.time_seconds)
-            if time.monotonic() - self.status_at > STATUS_SECONDS:
-                self.write_status()
+            self.telling.keep_pace()
         self.record(self.trainer.flush())
 
     def end(self) -> str:
         """Saves what there is and says how it ended."""
         trainer = self.trainer
         if trainer.diverged:
-            return self.tell("failed", f"{trainer.finish_reason} {self.kept()}".rstrip())
+            return self.tell("failed", f"{trainer.finish_reason} {self.telling.kept(self.saved)}".rstrip())
         self.save()
         if not self.stopping and self.schedule.last_step != trainer.step:
             self.sample()
         if self.stopping:  # also while the last samples are written: going on writes them whole
-            return self.tell("stopped", self.kept())
-        return self.tell("finished", f"{trainer.finish_reason.rstrip('.')}. {self.kept()}")
+            return self.tell("stopped", self.telling.kept(self.saved))
+        return self.tell("finished", f"{trainer.finish_reason.rstrip('.')}. {self.telling.kept(self.saved)}")
 
     def fail(self, error: Exception) -> str:
         """One plain sentence in the status, the rest in traceback.txt. The run can be resumed."""
         reason = _plain(error)
-        with _if_possible("write traceback.txt"):
+        with if_possible("write traceback.txt"):
             self.run.traceback_path.write_text(traceback.format_exc(), encoding="utf-8")
         try:
             return self.tell("failed", reason)
@@ -249,8 +227,7 @@ class _Work:
         while self.pausing and not self.stopping:
             time.sleep(PAUSE_SECONDS)
             self.attend()
-            if time.monotonic() - self.status_at > STATUS_SECONDS:
-                self.write_status()
+            self.telling.write_status_if_due()
         self.paused = self.pausing = False
         if not self.stopping:
             self.tell("running")
@@ -268,13 +245,13 @@ class _Work:
                 raise ConfigError([f"only {', '.join(LIVE)} can change while a run goes on."])
             trainer.change(changes)
         except ConfigError as error:  # `steering` has looked before, but anybody can write a line, and two can cross
-            self.tell(self.state, f"Nothing was changed: {' '.join(error.problems)}")
+            self.tell(self.telling.state, f"Nothing was changed: {' '.join(error.problems)}")
             return
         self.schedule.every_steps = trainer.config.train.sample_every
         self.record([Setting(step=trainer.step, time_seconds=trainer.clock.time_seconds,
                              changes={name: value_of(trainer.config, name) for name in changes},
                              before={name: value_of(before, name) for name in changes})])
-        self.log.sync()
+        self.telling.log.sync()
         self.save()
 
     def sample(self, skip: Set[str] = frozenset()) -> None:
@@ -309,107 +286,17 @@ class _Work:
             if asked:
                 self.record([dataclasses.replace(self.saved, time_seconds=trainer.clock.time_seconds)])
             return
-        self.log.sync()  # a checkpoint never knows more than the events
+        self.telling.log.sync()  # a checkpoint never knows more than the events
         started = time.monotonic()
         kept_as = ["best", "last"] if trainer.best_step == trainer.step else ["last"]
-        val_loss = self.val_loss if trainer.evaluated_step == trainer.step else None
+        val_loss = self.telling.val_loss if trainer.evaluated_step == trainer.step else None
         self.saved = checkpoint.save(self.run, trainer, kept_as, val_loss=val_loss)
         self.saved_evaluation = trainer.evaluated_step
         self.record([self.saved])
-        with _if_possible("drop older checkpoints"):
+        with if_possible("drop older checkpoints"):
             checkpoint.tidy(self.run, trainer.config.train.keep_checkpoints)
         self.saved_at = time.monotonic()
         self.saving_seconds = self.saved_at - started
-
-    # what is told
-
-    def record(self, events: list[Event]) -> None:
-        """Appends events, and keeps what the status shows of them. An evaluation that the log has already is left out: it
-        was cut once, so the checkpoint of its step does not know it, and a run that resumes from there makes it again."""
-        events = [event for event in events if not (isinstance(event, Evaluation) and event.step == self.evaluated_step)]
-        told = self.diagnosis.told(events) if self.diagnosis else events
-        self.log.append(told)
-        self.curves.add(told)
-        for event in events:
-            if isinstance(event, Step):
-                self.tokens_per_second = event.tokens_per_second or self.tokens_per_second
-            elif isinstance(event, Evaluation):
-                self.note(event)
-
-    def note(self, evaluation: Evaluation) -> None:
-        """Keeps what an evaluation, of this stretch or an earlier one, says of where the run stands."""
-        self.val_loss, self.evaluated_step = evaluation.val_loss, evaluation.step
-        if evaluation.step == self.trainer.best_step:
-            self.best_epoch, self.best_bits_per_byte = evaluation.epoch, evaluation.val_bits_per_byte
-
-    def tell(self, state: str, reason: str = "", resumed_from_step: int | None = None, then: Sequence[Event] = ()) -> str:
-        """A new state: an event that is on the disk when this returns, with those that come `then`, and status.json."""
-        known = self.run.status() if self.trainer is None else None
-        self.state, self.reason = state, reason
-        self.record([Status(step=known["step"] if known else self.trainer.step,
-                            time_seconds=known["time_seconds"] if known else self.trainer.clock.time_seconds,
-                            state=state, reason=reason, resumed_from_step=resumed_from_step), *then])
-        self.log.sync()
-        if known:
-            with _if_possible("write status.json"):
-                self.run.write_status({**known, "state": state, "reason": reason, "events_bytes": self.log.size()})
-        else:
-            self.write_status()
-        return state
-
-    def write_status(self) -> None:
-        """Brings status.json up to date."""
-        trainer = self.trainer
-        values = dict(state=self.state, reason=self.reason, step=trainer.step, total_steps=trainer.total_steps,
-                      epoch=trainer.epoch, tokens=trainer.tokens, best_val_loss=trainer.best_val_loss,
-                      best_step=trainer.best_step, best_bits_per_byte=self.best_bits_per_byte, val_loss=self.val_loss,
-                      tokens_per_second=self.tokens_per_second, eta_seconds=self.eta_seconds(),
-                      training_seconds=trainer.stepping_seconds, time_seconds=trainer.clock.time_seconds,
-                      updated=time.time(), events_bytes=self.log.size())
-        assert values.keys() == status.EMPTY.keys()
-        with _if_possible("write status.json"):
-            self.run.write_status(values)
-        self.status_at = time.monotonic()
-        due = self.state != "running" or self.status_at - self.curves_at > CURVES_SECONDS
-        if due and self.log.size() > curves.LONG_BYTES:
-            self.curves.events_bytes = self.log.size()
-            with _if_possible("write curves.json"):
-                curves.save(self.run, self.curves)
-            self.curves_at = self.status_at
-
-    def eta_seconds(self) -> float | None:
-        """Work time left, at the pace of this stretch (evaluations, samples and saving included); None if unknown."""
-        trainer, minutes = self.trainer, self.trainer.config.train.max_minutes
-        if self.state not in ("running", "paused"):
-            return None
-        if trainer.total_steps is None:
-            return None if minutes is None else max(0.0, minutes * 60 - trainer.stepping_seconds)
-        if self.paced_from is None or trainer.step <= self.paced_from[0]:
-            return None
-        steps, seconds = trainer.step - self.paced_from[0], trainer.clock.time_seconds - self.paced_from[1]
-        return (trainer.total_steps - trainer.step) * seconds / steps
-
-    def kept(self) -> str:
-        """What there is to write with, and to go on from."""
-        trainer = self.trainer
-        if trainer.best_step is None:
-            return ""
-        last = self.saved.step if self.saved else trainer.best_step
-        also = f", and step {last:,}, the last" if last != trainer.best_step else ""
-        epoch = math.floor(self.best_epoch)
-        ended = epoch >= 1 and (self.best_epoch - epoch) * trainer.best_step < self.best_epoch  # by that very step
-        best = f"epoch {epoch} (step {trainer.best_step:,})" if ended else f"step {trainer.best_step:,}"
-        return f"Kept {best}, the best (val {trainer.best_val_loss:.3f}){also}."
-
-
-@contextmanager
-def _if_possible(what: str) -> Iterator[None]:
-    """For what can be done another time: on Windows somebody who reads a file is in the way, which must not end a run."""
-    try:
-        yield
-    except (OSError, RunError) as error:
-        logger.warning("It was not possible to %s (%s): the next time will do.", what, error)
-
 
 def _open_checked(run_dir: RunDir, dataset_dir: Path | None) -> Dataset:
     """The very data the run was made with. Raises DataError where it is missing or another."""
