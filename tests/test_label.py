@@ -46,6 +46,14 @@ def test_a_label_from_elsewhere_never_raises(run, content):
     assert run.label() == Label() and run.name == "first"
 
 
+def test_a_label_from_elsewhere_holds_only_what_can_be_written_and_sent(run):
+    """Half a character in a prediction would have silenced every page that asks about the run; tags were not cleaned at all."""
+    sly = {"predicted": "a\ud800b\x1b[31m", "note": "one\r\n\ttwo", "tags": ["we\u202eek\n3", "\u200b"], "name": "\ud800x"}
+    (run.path / label.FILE).write_text(json.dumps(sly), encoding="utf-8")
+    assert run.label() == Label(name="x", predicted="ab[31m", note="one\n\ttwo", tags=("week 3",))
+    assert run.relabel(saw="\udfffyes").saw == "yes" and "yes" in (run.path / label.FILE).read_text(encoding="utf-8")
+
+
 def test_a_label_from_elsewhere_is_cut_and_cannot_pass_for_another_name(run):
     sly = {"name": "n" * 500, "owner": "Ai\u202esha\nBen\u200b", "note": "n" * 9000, "tags": ["t" * 99] * 20}
     (run.path / label.FILE).write_text(json.dumps(sly), encoding="utf-8")

@@ -24,6 +24,7 @@ MOST_TAGS = 8
 MOST_BYTES = 100_000  # of the file; the texts above take less
 LENGTHS = {"name": NAME_CHARACTERS, "owner": OWNER_CHARACTERS, "note": TEXT_CHARACTERS, "predicted": TEXT_CHARACTERS,
            "saw": TEXT_CHARACTERS}
+UNWRITABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 WHAT = {"name": "name", "owner": "person's name", "note": "note", "predicted": "prediction", "saw": "observation"}
 
 
@@ -49,7 +50,7 @@ class Label:
         problems = []
         for field, value in changes.items():
             if field in LENGTHS:
-                changes[field] = value = _one_line(value) if field in ("name", "owner") else str(value).strip()
+                changes[field] = value = _one_line(value) if field in ("name", "owner") else _lines(value)
                 if len(value) > LENGTHS[field]:
                     problems.append(f"The {WHAT[field]} has {len(value):,} characters: {LENGTHS[field]:,} are the most.")
         if "tags" in changes:
@@ -72,17 +73,21 @@ def read(directory: Path) -> Label:
         return Label()
     if not isinstance(values, dict):
         return Label()
-    texts = {field: value[:LENGTHS[field]] for field in LENGTHS if isinstance(value := values.get(field), str)}
-    for field in ("name", "owner"):
-        texts[field] = _one_line(texts.get(field, ""))
+    texts = {field: (_one_line if field in ("name", "owner") else _lines)(value[:LENGTHS[field]])
+             for field in LENGTHS if isinstance(value := values.get(field), str)}
     tags = values.get("tags")
-    tags = [one[:TAG_CHARACTERS] for one in tags if isinstance(one, str)] if isinstance(tags, list) else []
-    return Label(**texts, tags=tuple(tags[:MOST_TAGS]), archived=values.get("archived") is True)
+    tags = [_one_line(one[:TAG_CHARACTERS]) for one in tags if isinstance(one, str)] if isinstance(tags, list) else []
+    return Label(**texts, tags=tuple(filter(None, tags))[:MOST_TAGS], archived=values.get("archived") is True)
 
 
 def save(directory: Path, label: Label) -> None:
     """Puts a label beside a run. Raises RunError when the disk is full, OSError where it cannot be written."""
     retry(lambda: write_atomic(directory / FILE, json.dumps(label.to_dict(), indent=2, ensure_ascii=False)))
+
+
+def _lines(text: Any) -> str:
+    """Without what no file or page can hold (halves of characters) or a terminal would obey (control characters)."""
+    return UNWRITABLE.sub("", str(text)).strip()
 
 
 def _one_line(text: Any) -> str:
