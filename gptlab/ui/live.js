@@ -206,7 +206,8 @@ function showFacts(state, facts) {
   if (bar.ariaValueNow !== percent) bar.ariaValueNow = percent;
   const set = (name, value, rest = '') => { setText(fact(name), value); setText(more(name), rest); };
   set('step', run ? whole(step) : '–', run && total ? fill(words.of, {total: whole(total)}) : '');
-  set('epoch', run && status ? epochText(status.epoch ?? 0) : '–');
+  const seen = status?.tokens ? fill(words.seen, {tokens: short(status.tokens)}) : '';
+  set('epoch', run && status ? epochText(status.epoch ?? 0) : '–', seen);
   const loss = last?.val_loss ?? null;
   set('val', loss === null ? '–' : loss.toFixed(3));
   const all = facts?.baselines?.uniform;  // worse than guessing is no wider choice than all there is

@@ -29,7 +29,7 @@ SCRIPTS = ("live_history.js", "live_chart.js", "live_text.js", "live_samples.js"
            "live.js")  # in this order, as one function
 OPEN = "run => window.gptlab.open(run)"  # for events whose answer is the id of a run to show
 SLICE_BYTES = 65_536
-SHOWN_STATUS = ("state", "reason", "step", "total_steps", "epoch", "tokens_per_second", "eta_seconds", "time_seconds")
+SHOWN_STATUS = ("state", "reason", "step", "total_steps", "epoch", "tokens", "tokens_per_second", "eta_seconds", "time_seconds")
 
 
 class LiveRuns:

@@ -45,7 +45,7 @@ LIVE = {  # what the live view says; it reads these in the browser. {names} are 
     "no_samples": "Texts the model writes appear here while it learns: noise at first, words soon.",
     "no_epochs": "One row for each time its loss on unseen text is measured.",
     "columns": ["Epoch", "Step", "Train", "Unseen (val)", "Gap", "What it wrote"],
-    "reset_zoom": "Show all", "copy": "Copy as command", "copied": "Copied", "of": "of {total}", "left": "left",
+    "reset_zoom": "Show all", "copy": "Copy as command", "copied": "Copied", "of": "of {total}", "seen": "{tokens} tokens seen", "left": "left",
     "worked": "so far", "in_all": "in all",
     "sample_now": "Sample now", "sample_prompt": "Beginning", "sample_slider": "Sample",
     "sample_shade": "Shade what the model found unlikely",
