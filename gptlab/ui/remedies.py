@@ -1,0 +1,136 @@
+"""What the page does to a run that is there: its buttons, and the remedies of the Doctor's alerts.
+
+Plain functions from what a page sends to a sentence; it is checked like anything a person types. Knows no widget.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from gptlab.config import ConfigError
+from gptlab.runs import steering
+from gptlab.runs.rundir import RunDir, clean_name
+from gptlab.ui import form, words_train
+from gptlab.ui.lab import Lab, change_draft, draft_changes, read_draft
+from gptlab.ui.people import check_may, person
+from gptlab.ui.which_run import run_by_id, run_or_none
+
+
+def pause_run(lab: Lab, shown: Any) -> str:
+    """Pauses what trains: the run on view, or else the one that is at it."""
+    run = working(lab, shown)
+    if run is None:
+        return words_train.NOTHING_TO_PAUSE
+    run.command("pause")
+    return ""
+
+
+def sample_now(lab: Lab, shown: Any) -> str:
+    """Asks the run on view, while it trains, for a text of every prompt."""
+    run = run_or_none(lab, shown)
+    if run is None:
+        return words_train.NOTHING_TO_SAMPLE
+    run.command("sample")
+    return ""
+
+
+def resume_run(lab: Lab, shown: Any) -> str:
+    """Goes on with the run on view: at once if it is paused, else from its last checkpoint, after those that wait."""
+    run = run_or_none(lab, shown)
+    if run is None:
+        return words_train.NOTHING_TO_RESUME
+    if run.state() == "paused":
+        run.command("resume")
+        return ""
+    before = lab.jobs.current
+    lab.jobs.resume(run)
+    return words_train.QUEUED.format(name=run.name, training=before.name) if before else ""
+
+
+def stop_run(lab: Lab, shown: Any, who: Any = "", sure: Any = False) -> str:
+    """Stops the run on view if it trains or waits, else the one that trains. Any number of times.
+
+    Raises ValueError for somebody else's, unless `who` is sure.
+    """
+    run = working(lab, shown)
+    if run is None:
+        return words_train.NOTHING_TO_STOP
+    check_may(run, who, sure)
+    waiting = run.state() == "queued"
+    lab.jobs.stop(run)
+    return (words_train.TAKEN_BACK if waiting else words_train.STOPPING).format(name=run.name)
+
+
+def working(lab: Lab, shown: Any) -> RunDir | None:
+    """The run a button means: the one on view while it works or waits, else the one that trains."""
+    run = run_or_none(lab, shown)
+    return run if run is not None and run.state() in ("running", "paused", "queued") else lab.jobs.current
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a remedy: the run to be on view, a sentence, and where they change the draft and the tab."""
+
+    run: RunDir
+    note: str
+    draft: dict | None = None
+    tab: str | None = None
+
+
+def do_remedy(lab: Lab, draft: Any, shown: Any, remedy: Any, who: Any = "", sure: Any = False) -> Done:
+    """Does one of an alert's actions (`gptlab.events.Alert`) to the run it is about. Raises ValueError with what is in the way.
+
+    What a page sends is checked like anything a person types: by the settings' own bounds, and by `steering`.
+    """
+    run, (kind, changes, step) = run_by_id(lab, shown), read_remedy(remedy)
+    said = words_train.settings_said({form.label(name): value for name, value in changes.items()})
+    try:
+        match kind:
+            case "stop" if run.state() in ("running", "paused", "queued"):
+                return Done(run, stop_run(lab, run.id, who, sure))
+            case "new":
+                changed = change_draft(draft, words_train.FROM_THE_DOCTOR, changes={**read_draft(draft)["changes"], **changes})
+                draft_changes(changed)  # raises where they do not go together
+                return Done(run, words_train.FOR_NEXT_RUN.format(changes=said), draft=changed)
+            case "prepare":
+                return Done(run, words_train.PREPARE_WITH.format(changes=said) if said else words_train.PREPARE_AGAIN, tab="data")
+            case "set":
+                steering.set_live(run, changes)
+                return Done(run, words_train.CHANGED_NOW.format(name=run.name, changes=said))
+            case "restore_best":
+                steering.roll_back(run)
+                lab.jobs.resume(run)
+                return Done(run, words_train.GOES_BACK.format(name=run.name))
+            case "fork":
+                forked = steering.fork(lab.workspace, run, "last" if step is None else step, within_limit(lab, run, changes),
+                                       clean_name(f"{run.name[:50]}-fork"), person(who))
+                lab.jobs.submit(forked)
+                return Done(forked, words_train.FORK_BEGINS.format(name=forked.name, changes=said or words_train.SAME_SETTINGS))
+            case "extend":
+                steering.extend(run, within_limit(lab, run, changes))
+                lab.jobs.resume(run)
+                return Done(run, words_train.EXTENDED.format(name=run.name, changes=said))
+    except ConfigError as problem:
+        raise ValueError(form.in_words(problem)) from None
+    raise ValueError(words_train.NOT_A_REMEDY)
+
+
+def read_remedy(remedy: Any) -> tuple[str, dict[str, Any], int | None]:
+    """An action's kind, its changes, its step. Raises ValueError for what is none."""
+    remedy = remedy if isinstance(remedy, dict) else {}
+    kind, changes, step = remedy.get("action"), remedy.get("changes") or {}, remedy.get("step")
+    if not isinstance(kind, str) or not isinstance(changes, dict) or not (step is None or type(step) is int):
+        raise ValueError(words_train.NOT_A_REMEDY)
+    if not changes.keys() <= form.FIELDS.keys():
+        raise ValueError(words_train.NOT_A_REMEDY)
+    return kind, changes, step
+
+
+def within_limit(lab: Lab, run: RunDir, changes: dict[str, Any]) -> dict[str, Any]:
+    """The changes, such that the run trains no longer than this app allows."""
+    if lab.max_minutes is None:
+        return changes
+    minutes = changes.get("train.max_minutes", run.config().train.max_minutes)
+    allowed = minutes is not None and minutes <= lab.max_minutes
+    return changes if allowed else {**changes, "train.max_minutes": lab.max_minutes}

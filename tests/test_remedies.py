@@ -1,0 +1,175 @@
+"""What the page's buttons and the Doctor's do to a run, without a browser; and what they say."""
+
+import json
+
+import pytest
+from tiny_run import finished_run, tiny_run, tiny_workspace
+
+from gptlab.events import Status
+from gptlab.ui import remedies
+from gptlab.ui.lab import Lab, read_draft, undo
+from gptlab.ui.next_run import NextRun
+
+SMALL = {"model.n_layer": 1, "model.n_embd": 32, "model.context_length": 32, "train.max_steps": 30}
+
+
+class Queue:
+    """Stands in for Jobs: notes what it is told and trains nothing."""
+
+    def __init__(self):
+        self.current, self.queue, self.stopped = None, [], []
+
+    def submit(self, run):
+        if self.current is None:
+            self.current = run
+        else:
+            self.queue.append(run)
+
+    resume = submit
+
+    def stop(self, run):
+        self.stopped.append(run)
+
+
+@pytest.fixture
+def lab(tmp_path, small_text):
+    return Lab(tiny_workspace(tmp_path, small_text), Queue())
+
+
+@pytest.fixture
+def draft():
+    return read_draft({"dataset": "tiny", "changes": SMALL})
+
+
+def set_state(run, state):
+    run.append(Status(step=0, time_seconds=0.0, state=state))
+    return run
+
+
+# pause, resume, stop
+
+def test_buttons_mean_the_run_on_view_while_it_works_else_the_one_that_trains(lab):
+    old = set_state(tiny_run(lab.workspace, "old"), "finished")
+    lab.jobs.current = set_state(tiny_run(lab.workspace, "new"), "queued")
+    waiting = tiny_run(lab.workspace, "waiting")
+    lab.jobs.queue = [waiting]
+    remedies.stop_run(lab, old.id)
+    remedies.stop_run(lab, waiting.id)
+    remedies.stop_run(lab, "no such run")
+    assert lab.jobs.stopped == [lab.jobs.current, waiting, lab.jobs.current]
+
+
+def test_pressing_a_button_for_nothing_harms_nothing(lab):
+    for action in (remedies.stop_run, remedies.pause_run, remedies.resume_run, remedies.sample_now):
+        for shown in (None, "", "../../etc", 7, {"a": 1}):
+            assert action(lab, shown)
+
+
+def test_pause_and_resume_reach_the_worker(lab):
+    run = tiny_run(lab.workspace)
+    lab.jobs.current = run
+    with run.lock():
+        set_state(run, "running")
+        remedies.pause_run(lab, run.id)
+        set_state(run, "paused")
+        remedies.resume_run(lab, run.id)
+    assert [line.split('"command": "')[1].split('"')[0] for line in run.control_path.read_text(encoding="utf-8").splitlines()] == ["pause", "resume"]
+    assert lab.jobs.queue == []
+
+
+def test_an_interrupted_run_goes_back_to_the_queue(lab):
+    run = set_state(tiny_run(lab.workspace), "running")  # nobody holds its lock
+    assert run.state() == "interrupted"
+    remedies.resume_run(lab, run.id)
+    assert lab.jobs.current == run
+
+
+def commands(run):
+    return [json.loads(line) for line in run.control_path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_sample_is_asked_of_the_run_on_view_while_it_trains(lab):
+    run, other = tiny_run(lab.workspace), tiny_run(lab.workspace, "other")
+    lab.jobs.current = other
+    with pytest.raises(ValueError, match="not being trained|waits for its turn"):
+        remedies.sample_now(lab, run.id)
+    with run.lock():
+        assert remedies.sample_now(lab, run.id) == ""
+    assert [one["command"] for one in commands(run)] == ["sample"] and not other.control_path.exists()
+
+
+# what the Doctor advises
+
+def remedy(lab, run, action, draft=None, **rest):
+    return remedies.do_remedy(lab, draft, run.id, {"action": action, **rest})
+
+
+def test_advice_for_the_next_run_goes_into_the_draft_and_can_be_taken_back(lab, draft):
+    run = tiny_run(lab.workspace)
+    done = remedy(lab, run, "new", draft, changes={"model.dropout": 0.2, "train.patience": 5})
+    assert done.draft["changes"] == {**SMALL, "model.dropout": 0.2, "train.patience": 5} and done.tab is None
+    assert "dropout 0.2, patience 5" in done.note and undo(done.draft)["changes"] == SMALL
+    assert "6 settings changed" in NextRun(lab).ahead(done.draft)["sentence"]
+    with pytest.raises(ValueError, match="Final learning rate"):  # a page's label, and no draft that could not start
+        remedy(lab, run, "new", draft, changes={"train.max_learning_rate": 1e-6})
+
+
+def test_advice_about_the_text_leads_to_the_data(lab):
+    done = remedy(lab, tiny_run(lab.workspace), "prepare", changes={"data.split": "spread"})
+    assert done.tab == "data" and "spread" in done.note
+
+
+def test_a_run_is_stopped_by_advice_only_while_it_works_and_no_other(lab):
+    run, other = set_state(tiny_run(lab.workspace), "finished"), tiny_run(lab.workspace, "other")
+    lab.jobs.current = other
+    with pytest.raises(ValueError):
+        remedy(lab, run, "stop")
+    remedy(lab, other, "stop")
+    assert lab.jobs.stopped == [other]
+
+
+def test_the_learning_rate_is_changed_while_it_trains(lab):
+    run = tiny_run(lab.workspace)
+    with run.lock():
+        done = remedy(lab, run, "set", changes={"train.max_learning_rate": 3e-4})
+    assert "learning rate 0.0003" in done.note
+    assert [one["command"] for one in commands(run)] == ["set"] and commands(run)[0]["changes"]["train.max_learning_rate"] == 3e-4
+
+
+def test_a_fork_a_longer_run_and_going_back_are_queued(lab):
+    run = finished_run(lab.workspace, train__max_steps=16)
+    forked = remedy(lab, run, "fork", changes={"train.grad_clip": 5.0})
+    assert lab.jobs.current == forked.run != run and forked.run.config().train.grad_clip == 5.0
+    assert forked.run.parent() == {"run": run.id, "step": 16}
+    again = remedy(lab, run, "fork", step=8)
+    assert again.run.name != forked.run.name or again.run.id != forked.run.id
+    longer = remedy(lab, run, "extend", changes={"train.max_steps": 32})
+    assert longer.run == run and run.config().train.max_steps == 32 and run in lab.jobs.queue
+
+
+def test_advice_goes_no_further_than_the_apps_limit_in_minutes(lab):
+    run = finished_run(lab.workspace, train__max_steps=16)
+    lab.max_minutes = 2.0
+    assert remedy(lab, run, "fork").run.config().train.max_minutes == 2.0
+    remedy(lab, run, "extend", changes={"train.max_steps": 32, "train.epochs": None, "train.max_minutes": None})
+    assert run.config().train.max_minutes == 2.0
+
+
+def test_going_back_to_the_best_is_done_at_rest_and_trains_on(lab, monkeypatch):
+    run, rolled = set_state(tiny_run(lab.workspace), "stopped"), []
+    monkeypatch.setattr(remedies.steering, "roll_back", rolled.append)
+    assert remedy(lab, run, "restore_best", step=8).run == run and rolled == [run] and lab.jobs.current == run
+
+
+@pytest.mark.parametrize("asked", [
+    None, 5, "stop", [], {}, {"action": None}, {"action": "delete"}, {"action": ["stop"]}, {"action": "new", "changes": [1]},
+    {"action": "new", "changes": {"no.such": 1}}, {"action": "set", "changes": {"train.max_learning_rate": "fast"}},
+    {"action": "set", "changes": {"model.n_layer": 3}}, {"action": "fork", "step": "8"}, {"action": "fork", "step": 7},
+    {"action": "extend", "changes": {}}, {"action": "restore_best"}])
+def test_what_cannot_be_done_is_one_sentence(lab, asked):
+    run = set_state(tiny_run(lab.workspace), "finished")
+    with pytest.raises(ValueError) as problem:
+        remedies.do_remedy(lab, None, run.id, asked)
+    assert "\n" not in str(problem.value) and lab.workspace.list_runs() == [run]
+    with pytest.raises(ValueError):
+        remedies.do_remedy(lab, None, "../" + run.id, {"action": "stop"})
