@@ -10,11 +10,12 @@ import dataclasses
 import threading
 from typing import Any
 
-from gptlab.config import ConfigError, RunConfig, SampleConfig
-from gptlab.runs.rundir import clean_name
+from gptlab.config import ConfigError, RunConfig, SampleConfig, changes
+from gptlab.presets import presets
+from gptlab.runs.rundir import RunDir, clean_name
 from gptlab.runs.workspace import Workspace
 from gptlab.ui import form, model_facts, words, words_train
-from gptlab.ui.lab import Lab, draft_changes, draft_config, draft_dataset, draft_preset, read_draft
+from gptlab.ui.lab import Lab, change_draft, draft_changes, draft_config, draft_dataset, draft_preset, read_draft
 
 
 class NextRun:
@@ -44,6 +45,18 @@ class NextRun:
                 "command": model_facts.command(self.lab, draft), "dataset": name, "tokenizer": manifest["tokenizer"],
                 "baselines": manifest["baselines"], "total_steps": total_steps(config),
                 "settled": seconds is not None or not self.estimates.pending}
+
+
+def again(lab: Lab, draft: Any, run: RunDir) -> dict:
+    """The draft that would train as a run was begun, on the same data: told from the preset it is nearest to. Raises RunError,
+    and DataError where that data is not here."""
+    config, dataset = run.config(), lab.workspace.dataset_of(run).name
+    settings = config.to_dict()
+    differing = {name: [one for one in changes(config, base.config) if not one.startswith("data.")]
+                 for name, base in presets().items()}
+    nearest = min(differing, key=lambda name: len(differing[name]))
+    wanted = {one: settings[one.partition(".")[0]][one.partition(".")[2]] for one in differing[nearest]}
+    return change_draft(draft, words_train.AS_BEFORE.format(name=run.name), dataset=dataset, preset=nearest, changes=wanted)
 
 
 def default_name(lab: Lab, draft: Any) -> str:

@@ -25,6 +25,7 @@ GOES_BACK = "{name} goes back to its best checkpoint and trains on from there."
 FORK_BEGINS = "{name} goes on from there with {changes}."
 EXTENDED = "{name} trains on: {changes}."
 FROM_THE_DOCTOR = "Advice"
+AS_BEFORE = "Settings of {name}"
 SAME_SETTINGS = "the same settings"
 FOR_NEXT_RUN = "Set for the next run: {changes}. Press Start training when you are ready."
 PREPARE_AGAIN = "Mend the text here, then prepare it again under another name."
@@ -122,6 +123,19 @@ LIVE = {  # what the live view says; it reads these in the browser. {names} are 
          "the machine."},
     ],
 }
+
+NOTES = {  # the dialog in which a run is named and written on, and what the live view shows of it
+    "title": "Notes on {name}", "whose": "This is {owner}'s run.", "button": "Notes",
+    "expect_before": "What do you expect? Write it down before it trains", "expect": "What do you expect? Write it down",
+    "predicted_line": "Predicted:", "saw_line": "Saw:",
+    "name": "Name", "owner": "By", "tags": "Tags", "tags_help": "Up to eight, with commas between them.",
+    "predicted": "I predicted", "predicted_help": "Before it trains: how low will the loss get? What will it write?",
+    "saw": "I saw", "saw_help": "Afterwards: what came of it, and why?", "note": "Note",
+    "save": "Save", "saving": "Saving …", "saved": "Saved.", "cancel": "Cancel",
+    "unsaved": "This is not saved yet. Save keeps it; Escape once more throws it away.",
+    "unreachable": "GPT Lab does not answer, so nothing is saved. Is it still running? Try again.",
+}
+NOT_A_NOTE = "That cannot be written on a run: reload the page."
 
 
 def settings_said(changes: dict) -> str:
