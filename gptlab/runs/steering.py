@@ -2,7 +2,8 @@
 
 Each function looks first whether it can be done, raises a sentence where not, and leaves a line in `control.jsonl`. A run
 that is being trained is told, and answers by an event; one at rest is changed here, under its lock. Knows no queue: what
-is to train afterwards is submitted by the caller.
+is to train afterwards is submitted by the caller. What each would do can be asked before, and raises the same sentences:
+`live_change`, `beginning`, `extension`, `way_back` change nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from gptlab.config import ConfigError, RunConfig, all_settings, unknown_name
@@ -31,27 +33,56 @@ HOW_ELSE = {"data": "a fork learns from the same data; start a new run on the ot
             "model": "start a new run with it", "train": "fork the run, or start a new one", "sample": "fork the run"}
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """What a fork begins with: a checkpoint, the settings the run had there and those of the fork, and whether the optimizer's
+    memory comes along; `about` says that in words."""
+
+    saved: Saved
+    base: RunConfig
+    config: RunConfig
+    with_optimizer: bool
+    about: str
+
+
+@dataclass(frozen=True)
+class Extension:
+    """What makes a run longer: `started` is its new `config.json`, `changes` and `before` what moves, as JSON has it."""
+
+    started: RunConfig
+    changes: dict[str, Any]
+    before: dict[str, Any]
+    total_steps: int | None
+    reason: str
+
+
 def set_live(run: RunDir, changes: dict[str, Any]) -> None:
     """Changes settings of LIVE from the next update on, or from where a run at rest will go on; `config.json` stays.
 
-    The schedule keeps its shape between the new ends: one that begins below its end takes that down in proportion. Raises
-    ConfigError with all that cannot be, RunError where nothing would change.
+    Raises ConfigError with all that cannot be, RunError where nothing would change.
     """
-    config = live_config(run)
-    _only(changes, LIVE, "while a run goes on")
-    wanted = _with_lower_end(config, changes)
-    after = config.replace(wanted)
-    wanted = _json(after, differing(after, config))
-    if not wanted:
-        raise RunError(f"Nothing would change: {_spelled(config, changes)} is so already.")
+    wanted, before = live_change(run, changes)
     if run.is_alive():
         run.command("set", changes=wanted)
         return
     with _at_rest(run, "change its settings") as known:
-        run.append(Setting(step=known["step"], time_seconds=known["time_seconds"], changes=wanted,
-                           before=_json(config, wanted)))
+        run.append(Setting(step=known["step"], time_seconds=known["time_seconds"], changes=wanted, before=before))
         run.write_status({**known, "events_bytes": run.events_path.stat().st_size})
         run.note_command("set", changes=wanted)
+
+
+def live_change(run: RunDir, changes: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(what `set_live` changes, what that is now), as JSON has it.
+
+    The schedule keeps its shape between the new ends: one that begins below its end takes that down in proportion.
+    """
+    config = live_config(run)
+    _only(changes, LIVE, "while a run goes on")
+    after = config.replace(_with_lower_end(config, changes))
+    wanted = differing(after, config)
+    if not wanted:
+        raise RunError(f"Nothing would change: {_spelled(config, changes)} is so already.")
+    return _json(after, wanted), _json(config, wanted)
 
 
 def fork(workspace: Workspace, run: RunDir, which: str | int, changes: dict[str, Any], name: str, owner: str = "") -> RunDir:
@@ -60,52 +91,71 @@ def fork(workspace: Workspace, run: RunDir, which: str | int, changes: dict[str,
     optimizer is the same. `owner`: who does it. Raises RunError, ConfigError or DataError.
     """
     check_name(name)
-    saved = checkpoint.find_checkpoint(run, which)
-    base = live_config(run, until_step=saved.step)
-    config = base.replace(changes)
-    _check_fits(base, config)
+    begins = beginning(run, which, changes)
+    saved, base, config = begins.saved, begins.base, begins.config
     dataset = open_dataset(workspace.dataset_of(run))
     check_trainable(config, dataset)
-    with_optimizer, about = _optimizer(saved, base, config)
 
     def add(new: RunDir) -> None:
         write_atomic(new.path / "parent.json", json.dumps({"run": run.id, "step": saved.step}))
         try:
-            checkpoint.plant(new, saved, with_optimizer=with_optimizer)
+            checkpoint.plant(new, saved, with_optimizer=begins.with_optimizer)
         except FileNotFoundError as error:
             raise RunError(f"The checkpoint of step {saved.step:,} was dropped meanwhile: choose another one.") from error
 
     new = create_run(workspace, config, dataset, name, add=add, owner=owner,
-                     reason=f"Forked from step {saved.step:,} of {run.name}; {about}.")
+                     reason=f"Forked from step {saved.step:,} of {run.name}; {begins.about}.")
     with suppress(OSError):  # it may lie where nobody can write
         run.note_command("fork", step=saved.step, changes=_json(config, differing(config, base)), run=new.id)
     return new
+
+
+def beginning(run: RunDir, which: str | int, changes: dict[str, Any]) -> Beginning:
+    """What a fork of that checkpoint with these changes begins with. Raises RunError, ConfigError."""
+    saved = checkpoint.find_checkpoint(run, which)
+    base = live_config(run, until_step=saved.step)
+    config = base.replace(changes)
+    _check_fits(base, config)
+    return Beginning(saved, base, config, *_optimizer(saved, base, config))
+
+
+def fork_settings(config: RunConfig) -> list[str]:
+    """The settings that a fork may change: all that the weights, and what they have learnt from, have no part in."""
+    free = FREE if config.model.positions == "learned" else (*FREE, "model.context_length")
+    return [name for name, _ in all_settings() if name in free or name.partition(".")[0] in ("train", "sample")]
 
 
 def extend(run: RunDir, changes: dict[str, Any]) -> None:
     """Moves what ends a run (LIMITS) in its `config.json`, so that a finished one can go on; says in its status what that
     does to the learning rate. Raises ConfigError, and RunError where it would end at once.
     """
-    _only(changes, LIMITS, "where a run is to become longer")
     with _at_rest(run, "make it longer") as known:
-        started, config = run.config(), live_config(run)
-        after, new_start = config.replace(changes), started.replace(changes)
-        wanted = differing(after, config)
-        if not wanted:
-            raise RunError(f"Nothing would change: {_spelled(config, changes)} is so already.")
-        plan, step, seconds = Plan(after, run.manifest()["train_tokens"]), known["step"], known["training_seconds"]
-        total = plan.last_step(plan.minutes_as_steps(step, seconds))
-        _check_goes_on(run, plan, step, seconds)
-        reason = f"Made longer: {', '.join(_moved(name, config, after) for name in wanted)}. " + _course(
-            step, known["total_steps"], total, config, after)
-        write_atomic(run.path / "config.json", json.dumps(new_start.to_dict(), indent=2, ensure_ascii=False))
+        longer = extension(run, known, changes)
+        write_atomic(run.path / "config.json", json.dumps(longer.started.to_dict(), indent=2, ensure_ascii=False))
         state = "queued" if known["state"] == "queued" else "stopped"
-        event = dict(step=step, time_seconds=known["time_seconds"])
-        run.append(Setting(**event, changes=_json(after, wanted), before=_json(config, wanted)),
-                   Status(**event, state=state, reason=reason))
-        known.update(state=state, reason=reason, total_steps=total, events_bytes=run.events_path.stat().st_size)
+        event = dict(step=known["step"], time_seconds=known["time_seconds"])
+        run.append(Setting(**event, changes=longer.changes, before=longer.before),
+                   Status(**event, state=state, reason=longer.reason))
+        known.update(state=state, reason=longer.reason, total_steps=longer.total_steps,
+                     events_bytes=run.events_path.stat().st_size)
         run.write_status(known)
-        run.note_command("extend", changes=_json(after, wanted))
+        run.note_command("extend", changes=longer.changes)
+
+
+def extension(run: RunDir, known: dict, changes: dict[str, Any]) -> Extension:
+    """What makes a run longer whose status is `known`. Raises ConfigError, RunError."""
+    _only(changes, LIMITS, "where a run is to become longer")
+    started, config = run.config(), live_config(run)
+    after, new_start = config.replace(changes), started.replace(changes)
+    wanted = differing(after, config)
+    if not wanted:
+        raise RunError(f"Nothing would change: {_spelled(config, changes)} is so already.")
+    plan, step, seconds = Plan(after, run.manifest()["train_tokens"]), known["step"], known["training_seconds"]
+    total = plan.last_step(plan.minutes_as_steps(step, seconds))
+    _check_goes_on(run, plan, step, seconds)
+    reason = f"Made longer: {', '.join(_moved(name, config, after) for name in wanted)}. " + _course(
+        step, known["total_steps"], total, config, after)
+    return Extension(new_start, _json(after, wanted), _json(config, wanted), total, reason)
 
 
 def roll_back(run: RunDir) -> None:
@@ -113,21 +163,27 @@ def roll_back(run: RunDir) -> None:
     it can be resumed. Settings changed since then are as they were. Raises RunError.
     """
     with _at_rest(run, "roll it back") as known:
-        checkpoints = checkpoint.list_checkpoints(run)
-        best = checkpoint.best_of(checkpoints)
-        if best is None:
-            raise RunError(f"{run.name} has no checkpoint with a measured loss to roll back to: train it a little first.")
-        if best.step == max(known["step"], checkpoints[-1].step):
-            raise RunError(f"{run.name} stands at its best already, step {best.step:,}.")
-        if not best.resumable:
-            raise RunError(f"The best checkpoint of {run.name}, step {best.step:,}, holds weights alone, so the run cannot go "
-                           "on from it: fork it there.")
+        best = way_back(run, known)
         checkpoint.set_aside(run, best.step)
         run.append(Status(step=best.step, time_seconds=checkpoint.work_time(best), resumed_from_step=best.step,
                           state="queued" if known["state"] == "queued" else "stopped",
                           reason=f"Rolled back to step {best.step:,}, the best (val {best.val_loss:.3f}). Resume goes on "
                           "from there; with the same settings it would go the same way again."))
         run.note_command("rollback", step=best.step)
+
+
+def way_back(run: RunDir, known: dict) -> Saved:
+    """The best checkpoint of a run whose status is `known`, to go on from. Raises RunError."""
+    checkpoints = checkpoint.list_checkpoints(run)
+    best = checkpoint.best_of(checkpoints)
+    if best is None:
+        raise RunError(f"{run.name} has no checkpoint with a measured loss to roll back to: train it a little first.")
+    if best.step == max(known["step"], checkpoints[-1].step):
+        raise RunError(f"{run.name} stands at its best already, step {best.step:,}.")
+    if not best.resumable:
+        raise RunError(f"The best checkpoint of {run.name}, step {best.step:,}, holds weights alone, so the run cannot go "
+                       "on from it: fork it there.")
+    return best
 
 
 @contextmanager
@@ -174,7 +230,7 @@ def _with_lower_end(config: RunConfig, changes: dict[str, Any]) -> dict[str, Any
 
 def _check_fits(base: RunConfig, config: RunConfig) -> None:
     """Raises ConfigError for settings that the weights, or what they have learnt from, do not allow."""
-    free = FREE if config.model.positions == "learned" else (*FREE, "model.context_length")
+    free = fork_settings(config)
     problems = [f"{name} is {value_of(base, name)} in the weights that a fork takes over, not {value}: start a new run to "
                 "change it." for name, value in differing(config, base).items()
                 if name.startswith("model.") and name not in free]
