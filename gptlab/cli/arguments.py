@@ -36,9 +36,20 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--preset", metavar="P", default=DEFAULT_PRESET,
                        help=f"the settings to start from (default: %(default)s); one of {', '.join(presets())}")
     train.add_argument("--name", metavar="RUN", help="what to call the run (default: after its preset)")
+    train.add_argument("--by", metavar="NAME", default="", help="whose run it is")
 
     command("resume", "training.resume", "Go on with a run that was stopped or interrupted.", _run())
-    command("runs", "listing.runs", "List all runs.")
+    runs = command("runs", "listing.runs", "List the runs.")
+    runs.add_argument("--all", action="store_true", help="those that were archived too")
+
+    label = command("label", "labels.label", "Name a run and write on it; without options, show what is written.", _run())
+    for option, field, what in (("--name", "name", "what to call it"), ("--by", "owner", "whose it is"),
+                                ("--predicted", "predicted", "what you expect of it"), ("--saw", "saw", "what came of it"),
+                                ("--note", "note", "anything else")):
+        label.add_argument(option, metavar="TEXT", dest=field, help=f"{what}; '' for nothing")
+    label.add_argument("--tag", metavar="TEXT", dest="tags", action="append",
+                       help="a tag in place of those it has; may be repeated; '' for none")
+    label.add_argument("--archive", action=argparse.BooleanOptionalAction, help="keep it, but leave it out of lists")
 
     command("set", "steering.set_", "Change settings of a run while it is trained, or before it goes on.", _run(),
             _settings("train", names=LIVE, required=True))

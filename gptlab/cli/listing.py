@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from gptlab.cli.labels import in_a_line
 from gptlab.cli.options import workspace_of
 from gptlab.data.sources import BUILTINS
 
@@ -22,16 +23,19 @@ def datasets(options: argparse.Namespace) -> dict:
 
 
 def runs(options: argparse.Namespace) -> dict:
-    """List all runs, newest first."""
-    rows = []
-    for run in workspace_of(options).list_runs():
+    """List the runs, newest first; archived ones only with --all."""
+    rows, found = [], [(run, run.label()) for run in workspace_of(options).list_runs()]
+    listed = [(run, label) for run, label in found if options.all or not label.archived]
+    for run, label in listed:
         status = run.status()
-        rows.append({"run": run.id, "name": run.name, "state": status["state"], "step": status["step"],
-                     "best_val_loss": status["best_val_loss"], "path": str(run.path)})
-    if not options.json:
-        for row in rows:
-            best = "" if row["best_val_loss"] is None else f"best val loss {row['best_val_loss']:.4f}"
-            print(f"{row['run']:<40} {row['state']:<12} step {row['step']:<8,} {best}".rstrip())
-        if not rows:
-            print("No runs yet: python -m gptlab train makes one.", file=sys.stderr)
+        best = status["best_val_loss"]
+        rows.append({"run": run.id, "name": run.name, "owner": label.owner, "tags": list(label.tags), "archived": label.archived,
+                     "state": status["state"], "step": status["step"], "best_val_loss": best, "path": str(run.path)})
+        if not options.json:
+            loss = " " * 20 if best is None else f"best val loss {best:<6.4f}"
+            print(f"{run.id:<40} {status['state']:<12} step {status['step']:<8,} {loss}  {in_a_line(label)}".rstrip())
+    if not options.json and not found:
+        print("No runs yet: python -m gptlab train makes one.", file=sys.stderr)
+    if not options.json and len(found) > len(listed):
+        print(f"{len(found) - len(listed)} archived: python -m gptlab runs --all lists them too.", file=sys.stderr)
     return {"runs": rows}

@@ -18,6 +18,7 @@ from gptlab.data.dataset import Dataset, open_dataset
 from gptlab.presets import preset
 from gptlab.runs import worker
 from gptlab.runs.disk import RunError
+from gptlab.runs.label import Label
 from gptlab.runs.rundir import RunDir, check_name
 from gptlab.runs.trainable import check_trainable
 from gptlab.runs.workspace import create_run
@@ -29,6 +30,7 @@ def train(options: argparse.Namespace) -> dict:
     """Make a run and train it to its end, or until somebody stops it."""
     workspace, start, explicit = workspace_of(options), preset(options.preset), settings_of(options)
     config, name = start.config.replace(explicit), check_name(options.name or start.name)
+    owner = Label().replace(owner=options.by).owner  # refused, if at all, before anything is prepared
     if options.dataset is not None:
         dataset = find_or_prepare(workspace, options.dataset, config, explicit)
     elif start.dataset is None and "data.source" not in explicit:
@@ -38,7 +40,7 @@ def train(options: argparse.Namespace) -> dict:
     prepared = {name: value for name, value in dataset.manifest["config"].items() if name in DataConfig.__annotations__}
     config = config.replace({f"data.{name}": value for name, value in prepared.items()})
     check_trainable(config, dataset)
-    run = create_run(workspace, config, dataset, name)
+    run = create_run(workspace, config, dataset, name, owner=owner)
     return follow(run, dataset, options)
 
 

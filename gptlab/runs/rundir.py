@@ -70,7 +70,12 @@ class RunDir:
     @property
     def name(self) -> str:
         """What somebody named it; else as its id says."""
-        return self.label().name or re.sub(r"^\d{8}-\d{6}-", "", self.id)
+        return self.label().name or self.first_name
+
+    @property
+    def first_name(self) -> str:
+        """The name it was made with, as its id says."""
+        return re.sub(r"^\d{8}-\d{6}-", "", self.id)
 
     def label(self) -> label.Label:
         """Name, owner, tags and notes; never raises."""
