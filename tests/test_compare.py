@@ -9,6 +9,7 @@ from tiny_run import tiny_run, tiny_workspace
 
 from gptlab.config import DataConfig
 from gptlab.data.dataset import prepare
+from gptlab.events import Setting
 from gptlab.model.estimate import flops_per_token
 from gptlab.runs.compare import AXES, OTHER_SPLIT, OTHER_TOKENS, SAME_DATA, compare
 from gptlab.runs.disk import RunError
@@ -36,6 +37,46 @@ def test_only_what_differs(workspace):
     assert [one.label for one in found.contenders] == ["A a", "B b", "C c"]
     assert found.note == SAME_DATA
     assert compare([tiny_run(workspace, "d"), runs[0]]).differences == []
+
+
+def changed(n, name, value, before):
+    return Setting(step=n, time_seconds=n / 2, changes={name: value}, before={name: before})
+
+
+def test_what_was_changed_while_a_run_went_on_differs(workspace):
+    """Settings alike at the start, of runs that went other ways; what was rolled back never was."""
+    rate, patience = "train.max_learning_rate", "train.patience"
+    one, two, three = (tiny_run(workspace, name) for name in ("a", "b", "c"))
+    one.append(changed(10, rate, 3e-4, 1e-3), changed(20, rate, 5e-4, 3e-4), status(15, "running", resumed=15),
+               changed(30, rate, 2e-4, 3e-4), changed(30, rate, 1e-4, 2e-4))
+    two.append(changed(0, rate, 2e-3, 1e-3), changed(5, rate, 1e-3, 2e-3), changed(5, rate, 2e-3, 1e-3))
+    found = compare([one, two, three])
+    assert [difference.name for difference in found.differences] == [rate]
+    assert found.differences[0].texts() == ["0.001, then 0.0003 from step 10, then 0.0001 from step 30", "0.002", "0.001"]
+    told = json.loads(json.dumps(found.to_dict()))["differences"][0]
+    assert told["values"] == [1e-3, 2e-3, 1e-3] and told["later"][0][1] == {"step": 30, "value": 1e-4}
+    three.append(changed(10, patience, None, 5), changed(20, patience, 3, None))
+    assert compare([two, three]).differences[1].texts() == ["None", "5, then None from step 10, then 3 from step 20"]
+
+
+@pytest.mark.parametrize("value", ["x" * 50, [1], {"a": 1}, True, 10**400])
+def test_a_change_that_says_no_number_never_was(workspace, value):
+    """Events may come from elsewhere."""
+    one, two, rate = tiny_run(workspace, "a"), tiny_run(workspace, "b"), "train.max_learning_rate"
+    one.append(changed(1, rate, value, 1e-3), changed(2, rate, 2e-3, value), changed(3, "no.setting", 1, 2),
+               Setting(step=4, time_seconds=0.0, changes=value, before=value))
+    assert [(one.values, one.later) for one in compare([one, two]).differences] == [([1e-3, 1e-3], [[(2, 2e-3)], []])]
+
+
+def test_what_texts_differ_by_beside_the_models(workspace):
+    def unlike(**settings):
+        return compare([run, tiny_run(workspace, "b", **settings)]).to_dict()["drawn_unlike"]
+    run = tiny_run(workspace, "a")
+    assert unlike(model__n_layer=2, sample__prompts=("Other",)) == []
+    assert unlike(sample__seed=7, sample__temperature=0.5) == ["sample.temperature", "sample.seed"]
+    run = tiny_run(workspace, "c", sample__greedy=True)
+    assert unlike(sample__seed=7, sample__temperature=0.0, sample__max_new_tokens=9) == ["sample.max_new_tokens"]
+    assert set(unlike(sample__seed=7)) == {"sample.greedy", "sample.seed"}
 
 
 def test_what_may_be_compared(workspace, tmp_path, small_text):

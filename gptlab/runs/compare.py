@@ -1,4 +1,5 @@
-"""Two to eight runs side by side: curves over four axes, the settings that differ, what may be compared, and their texts.
+"""Two to eight runs side by side: curves over four axes, the settings that differ, what may be compared, their texts, and
+who was forked from whom.
 
 Runs are called A, B, C, … in the order they were given, the same on every chart and in every table. Knows nothing of
 drawing, and needs no torch.
@@ -9,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -19,7 +20,9 @@ import numpy as np
 from gptlab.config import RunConfig, all_settings
 from gptlab.events import Evaluation, Sample
 from gptlab.model.estimate import flops_per_token, total_parameters
+from gptlab.runs.changes import course
 from gptlab.runs.disk import RunError
+from gptlab.runs.family import Member, family
 from gptlab.runs.history import RunHistory, last_of_each, read_history
 from gptlab.runs.rundir import RunDir
 
@@ -28,6 +31,8 @@ LETTERS = "ABCDEFGH"
 AXES = {"step": "training steps", "tokens": "tokens read", "time_seconds": "seconds of work", "flops": "FLOPs"}
 QUANTITIES = ("train_loss", "val_loss", "val_perplexity", "val_bits_per_byte")
 LEARNT_FROM = ("source", "documents", "characters", "split", "train_bytes", "val_bytes")  # of a manifest: the same text?
+LENGTH = ("sample.max_new_tokens", "sample.stop")  # where a text ends
+DRAWING = ("sample.seed", "sample.greedy", "sample.temperature", "sample.top_k", "sample.top_p")
 
 SAME_DATA = "All were trained and measured on exactly the same data, so every number compares."
 OTHER_TOKENS = ("The tokenizers differ, so a token is not the same amount of text: compare bits per byte, not loss or "
@@ -91,11 +96,18 @@ class Contender:
 
 @dataclass(frozen=True)
 class Difference:
-    """Something that differs; `values` has one for each run, as JSON would say it."""
+    """Something that differs; `values` has what each run began with, as JSON would say it, and `later` what became of it
+    while the run went on: (after how many updates, the new value)."""
 
     name: str
     label: str
     values: list[Any]
+    later: list[list[tuple[int, Any]]]
+
+    def texts(self, text: Callable[[Any], str] = str) -> list[str]:
+        """ "0.001, then 0.0003 from step 400" for each run; `text` says a value in words."""
+        return [", then ".join([text(value), *(f"{text(new)} from step {step:,}" for step, new in later)])
+                for value, later in zip(self.values, self.later)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +155,23 @@ class Comparison:
             section, _, short = name.partition(".")
             values = [getattr(getattr(one.config, section), short) for one in self.contenders]
             facts.append((name, item.metadata["label"], [list(v) if isinstance(v, tuple) else v for v in values]))
-        return [Difference(*fact) for fact in facts if not self._all_alike(fact[2])]
+        found = []
+        for name, label, values in facts:
+            courses = [course(one.history.settings, name, value) for one, value in zip(self.contenders, values)]
+            if not self._all_alike(courses):
+                found.append(Difference(name, label, [first for first, _ in courses], [later for _, later in courses]))
+        return found
+
+    @cached_property
+    def drawn_unlike(self) -> list[Difference]:
+        """The settings by which their texts would differ even if the models were the same: seed, temperature, length …"""
+        greedy = all(one.config.sample.greedy or one.config.sample.temperature == 0 for one in self.contenders)
+        return [one for one in self.differences if one.name in (LENGTH if greedy else LENGTH + DRAWING)]
+
+    @cached_property
+    def family(self) -> list[Member]:
+        """The family trees that they belong to; [] where none of them is a fork or was forked."""
+        return family({one.letter: one.run for one in self.contenders})
 
     def prompts(self) -> list[str]:
         """What at least two of the runs were given to continue, in the order it came up."""
@@ -164,9 +192,13 @@ class Comparison:
                       "curves": {quantity: {axis: [_plain(values) for values in one.curve(quantity, axis)] for axis in AXES}
                                  for quantity in QUANTITIES}} for one in self.contenders],
             "same_data": self.same_data, "same_tokenizer": self.same_tokenizer, "note": self.note,
-            "differences": [{"name": one.name, "label": one.label, "values": one.values} for one in self.differences],
+            "differences": [{"name": one.name, "label": one.label, "values": one.values,
+                             "later": [[{"step": step, "value": value} for step, value in later] for later in one.later]}
+                            for one in self.differences],
+            "drawn_unlike": [one.name for one in self.drawn_unlike],
             "samples": [{"prompt": prompt, "texts": [one and {"step": one.step, "text": one.text}
-                                                     for one in self.samples(prompt)]} for prompt in self.prompts()]}
+                                                     for one in self.samples(prompt)]} for prompt in self.prompts()],
+            "family": [asdict(one) for one in self.family]}
 
     def _dataset_names(self) -> list[str]:
         """Names; with the beginning of the hash where one name stands for different data."""

@@ -14,7 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
-from gptlab.events import Alert, Checkpoint, Evaluation, Event, Sample, Status, Step
+from gptlab.events import Alert, Checkpoint, Evaluation, Event, Sample, Setting, Status, Step
 from gptlab.runs import eventlog
 from gptlab.runs.rundir import RunDir
 
@@ -71,6 +71,7 @@ class RunHistory:
     samples: list[Sample]
     checkpoints: list[Checkpoint]
     alerts: list[Alert]
+    settings: list[Setting]
 
     @property
     def last_step(self) -> int:
@@ -124,7 +125,7 @@ class RunHistory:
 def read_history(run: RunDir) -> RunHistory:
     """Everything that a run has said and that counts. A million steps take seconds and a few dozen bytes each."""
     columns = {name: array("d") for name in STEP_VALUES}
-    others: dict[type, list] = {Evaluation: [], Checkpoint: [], Alert: []}
+    others: dict[type, list] = {Evaluation: [], Checkpoint: [], Alert: [], Setting: []}
     samples: dict[str, Sample] = {}
     for event in counting_events(run):
         if isinstance(event, Step):
@@ -135,7 +136,8 @@ def read_history(run: RunDir) -> RunHistory:
         elif type(event) in others:
             others[type(event)].append(event)
     steps = {name: np.array(values) for name, values in columns.items()}
-    return RunHistory(steps, others[Evaluation], list(samples.values()), others[Checkpoint], others[Alert])
+    return RunHistory(steps, others[Evaluation], list(samples.values()), others[Checkpoint], others[Alert],
+                      others[Setting])
 
 
 def smoothed(before: float | None, loss: float, step: int) -> float | None:
