@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gradio as gr
 
-from gptlab.ui import data_tab, model_tab, page, people, playground_tab, runs_tab, train_tab, words
+from gptlab.ui import data_tab, model_tab, page, people, playground_tab, run_card, runs_tab, train_tab, words
 from gptlab.ui.lab import NEW_DRAFT, Lab, Page, kept_by_browser
 
 TABS = {"data": data_tab, "model": model_tab, "train": train_tab, "playground": playground_tab, "runs": runs_tab}
@@ -20,6 +20,7 @@ def build(lab: Lab) -> gr.Blocks:
             for name, tab in TABS.items():
                 with gr.Tab(words.TABS[name], id=name, elem_id=f"{name}-tab"):
                     tab.build(lab, this)
+        run_card.build(lab)
         page.connect(lab, this, header)
         people.connect(this)
     return demo

@@ -66,7 +66,6 @@ LIVE = {  # what the live view says; it reads these in the browser. {names} are 
                  "extend": "Train on: {changes}"},
     "last_checkpoint": "the last checkpoint", "of_step": "step {step}", "no_value": "none",
     "per_second": "tokens a second", "sample_at": "Step {step} · epoch {epoch}", "best_row": "The best on unseen text",
-    "waiting": "Waiting to train:", "training_now": "Training now:",
     "lost": "No answer from GPT Lab. Is the app still running? This page goes on by itself once it answers.",
     "states": STATES,
     "units": {"char": {"units": "characters", "learnt": "which letters go together"},
@@ -121,7 +120,15 @@ LIVE = {  # what the live view says; it reads these in the browser. {names} are 
          "clipping. Spikes mean trouble, or a learning rate that is too high."},
         {"name": "speed", "label": "Speed", "help": "Tokens it trains on in a second; a dip means something else wanted "
          "the machine."},
+        {"name": "copied", "label": "Copied", "help": "How much of what it writes, in stretches of eight tokens, stands word "
+         "for word in the training text. Growing: it learns by heart."},
     ],
+}
+
+REPLAY = {  # the run on view shown again as it went
+    "button": "Replay", "state": "Replay", "bar": "Replay of the run", "play": "Play", "pause": "Pause", "speed": "Speed",
+    "speeds": [{"name": speed, "label": f"{speed}×"} for speed in (1, 2, 5, 10, 20)], "time": "Time",
+    "at": "{time} · step {step}", "end": "Back to the end",
 }
 
 NOTES = {  # the dialog in which a run is named and written on, and what the live view shows of it
@@ -137,15 +144,65 @@ NOTES = {  # the dialog in which a run is named and written on, and what the liv
 }
 NOT_A_NOTE = "That cannot be written on a run: reload the page."
 
+NOT_WAITING = "That run does not wait any more."
+NOT_A_PLACE = "A run moves by one place at a time."
+TAKEN_OUT = "{name} no longer waits. Resume lets it wait again: open it under Runs."
+QUEUE = {  # what trains and what waits, read in the browser
+    "title": "Waiting to train", "running": "Training now:", "paused": "Paused, so nothing behind it starts:", "left": "{time} left",
+    "minute": "less than a minute", "by": "by {owner}", "you": "you",
+    "starts": "starts in about {time}", "soon": "starts in less than a minute", "next": "starts next",
+    "after": {"one": "after 1 other", "many": "after {n} others"},
+    "up": "Up", "down": "Down", "out": "Take out",
+    "up_named": "Move {name} up", "down_named": "Move {name} down", "out_named": "Take {name} out of the queue",
+    "place": "{place} of {n}", "moved": "{name} is now {place} of {n}.", "joined": "{name} waits: {place} of {n}.",
+    "began": "{name} begins to train.", "gone": "{name} no longer waits.", "changed": "{n} runs wait now.",
+    "waits": "It waits its turn: {place} of {n}.",
+    "who": "Your runs carry the name {name}", "who_change": "Change", "who_ask": "Which name should your runs carry from now on?",
+    "who_yes": "Use this name", "who_no": "Leave it",
+}
+
+STEER = {  # the panel that steers the run on view, also read in the browser; `will` is said by the server
+    "title": "Do more with this run", "what": "What", "from": "From", "name": "Name of the new run", "setting": "Setting",
+    "add": "Change one more", "remove": "Take this back", "now": "now {value}", "none": "write “none” for {value}",
+    "command": "The same, as a command", "yes": "yes", "no": "no", "weights_only": "weights only: the optimizer starts afresh",
+    "nothing": "Nothing can be done with it just now.", "may": ["set", "stop", "extend", "rollback"],
+    "actions": {"set": "Change settings", "sample": "Write a text now", "save": "Save a checkpoint now", "pause": "Pause",
+                "resume": "Resume", "stop": "Stop", "extend": "Train longer", "fork": "New run from a checkpoint",
+                "rollback": "Back to the best"},
+    "do": {"set": "Change it", "sample": "Write a text now", "save": "Save now", "pause": "Pause it", "resume": "Resume it",
+           "stop": "Stop it", "extend": "Train longer", "fork": "Start the new run", "rollback": "Go back to the best"},
+    "which_setting": {"set": "Choose a setting and its new value.", "extend": "Choose what ends the run, and where that shall be."},
+    "will": {"set": {"working": "From the next step on: {changes}. The chart marks where.",
+                     "at_rest": "When it goes on: {changes}."},
+             "sample": "It writes a text for each beginning, after the step it is at.",
+             "save": "It saves itself after the step it is at: a checkpoint to write with, or to begin a new run from.",
+             "pause": "It saves itself and stands still, ready to go on at once.",
+             "resume": {"paused": "It goes on where it stands.", "at_rest": "It goes on from its last checkpoint."},
+             "stop": {"working": "It finishes its step, saves itself and frees its memory. Resume goes on with it.",
+                      "queued": "It no longer waits to train. Resume lets it wait again."},
+             "fork": "The new run begins at step 0 with what {name} had learnt by step {step}; {about}.",
+             "rollback": "It goes back to step {step}, the best (val {loss}); what came later is set aside. Resume then goes "
+                         "on from there."},
+    "from_to": "{label} from {before} to {after}",
+}
+STEERED = {"sample": "{name} writes after the step it is at.", "save": "{name} saves itself after the step it is at.",
+           "pause": "{name} pauses after the step it is at.", "rollback": "{name} is back at its best. Resume goes on from there."}
+
 
 def settings_said(changes: dict) -> str:
     """Settings by their labels, with their values: "learning rate 0.0003, dropout 0.2"."""
-    def value(one) -> str:
-        if isinstance(one, float):
-            return f"{one:.12f}".rstrip("0").rstrip(".") if abs(one) < 1 else f"{one:g}"
-        return "none" if one is None else f"{one:,}" if type(one) is int else str(one)
+    return ", ".join(f"{label.lower()} {value_said(one)}" for label, one in changes.items())
 
-    return ", ".join(f"{label.lower()} {value(one)}" for label, one in changes.items())
+
+def value_said(value) -> str:
+    """A setting's value as people write it: 0.00003, 2,000, yes, none; texts one after the other."""
+    if isinstance(value, (tuple, list)):
+        return " · ".join(f"“{one}”" for one in value) or "none"
+    if isinstance(value, float):
+        return f"{value:.12f}".rstrip("0").rstrip(".") or "0" if abs(value) < 1 else f"{value:g}"
+    if isinstance(value, bool):
+        return STEER["yes"] if value else STEER["no"]
+    return "none" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def name_hint(default: str) -> str:
