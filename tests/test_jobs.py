@@ -1,5 +1,6 @@
 """The queue: one run at a time, in order, whatever happens to them."""
 
+import json
 import threading
 
 import pytest
@@ -41,22 +42,73 @@ def test_first_come_first_served(workspace, jobs, monkeypatch):
     assert jobs.wait(60)
     assert order == [first, others[0], others[2]]
     assert [run.state() for run in (first, *others)] == ["stopped", "finished", "stopped", "finished"]
-    assert others[1].status()["reason"] == "Taken out of the queue."
+    assert others[1].status()["reason"] == "Taken out of the queue. Resume lets it wait again."
     jobs.stop(others[0])  # harmless
     assert others[0].state() == "finished"
 
 
 def test_failures_do_not_stop_the_queue(workspace, jobs, monkeypatch):
-    """One run fails, one is gone from the disk when its turn comes, and what follows is trained all the same."""
+    """One run fails, one is gone from the disk when its turn comes, one's data is; one is taken out and deleted. What follows
+    is trained all the same."""
     blocker, failing = tiny_run(workspace, "blocker", **LONG), tiny_run(workspace, "failing", sample__prompts=("ß",))
-    gone, last = tiny_run(workspace, "gone"), tiny_run(workspace, "last", train__max_steps=3)
-    for run in (blocker, failing, gone, last):
+    gone, dataless, deleted = (tiny_run(workspace, name) for name in ("gone", "dataless", "deleted"))
+    (dataless.path / "manifest.json").write_text(json.dumps({**dataless.manifest(), "name": "other", "hash": "other"}), encoding="utf-8")
+    last = tiny_run(workspace, "last", train__max_steps=3)
+    for run in (blocker, failing, gone, dataless, deleted, last):
         jobs.submit(run)
     archive.move_to_trash(workspace, gone)
+    jobs.stop(deleted)
+    archive.move_to_trash(workspace, deleted)
     jobs.stop(blocker)
     assert jobs.wait(60)
-    assert (failing.state(), last.state()) == ("failed", "finished") and "ß" in failing.status()["reason"]
-    assert not gone.path.exists()
+    assert (failing.state(), dataless.state(), last.state()) == ("failed", "failed", "finished")
+    assert "ß" in failing.status()["reason"] and "The data set 'other'" in dataless.status()["reason"]
+    assert not gone.path.exists() and not deleted.path.exists()
+
+
+def test_what_waits_is_moved_and_taken_out(workspace, jobs, monkeypatch):
+    """As far as there are places, and only while it waits: a button may be pressed as its run begins."""
+    order, release = [], threading.Event()
+    monkeypatch.setattr(worker, "run", lambda run, **options: (order.append(run), release.wait(60)))
+    runs = first, second, third, fourth = [tiny_run(workspace, name) for name in ("one", "two", "three", "four")]
+    for run in runs:
+        jobs.submit(run)
+    wait_for(lambda: order)
+    for run, places, then in ((fourth, -1, [second, fourth, third]), (second, 1, [fourth, second, third]), (fourth, -1, None),
+                              (third, 5, None), (third, -9, [third, fourth, second])):
+        before = jobs.queue
+        assert jobs.move(run, places) and jobs.queue == (then or before)
+    assert not jobs.move(first, 1) and not jobs.take_out(first)
+    assert jobs.take_out(fourth) and not jobs.take_out(fourth) and not jobs.move(fourth, -1)
+    assert fourth.state() == "stopped" and jobs.queue == [third, second]
+    archive.move_to_trash(workspace, second)
+    assert jobs.take_out(second)
+    release.set()
+    assert jobs.wait(60) and order == [first, third]
+
+
+def test_many_hands_at_the_queue_lose_and_double_nothing(workspace, jobs, monkeypatch):
+    release = threading.Event()
+    monkeypatch.setattr(worker, "run", lambda run, **options: release.wait(60))
+    current, *waiting = [tiny_run(workspace, f"hand-{i}") for i in range(5)]
+    for run in (current, *waiting):
+        jobs.submit(run)
+    wait_for(lambda: jobs.current == current and len(jobs.queue) == 4)
+
+    def press(run):
+        for i in range(200):
+            jobs.move(run, (-1, 1, 3, -2)[i % 4])
+
+    hands = [threading.Thread(target=press, args=(run,)) for run in (*waiting, waiting[0])]
+    for hand in hands:
+        hand.start()
+    for hand in hands:
+        hand.join()
+    assert set(jobs.queue) == set(waiting) and len(jobs.queue) == 4
+    for run in waiting:
+        jobs.take_out(run)
+    release.set()
+    assert jobs.wait(60)
 
 
 def test_stop_then_resume(workspace, jobs):

@@ -1,4 +1,5 @@
-"""The queue: one background thread that works on one run at a time, first come, first served. Knows no page.
+"""The queue: one background thread that works on one run at a time, first come, first served unless somebody moves one.
+Knows no page.
 
 A run never depends on who started it: pages come and go, the thread goes on. What a run did wrong stands in its own
 status; nothing that happens in one stops the queue.
@@ -74,11 +75,31 @@ class Jobs:
             if run == self._current:
                 self._stop.set()
             elif waits:
-                _note(run, "stopped", "Taken out of the queue.")
+                _note_taken_out(run)
             elif run.is_alive():
                 run.command("stop")
             elif run.state() == "queued":  # left over from an app that ended
-                _note(run, "stopped", "Taken out of the queue.")
+                _note_taken_out(run)
+
+    def take_out(self, run: RunDir) -> bool:
+        """Takes a run out of the queue; whether it still waited there. One that has begun meanwhile goes on: who takes out
+        what waits does not mean to stop what trains."""
+        with self._changed:
+            if run not in self._waiting:
+                return False
+            self._waiting.remove(run)
+            if run != self._current:  # which would only have gone on after a stop
+                _note_taken_out(run)
+            return True
+
+    def move(self, run: RunDir, places: int) -> bool:
+        """Moves a run that waits so many places forward (below 0) or back, as far as there are any; whether it still waits."""
+        with self._changed:
+            if run not in self._waiting:
+                return False
+            place = self._waiting.index(run)
+            self._waiting.insert(max(0, place + places), self._waiting.pop(place))
+            return True
 
     def stop_all(self, timeout: float = 30.0) -> bool:
         """For the end of the program: nothing new starts, the current run saves and stops. True if it did in time.
@@ -128,6 +149,11 @@ def _queue(run: RunDir) -> None:
         raise RunError(run.status()["reason"] or f"Run {run.id} cannot be resumed: it is {state}.")
     if state != "queued":
         _note(run, "queued", "")
+
+
+def _note_taken_out(run: RunDir) -> None:
+    if run.path.is_dir():  # it can have been deleted by hand while it waited
+        _note(run, "stopped", "Taken out of the queue. Resume lets it wait again.")
 
 
 def _note(run: RunDir, state: str, reason: str) -> None:

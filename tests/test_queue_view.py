@@ -1,0 +1,146 @@
+"""The queue on the Train tab, without a browser: who may do what to what waits, what pages are told, when runs are expected."""
+
+import dataclasses
+
+import pytest
+from tiny_run import tiny_run, tiny_workspace
+
+from gptlab.model.estimate import flops_per_token
+from gptlab.runs.expected import Expected, work_left
+from gptlab.runs.rundir import RunDir
+from gptlab.ui import queue_view
+from gptlab.ui.lab import Lab
+from gptlab.ui.queue_view import QueueNow
+
+
+class Waiting:
+    """Stands in for Jobs: a list that waits, and what was asked of it."""
+
+    def __init__(self):
+        self.current, self.queue, self.moved = None, [], []
+
+    def move(self, run, places):
+        self.moved.append((run, places))
+
+    def take_out(self, run):
+        self.queue.remove(run)
+        return True
+
+
+@pytest.fixture
+def lab(tmp_path, small_text):
+    return Lab(tiny_workspace(tmp_path, small_text), Waiting())
+
+
+def running(run, **values):
+    """Its status as if it were being trained: 40 steps of 256 tokens, 100 tokens a second."""
+    return {**run.status(), "state": "running", "tokens_per_second": 100.0, "eta_seconds": 50.0, **values}
+
+
+# what is done
+
+def test_anybody_moves_a_run_by_one_place(lab):
+    run = tiny_run(lab.workspace)
+    run.relabel(owner="Aisha")
+    lab.jobs.queue = [run]
+    queue_view.move(lab, run.id, 1)
+    queue_view.move(lab, "no such run", -1)
+    assert lab.jobs.moved == [(run, 1)]
+    for places in (0, 2, -10**9, "1", None, 1.0, True, [1]):
+        with pytest.raises(ValueError, match="one place at a time"):
+            queue_view.move(lab, run.id, places)
+    assert len(lab.jobs.moved) == 1
+
+
+def test_anothers_run_is_taken_out_only_when_sure(lab):
+    run = tiny_run(lab.workspace)
+    run.relabel(owner="Aisha", name="Aisha's try")
+    lab.jobs.queue = [run]
+    for who, sure in (("Ben", None), ("", False), (None, "true")):
+        with pytest.raises(ValueError, match="This is Aisha's run: Aisha's try"):
+            queue_view.cancel(lab, run.id, who, sure)
+    assert lab.jobs.queue == [run]
+    assert "Aisha's try no longer waits" in queue_view.cancel(lab, run.id, "Ben", True)
+    for asked in (run.id, None, 7, "../x"):
+        assert "does not wait any more" in queue_view.cancel(lab, asked, "Aisha", True)
+
+
+# what pages are told
+
+def test_a_run_deleted_by_hand_while_it_waits_is_still_told_and_can_be_taken_out(lab):
+    run = tiny_run(lab.workspace)
+    lab.jobs.queue = [run]
+    run.path.rename(lab.workspace.path / "elsewhere")
+    assert [one["run"] for one in QueueNow(lab).told()["queue"]] == [run.id]
+    queue_view.cancel(lab, run.id, "", None)
+    assert lab.jobs.queue == []
+
+
+def test_a_paused_run_keeps_the_others_waiting_for_nobody_knows_how_long(lab, monkeypatch):
+    lab.jobs.current, waits = tiny_run(lab.workspace, "now"), tiny_run(lab.workspace, "waits")
+    lab.jobs.queue = [waits]
+    paused = running(waits, state="paused")
+    monkeypatch.setattr(RunDir, "status", lambda run: paused)
+    told = QueueNow(lab).told()
+    assert told["training"] == {"run": lab.jobs.current.id, "name": "now", "owner": "", "state": "paused", "left_seconds": 50.0}
+    assert told["queue"][0]["starts_in_seconds"] is None
+
+
+def test_within_a_moment_every_page_gets_the_same_answer_unless_the_queue_is_another(lab, monkeypatch):
+    """A room of pages asks, and the processor that reads for them is training."""
+    first, second = tiny_run(lab.workspace, "first"), tiny_run(lab.workspace, "second")
+    lab.jobs.queue = [first, second]
+    queue = QueueNow(lab)
+    monkeypatch.setattr(queue_view, "KEPT_SECONDS", 3600)
+    told = queue.told()
+    assert queue.told() is told
+    lab.jobs.queue.reverse()
+    assert [one["name"] for one in queue.told()["queue"]] == ["second", "first"]
+
+
+# when
+
+def test_each_run_waits_for_what_is_left_of_those_before_it(lab):
+    now, first = tiny_run(lab.workspace, "now"), tiny_run(lab.workspace, "first")
+    larger, last = tiny_run(lab.workspace, "larger", model__n_layer=3, train__max_steps=80), tiny_run(lab.workspace, "last")
+    config, vocab_size = now.config(), now.manifest()["vocab_size"]
+    rate = 100 * flops_per_token(config.model, vocab_size)
+    takes = 40 * 256 / 100  # the same model, as fast as the one that trains
+    larger_takes = 80 * 256 * flops_per_token(larger.config().model, vocab_size) / rate
+    assert larger_takes > 2 * takes
+    starts = Expected().starts_in_seconds(now, running(now), [first, larger, last])
+    assert starts == pytest.approx([50, 50 + takes, 50 + takes + larger_takes])
+
+
+def test_minutes_cap_a_run_and_a_resumed_one_counts_what_is_left(lab):
+    run = tiny_run(lab.workspace, train__max_steps=1000)
+    per_token = work_left(run).operations / (1000 * 256)
+    run.write_status({**run.status(), "tokens": 900 * 256, "training_seconds": 30.0})
+    assert work_left(run).operations == pytest.approx(100 * 256 * per_token)
+    capped = tiny_run(lab.workspace, "capped", train__max_steps=1000, train__max_minutes=2.0)
+    capped.write_status({**capped.status(), "training_seconds": 30.0})
+    assert work_left(capped).seconds(1.0) == 90 and work_left(capped).seconds(1e30) < 1
+    only_minutes = tiny_run(lab.workspace, "minutes", train__max_steps=None, train__max_minutes=2.0)
+    assert work_left(only_minutes).seconds(None) == 120
+
+
+def test_what_cannot_be_known_is_not_guessed(lab):
+    now, first, second = (tiny_run(lab.workspace, name) for name in ("now", "first", "second"))
+    expected = Expected()
+    for values in ({"eta_seconds": None}, {"state": "paused"}, {"state": "queued"}):
+        assert expected.starts_in_seconds(now, running(now, **values), [first, second]) == [None, None]
+    assert expected.starts_in_seconds(None, None, [first]) == [None]
+    assert expected.starts_in_seconds(now, running(now, tokens_per_second=None), [first, second]) == [50, None]
+    (second.path / "manifest.json").write_text('{"train_tokens": "many"}', encoding="utf-8")
+    assert expected.starts_in_seconds(now, running(now), [second, first]) == [50, None]
+
+
+def test_a_run_that_waits_again_is_read_again(lab):
+    """Its work is kept, because it is asked for several times a second, until the run itself has gone on."""
+    now, run, last = (tiny_run(lab.workspace, name) for name in ("now", "run", "last"))
+    expected = Expected()
+    before = expected.starts_in_seconds(now, running(now), [run, last])[1]
+    run.write_status({**run.status(), "tokens": 20 * 256})
+    run.append(dataclasses.replace(run.events()[-1], state="queued"))
+    run.write_status({**run.status(), "tokens": 20 * 256, "events_bytes": run.events_path.stat().st_size})
+    assert expected.starts_in_seconds(now, running(now), [run, last])[1] == pytest.approx(50 + (before - 50) / 2)
