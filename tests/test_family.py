@@ -8,7 +8,7 @@ from tiny_run import tiny_run, tiny_workspace
 
 from gptlab.events import Setting
 from gptlab.runs import family as family_module
-from gptlab.runs.family import DEEPEST, changes_told, family
+from gptlab.runs.family import DEEPEST, family, told
 from gptlab.runs.rundir import RunDir
 
 
@@ -49,23 +49,23 @@ def test_what_a_member_tells(workspace):
     before = forked(workspace, first, "before", at=9, train__max_learning_rate=5e-4, train__seed=7, model__dropout=0.0,
                     sample__prompts=("word " * 40,), train__weight_decay=0.5)
     top, early, late = family({"A": first})
-    assert (top.run, top.state, top.best_val_loss, top.step, changes_told(top)) == (first.id, "finished", 1.25, None, "")
-    assert (late.run, late.state, late.best_val_loss, changes_told(late)) == (same.id, "queued", None, "the same settings")
+    assert (top.run, top.step, told(top)) == (first.id, None, "finished · best val loss 1.2500")
+    assert (late.run, late.best_val_loss, told(late)) == (same.id, None, "from step 10 · queued · the same settings")
     assert early.run == before.id and len(early.changes) == 5, "that rate was set on the first run only after step 9"
-    told = changes_told(early, lambda value: f"<{value}>")
-    assert told.startswith("5 settings changed: Dropout <0.2> → <0.0>, Learning rate <0.001> → <0.0005>, ")
-    assert told.endswith(", and 2 more")
+    assert told(early, lambda value: f"<{value}>") == (
+        "from step 9 · queued · 5 settings changed: Dropout <0.2> → <0.0>, Learning rate <0.001> → <0.0005>, "
+        "Weight decay <0.1> → <0.5>, and 2 more")
     first.relabel(name="Renamed")
     (same.path / "config.json").write_text("{", encoding="utf-8")
     top, _, late = family({"A": first})
-    assert top.name == "Renamed" and late.changes is None and changes_told(late) == ""
+    assert top.name == "Renamed" and late.changes is None and told(late) == "from step 10 · queued"
 
 
 def test_a_parent_that_is_gone_keeps_its_forks_together(workspace):
     one, two = forked(workspace, "20260101-120000-lost", "one"), forked(workspace, "20260101-120000-lost", "two", at=20)
     assert outline(two) == ["- lost", "  - one @10", "  A two @20"]
     gone, child, _ = family({"A": one})
-    assert gone.state is None and gone.best_val_loss is None and child.changes is None and changes_told(child) == ""
+    assert told(gone) == "a run that is not here any more" and child.changes is None
 
 
 def test_circles_end(workspace):

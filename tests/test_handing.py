@@ -37,7 +37,7 @@ def test_compare(command):
     assert {"runs", "same_data", "same_tokenizer", "note", "differences", "drawn_unlike", "samples", "family"} == set(result)
     code, _, out, err = command("compare", "one", "two")
     assert "A one: best val loss" in out and "B two: nothing measured yet" in out and "model.n_layer: A 1, B 2" in out
-    assert "same data" in err
+    assert "same data" in err and "from step" not in out
     assert command("compare", "one")[0] == 1
 
 
@@ -80,3 +80,16 @@ def test_one_clear_line(command, tmp_path, monkeypatch, arguments, said):
     (tmp_path / "text.zip").write_text("hello", encoding="utf-8")
     code, _, out, err = command(*arguments)
     assert code == 1 and said in err and err.count("\n") == 1 and out == ""
+
+
+def test_compare_prints_the_family_tree(workspace, command):
+    """Each run under the one it was forked from; what texts differ by beside the models goes where messages go."""
+    parent = workspace.find_run("one")
+    fork = tiny_run(workspace, "fork", train__max_steps=8, sample__seed=7)
+    (fork.path / "parent.json").write_text(json.dumps({"run": parent.id, "step": 8}), encoding="utf-8")
+    out = command("compare", "two", "fork")[2]
+    assert f"\n{parent.id}: finished · best val loss " in out
+    assert f"\n  B {fork.id}: from step 8 · queued · 1 setting changed: Sampling seed 1337 → 7\n" in out
+    family = command("compare", "fork", "one", "--json")[1]["family"]
+    assert [(one["run"], one["letter"], one["step"], one["depth"]) for one in family] == [(parent.id, "B", None, 0), (fork.id, "A", 8, 1)]
+    assert family[1]["changes"] == [{"name": "sample.seed", "label": "Sampling seed", "before": 1337, "after": 7}]

@@ -10,7 +10,7 @@ import pytest
 from test_history import evaluation, sample, status, step
 from tiny_run import finished_run, tiny_run, tiny_workspace
 
-from gptlab.events import Alert
+from gptlab.events import Alert, Setting
 from gptlab.exchange.report import caption, report, save_report
 from gptlab.runs.compare import contender
 from gptlab.runs.disk import RunError
@@ -146,6 +146,25 @@ def test_the_report_of_a_comparison(workspace):
     assert "Layers 1 2" in page.text and "★ 1.5000" in page.text and "★ 2.0000" not in page.text
     assert page.text.count("The cat sat.") == 2
     assert len([kind for kind, _ in page.scripts if kind == "application/json"]) == 5
+
+
+def test_what_a_comparison_says_of_forks_and_changes_on_the_way(workspace):
+    """The tree is nested lists, names in it are text, and settings changed while a run went on differ."""
+    one, rate = told(tiny_run(workspace, "one")), "train.max_learning_rate"
+    forks = [told(tiny_run(workspace, f"fork{n}", sample__seed=n)) for n in (1, 2)]
+    for fork, parent in zip(forks, (one, forks[0])):
+        (fork.path / "parent.json").write_text(json.dumps({"run": parent.id, "step": 20}), encoding="utf-8")
+    one.append(Setting(step=10, time_seconds=5.0, changes={rate: 3e-4, EVIL: 1}, before={rate: 1e-3}))
+    one.relabel(name="<b>one</b>")
+    text = report([one, forks[1]])
+    page = check_self_contained(text)
+    assert "A <b>one</b> finished · best val loss 2.0000 fork1 from step 20" in page.text
+    assert "Sampling seed 1 → 2" in page.text and "0.001, then 0.0003 from step 10" in page.text
+    assert "not drawn alike" in page.text and "Sampling seed A 1,337, B 2" in page.text
+    tree = re.search(r'<div class="tree">(.*?)</div>', text)[1]
+    assert "".join(re.findall("</?(?:ul|li)>", tree)) == "<ul><li><ul><li><ul><li></li></ul></li></ul></li></ul>"
+    assert "Changed while it went on" in (alone := check_self_contained(report([one])).text) and "Learning rate 10 0.001 0.0003" in alone
+    assert "Where they come from" not in report([told(tiny_run(workspace, "x")), told(tiny_run(workspace, "y"))])
 
 
 def test_no_winner_where_numbers_do_not_compare(workspace):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gptlab.cli.options import workspace_of
 from gptlab.runs.compare import compare as compare_runs
+from gptlab.runs.family import told
 from gptlab.runs.rundir import RunDir
 
 
@@ -21,7 +22,11 @@ def compare(options: argparse.Namespace) -> dict:
                 f"{one.best.val_bits_per_byte:.4f} bits per byte, at step {one.best.step:,}")
             print(f"{one.label}: {best}")
         for item in found.differences:
-            print(f"{item.name}: " + ", ".join(f"{one.letter} {value}" for one, value in zip(found.contenders, item.values)))
+            print(f"{item.name}: " + ", ".join(f"{one.letter} {text}" for one, text in zip(found.contenders, item.texts())))
+        for one in found.family:
+            print(f"{'  ' * one.depth}{f'{one.letter} ' if one.letter else ''}{one.run}: {told(one)}")
+        if found.drawn_unlike and found.prompts():
+            print(f"Their texts were not drawn alike: {', '.join(item.name for item in found.drawn_unlike)}.", file=sys.stderr)
         print(found.note, file=sys.stderr)
     return found.to_dict()
 

@@ -15,9 +15,11 @@ from gptlab.config import SECTIONS, RunConfig, all_settings, changes
 from gptlab.events import Evaluation, Sample
 from gptlab.exchange.document import (cell, document, duration, epoch_text, escaped, facts, figure, head, legend, number,
                                      section, swatch, table, value_text)
+from gptlab.exchange.notes import expectations, notes, under
 from gptlab.runs.checkpoint import best_of, list_checkpoints
-from gptlab.runs.compare import AXES, Comparison, Contender, compare, contender
+from gptlab.runs.compare import AXES, LETTERS, Comparison, Contender, compare, contender
 from gptlab.runs.disk import check_space, readable, write_atomic
+from gptlab.runs.family import Member, told
 from gptlab.runs.rundir import RunDir
 
 NAMED = 3    # runs at most for a heading to hold their names
@@ -54,8 +56,9 @@ def _run_body(one: Contender) -> str:
     unit = UNITS.get(manifest["tokenizer"], "tokens")
     small = [("Perplexity", plots.perplexity), ("Learning rate", plots.learning_rate), ("Gradient norm", plots.grad_norm)]
     return "".join((
-        head(one.run.name, f"{_made(one.run)}Trained on {manifest['name']} with GPT Lab."),
+        head(one.run.name, f"{_made(one.run)}{under(one.run)}Trained on {manifest['name']} with GPT Lab."),
         f'<p class="caption">{escaped(caption(one))}</p>',
+        notes(one.run),
         facts([("State", one.state), ("Steps", f"{history.last_step:,}"),
                 ("Best loss on unseen text (val)", number(one.best and one.best.val_loss, 4)),
                 ("As unsure as picking among", f"{_among(one.best)} tokens"),
@@ -71,7 +74,7 @@ def _run_body(one: Contender) -> str:
         section("Epoch by epoch", _epoch_table(one)),
         section("Alerts", _alerts(one)) if history.alerts else "",
         section("Data", _data_table(manifest)),
-        section("Settings", _settings(config)),
+        section("Settings", _settings(config) + _changed_later(one)),
     ))
 
 
@@ -173,6 +176,17 @@ def _setting(metadata: dict, value: Any, marked: bool) -> str:
             f"<td>{escaped(value_text(value) + unit)}</td></tr>")
 
 
+def _changed_later(one: Contender) -> str:
+    """Settings that somebody changed while the run went on, or to make it longer, if any were."""
+    known = {name: item.metadata["label"] for name, item in all_settings()}
+    rows = [f'<tr><th scope="row">{escaped(known[name])}</th>{cell(f"{event.step:,}")}'
+            + "".join(f"<td>{escaped(value_text(value))}</td>" for value in (event.before.get(name), value)) + "</tr>"
+            for event in one.history.settings if isinstance(event.changes, dict) and isinstance(event.before, dict)
+            for name, value in event.changes.items() if name in known]
+    columns = [("Setting", ""), ("After step", "number"), ("From", ""), ("To", "")]
+    return f"<h3>Changed while it went on</h3>{table(columns, rows)}" if rows else ""
+
+
 def _loss_legend() -> str:
     lines = (("every", "none", "text it trains on, every step"), ("train", "none", "the same, smoothed"),
              ("val", "9 5", "unseen text (val); the star is its best"))
@@ -193,6 +207,7 @@ def _comparison_body(found: Comparison) -> str:
              else f"{len(runs)} runs compared", "Compared with GPT Lab."),
         f'<p class="note">{escaped(found.note)}</p>',
         section("At their best", _results_table(found)),
+        expectations([(one.label, one.run) for one in runs]),
         section(title, lines + _overlay(found, main, "step")),
         '<section class="pair">' + "".join(
             f"<div><h2>By {AXES[axis]}</h2>{_overlay(found, main, axis, SMALL)}</div>"
@@ -200,6 +215,7 @@ def _comparison_body(found: Comparison) -> str:
         *(section(QUANTITIES[quantity].capitalize(), unlike + lines + _overlay(found, quantity, "step"))
           for quantity in others),
         section("What differs", _differences_table(found)),
+        section("Where they come from", _tree(found.family)) if found.family else "",
         section("What they write", _side_by_side(found)),
     ))
 
@@ -246,9 +262,30 @@ def _differences_table(found: Comparison) -> str:
     if not found.differences:
         return '<p class="quiet">Nothing: all settings are alike.</p>'
     rows = [f'<tr><th scope="row">{escaped(one.label)}</th>'
-            + "".join(f"<td>{escaped(value_text(value))}</td>" for value in one.values) + "</tr>" for one in found.differences]
+            + "".join(f"<td>{escaped(text)}</td>" for text in one.texts(value_text)) + "</tr>" for one in found.differences]
     return table([("Setting", ""), *((one.label if len(found.contenders) <= NAMED else one.letter, "")
                                      for one in found.contenders)], rows)
+
+
+def _tree(members: list[Member]) -> str:
+    """Runs and the forks of each under it."""
+    def line(one: Member) -> str:
+        letter = f'<b class="run-{LETTERS.index(one.letter)}">{one.letter}</b> ' if one.letter else ""
+        return f'<li>{letter}{escaped(one.name)} <span class="quiet">{escaped(told(one, value_text))}</span>'
+    parts, depth = [], -1
+    for one in members:
+        parts += ["<ul>"] if one.depth > depth else ["</li>", "</ul></li>" * (depth - one.depth)]
+        parts.append(line(one))
+        depth = one.depth
+    return f'<div class="tree">{"".join(parts)}{"</li></ul>" * (depth + 1)}</div>'
+
+
+def _drawn_unlike(found: Comparison) -> str:
+    """By what the texts differ beside the models, if by anything."""
+    named = [f"{one.label} " + ", ".join(f"{letter} {text}" for letter, text in zip(LETTERS, one.texts(value_text)))
+             for one in found.drawn_unlike]
+    return ("The texts were not drawn alike, so they differ by more than the models: " + "; ".join(named) + "." if named else
+            "All were drawn alike, with the same seed: what differs is what the models learnt.")
 
 
 def _side_by_side(found: Comparison) -> str:
@@ -259,7 +296,7 @@ def _side_by_side(found: Comparison) -> str:
         return f"<div><h3>{escaped(one.label)}{when}</h3>{text}</div>"
     if prompts := found.prompts():
         rows = [found.samples(prompt) for prompt in prompts]
-        said = ""
+        said = f'<p class="quiet">{escaped(_drawn_unlike(found))}</p>'
     else:
         rows, said = [[(one.history.samples or [None])[-1] for one in found.contenders]], \
             '<p class="quiet">They were given different beginnings.</p>'

@@ -28,6 +28,7 @@ DEEPEST = 20       # a longer line of forks goes on at this depth
 MOST_STEPS = 10**12
 NAMED = 3          # changed settings that are named
 VALUE_CHARACTERS = 30
+GONE = "a run that is not here any more"
 
 
 @dataclass(frozen=True)
@@ -68,20 +69,29 @@ def family(runs: Mapping[str, RunDir]) -> list[Member]:
         folder, {run.id: letter for letter, run in runs.items() if run.path.parent == folder}).members()]
 
 
-def changes_told(member: Member, text: Callable[[Any], str] = str) -> str:
-    """ "2 settings changed: Learning rate 0.001 → 0.0003, Steps 200 → 400"; "" where there is nothing to tell."""
-    if member.changes is None:
-        return ""
-    if not member.changes:
-        return "the same settings"
+def told(member: Member, text: Callable[[Any], str] = str) -> str:
+    """ "from step 400 · finished · best val loss 1.2345 · 2 settings changed: Learning rate 0.001 → 0.0003, Steps 200 → 400":
+    all but what it is called. `text` says a value in words."""
+    facts = [f"from step {member.step:,}"] if member.step is not None else []
+    facts.append(member.state or GONE)
+    if member.best_val_loss is not None:
+        facts.append(f"best val loss {member.best_val_loss:.4f}")
+    if member.changes is not None:
+        facts.append(_changes_told(member.changes, text))
+    if member.left_out:
+        facts.append(f"{member.left_out:,} more forks of it are not shown")
+    return " · ".join(facts)
 
+
+def _changes_told(changes: list[Change], text: Callable[[Any], str]) -> str:
     def short(value: Any) -> str:
         words = text(value)
         return words if len(words) <= VALUE_CHARACTERS else words[:VALUE_CHARACTERS] + "…"
-    count = len(member.changes)
-    told = [f"{one.label} {short(one.before)} → {short(one.after)}" for one in member.changes[:NAMED]]
-    more = [f"and {count - NAMED} more"] if count > NAMED else []
-    return f"{count} setting{'s' * (count > 1)} changed: {', '.join(told + more)}"
+    if not changes:
+        return "the same settings"
+    named = [f"{one.label} {short(one.before)} → {short(one.after)}" for one in changes[:NAMED]]
+    more = [f"and {len(changes) - NAMED} more"] if len(changes) > NAMED else []
+    return f"{len(changes)} setting{'s' * (len(changes) > 1)} changed: {', '.join(named + more)}"
 
 
 class _Folder:
