@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from types import SimpleNamespace
 
+import gradio as gr
 import pytest
 
 from gptlab.runs.label import FILE, Label
 from gptlab.runs.rundir import RunDir
 from gptlab.runs.workspace import Workspace
-from gptlab.ui import words, words_train
-from gptlab.ui.lab import Lab
+from gptlab.ui import run_files, words, words_train
+from gptlab.ui.lab import Lab, guarded, say
 from gptlab.ui.live import LiveRuns
 from gptlab.ui.run_card import answer_to, what_is_there
+
+NAME = "<img src=x>"
 
 
 @pytest.fixture
@@ -74,3 +77,25 @@ def test_the_live_view_is_told_what_was_predicted_and_never_too_much(lab, run):
     shown = LiveRuns(lab).poll({"run": run.id, "offset": 0})["shown"]
     assert (shown["name"], shown["predicted"], len(shown["saw"])) == ("first", "It memorises.", 400)
     json.dumps(shown, ensure_ascii=False).encode("utf-8")
+
+
+def test_a_name_is_never_markup_in_what_the_page_says(lab, run, monkeypatch):
+    """Gradio takes the sentences of its messages for HTML: a picture in a run's name would have been fetched from anywhere."""
+    said = []
+    monkeypatch.setattr(gr, "Info", lambda note, **_: said.append(note))
+    say(f"Stopping {NAME} & all.", 5)
+    with pytest.raises(gr.Error) as refused:
+        guarded(RunDir.command)(run, f"{NAME}")
+    assert said == ["Stopping &lt;img src=x&gt; &amp; all."] and "&lt;img src=x&gt;" in refused.value.message
+    assert answer_to(lab, {"run": run.id, "number": 1, "changes": {"tags": f"{NAME} & {'x' * 30}"}})["problem"].startswith(
+        f"The tag '{NAME} & xxx")
+
+
+def test_a_name_is_never_part_of_a_files_path(lab, run, tmp_path, monkeypatch):
+    """A report on several runs was written to wherever their names led."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "files"))
+    (tmp_path / "files").mkdir()
+    monkeypatch.setitem(run_files.KINDS, "report", ("-report.html", lambda lab, runs, path: path.write_text("", encoding="utf-8")))
+    run.relabel(name="../../up")
+    path = run_files.make_file(lab, "report", [run, run])
+    assert path.exists() and path.parent.parent == tmp_path / "files" and path.name == "up-and-up-report.html"

@@ -7,6 +7,7 @@ Knows no widget but the draft.
 from __future__ import annotations
 
 import functools
+import html
 import inspect
 import time
 import traceback
@@ -182,13 +183,18 @@ def draft_changes(draft: Any) -> dict[str, Any]:
     return changes(base.replace(read_draft(draft)["changes"]), base)
 
 
+def say(note: str, seconds: float) -> None:
+    """Shows a sentence for a while. As text: Gradio 6.31 takes messages for HTML, and a run's name may hold anything."""
+    gr.Info(html.escape(note, quote=False), title="", duration=seconds)
+
+
 def guarded(handler: Callable) -> Callable:
     """The one boundary between exceptions and the page: a mendable problem is shown as its sentence, any other as a plain
     one with the traceback on stderr. Inputs and outputs of the page stay as they were. For functions and generators.
     """
     def in_words(error: Exception) -> gr.Error:
         if isinstance(error, (ValueError, FileExistsError)):
-            return gr.Error(str(error), title=words.TRY_AGAIN, duration=12, print_exception=False)
+            return gr.Error(html.escape(str(error), quote=False), title=words.TRY_AGAIN, duration=12, print_exception=False)
         traceback.print_exception(error)
         return gr.Error(words.UNEXPECTED, title=words.TRY_AGAIN, duration=12, print_exception=False)
 

@@ -14,7 +14,7 @@ import gradio as gr
 from gptlab.runs.expected import Expected
 from gptlab.runs.rundir import RunDir
 from gptlab.ui import words_train
-from gptlab.ui.lab import SPEAKS, Lab, Page, guarded
+from gptlab.ui.lab import SPEAKS, Lab, Page, guarded, say
 from gptlab.ui.people import check_may, person
 from gptlab.ui.which_run import named
 
@@ -55,7 +55,7 @@ def connect(lab: Lab, page: Page, live: gr.HTML) -> None:
 
     @guarded
     def on_cancel(who, event: gr.EventData):
-        gr.Info(cancel(lab, event.run, who, event.sure), title="", duration=6)
+        say(cancel(lab, event.run, who, event.sure), 6)
 
     @guarded
     def on_name(event: gr.EventData):

@@ -6,6 +6,7 @@ there only reads; saving answers with a sentence where it is refused, so that th
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,8 @@ def answer_to(lab: Lab, question: Any) -> dict:
     question = question if isinstance(question, dict) else {}
     try:
         guarded(save)(lab, question.get("run"), question.get("changes"))
-    except gr.Error as refused:  # behind a dialog nobody would see it
-        return {"number": question.get("number"), "problem": str(refused.message)}
+    except gr.Error as refused:  # behind a dialog nobody would see it; what is HTML in a message is text there
+        return {"number": question.get("number"), "problem": html.unescape(str(refused.message))}
     return {"number": question.get("number"), "problem": ""}
 
 

@@ -19,7 +19,7 @@ from gptlab.exchange.bundle import write_bundle
 from gptlab.exchange.metrics import save_metrics
 from gptlab.runs import archive
 from gptlab.runs.disk import readable
-from gptlab.runs.rundir import RunDir
+from gptlab.runs.rundir import RunDir, clean_name
 from gptlab.ui import words_runs
 from gptlab.ui.lab import SPEAKS, Lab, guarded
 
@@ -52,7 +52,7 @@ def make_file(lab: Lab, kind: str, runs: Sequence[RunDir]) -> Path:
     """
     end, write = KINDS[kind]
     folder = Path(tempfile.mkdtemp(prefix=FOLDER, dir=os.environ.get("GRADIO_TEMP_DIR")))
-    name = runs[0].id if len(runs) == 1 else "-and-".join(run.name for run in runs)[:NAME_LENGTH]
+    name = runs[0].id if len(runs) == 1 else "-and-".join(clean_name(run.name) for run in runs)[:NAME_LENGTH]
     path = folder / f"{name}{end}"
     try:
         write(lab, runs, path)
