@@ -7,19 +7,48 @@ const field = Object.fromEntries([...element.querySelectorAll('[data-is]')].map(
 const fact = name => element.querySelector(`[data-fact="${name}"]`);
 const more = name => element.querySelector(`[data-more="${name}"]`);
 const bar = element.querySelector('.live-bar');
+const notes = element.querySelector('[data-do=notes]');
 const sampleNow = element.querySelector('#sample-now');
 const chart = new Chart(element.querySelector('#chart').parentElement, words);
 const samples = new Samples(element.querySelector('.live-samples'), words, {
   ask: question => server.pieces({run, ...question}), mark: step => chart.mark(step)});
 const table = new EpochTable(element.querySelector('.live-epochs'), words, samples => server.copied({run, samples}));
 const alerts = new Alerts(element.querySelector('.live-alerts'), words, async remedy => {
-  if (remedy.action === 'stop' && !await window.gptlab.may('stop', shown)) return;
+  const asks = {stop: 'stop', set: 'change', extend: 'change', restore_best: 'change'}[remedy.action];
+  if (asks && !await window.gptlab.may(asks, shown)) return;
   trigger('remedy', {run, remedy, sure: true});
   hurry(4000);
 });
+const queue = new QueuePanel(element.querySelector('.live-queue'), words.queue, props.shared, {
+  open: id => open(id),
+  move: ({run}, places) => { trigger('queue_move', {run, places}); hurry(3000); },
+  takeOut: async waits => {
+    if (!await window.gptlab.may('cancel', waits)) return;
+    trigger('queue_cancel', {run: waits.run, sure: true});
+    hurry(3000);
+  },
+});
+
+const replayButton = element.querySelector('[data-do=replay]');
 
 const address = new URLSearchParams(location.search);
 const watching = address.get('view') === 'watch';  // chart, sentence and text alone, large: for a projector, for phones
+
+const replay = new Replay(element.querySelector('.live-replay'), replayButton, words.replay, {
+  all: () => history, visible: () => visible(), changed: now => render(now), stays: !watching});
+
+const steering = new Steering(element.querySelector('.live-steer'), words.steer, {
+  options: question => server.steering(question), foresee: question => server.foreseen(question),
+  act: async question => {
+    const {action} = question, what = action === 'stop' ? 'stop' : 'change';
+    if (words.steer.may.includes(action) && !await window.gptlab.may(what, shown)) return false;
+    const who = action === 'fork' ? await window.gptlab.name() : window.gptlab.who;
+    if (who === null) return false;
+    trigger('steer', {question, who, sure: true});
+    hurry(5000);
+    return true;
+  },
+});
 
 let history = new RunHistory();
 let run = null;          // the id of the run on view
@@ -33,12 +62,14 @@ let wanted = null;       // the run this page showed last time
 let pinned = false;      // a person opened a run that is over: stay with it whatever starts
 let started = false;
 const PATIENCE = 15_000;  // milliseconds until a question counts as unanswered
+let toReplay = Number(address.get('replay'));  // at this speed, once the run is known
 let timer = 0, asking = false, failures = 0, hurryUntil = 0, smallNotBefore = 0;
 
 const alive = state => state === 'running' || state === 'paused' || state === 'queued';
 const visible = () => document.visibilityState === 'visible' && element.offsetParent !== null;
 
 function show(id, pin) {
+  replay.end();
   run = id; offset = 0; about = status = shown = null; pinned = pin;
   history = new RunHistory();
   chart.clear();
@@ -82,7 +113,7 @@ function take(answer) {
   if (answer.run === null) {
     if (run !== null) show(null, false);
     wanted = null;
-    showQueue(answer);
+    queue.show(answer, run);
     render(false);
     return;
   }
@@ -109,13 +140,18 @@ function take(answer) {
   const ended = alive(status?.state) && !alive(answer.status.state);
   status = answer.status;
   status.behind = answer.more;
+  if (alive(status.state)) replay.end();
   if (alive(status.state) && status.state !== 'queued') pinned = false;
   if (ended) {
     pinned = true;  // how it ended stays on view, whatever is next
     lookAhead();    // how long that would take can be measured again
   }
-  showQueue(answer);
+  queue.show(answer, run);
   render(turned || (size === 0 && history.step > 0));
+  if (toReplay > 0 && canReplay()) {
+    replay.begin(toReplay);
+    toReplay = 0;
+  }
 }
 
 function pause() {
@@ -140,54 +176,76 @@ function notice(text) {
 
 // ---- what is shown
 
+// The run as it is, or as it stood where it is replayed.
+const onView = () => replay.history ?? history;
+
 function unit() { return words.units[(about ?? ahead)?.tokenizer] ?? words.units.bpe; }
 
+const canReplay = () => status !== null && !alive(status.state) && !status.behind && history.worked > 0;
+
 function render(now) {
-  const state = status?.state ?? 'none', over = status !== null && !alive(state), behind = status?.behind;
+  const state = status?.state ?? 'none', behind = status?.behind, replaying = replay.history !== null;
+  const over = replaying ? replay.over : status !== null && !alive(state), history = onView();
   document.body.dataset.run = state;
   const facts = about ?? ahead, references = facts?.baselines ? referenceLines(facts.baselines, words, unit()) : [];
   chart.draw(history, references, status?.total_steps ?? (run ? null : ahead?.total_steps), over, now && !behind);
   showHead(state);
+  setHidden(replayButton, replaying || !canReplay());
+  element.querySelector('.live').classList.toggle('replaying', replaying);
   if (behind || (run && !status)) return;  // still being read: nothing to sum up yet
-  showFacts(state, facts);
+  if (replaying) showFacts('running', facts, history, {...status, ...replay.status});
+  else showFacts(state, facts, history, status);
   samples.show(history.samples);
   setHidden(sampleNow, !(state === 'running' || state === 'paused'));
   table.show(history);
   alerts.show(history, state);
+  steering.show(run, state, history);
   const last = state === 'running' && status.total_steps && history.step >= status.total_steps;
   const text = !run ? words.captions.empty : last ? words.captions.last_samples
     : caption(history, facts?.baselines ?? {}, words, unit());
-  const sentences = [over && status.reason, text].filter(Boolean);
+  const waits = queue.about(run), place = waits && fill(words.queue.waits, waits);
+  const sentences = [over && status.reason, place, place && !history.evaluations.length ? '' : text].filter(Boolean);
   setText(field.caption, sentences.map(one => /[.!?)…]$/.test(one) ? one : `${one}.`).join(' '));
-  if (now || performance.now() > smallNotBefore) showSmall();
+  if (now || performance.now() > smallNotBefore) showSmall(history);
 }
 
 function showHead(state) {
-  setText(field.state, words.states[state]);
-  field.state.dataset.state = state;
+  setText(field.state, replay.history ? words.replay.state : words.states[state]);
+  field.state.dataset.state = replay.history ? 'replay' : state;
   setText(field.name, shown?.name ?? '');
-  if (run) field.watch.href = `?view=watch&run=${encodeURIComponent(run)}`;
-  setText(field.about, run && about ? [about.dataset, about.parameters].filter(Boolean).join(' · ') : '');
+  const again = replay.history ? `&replay=${replay.speed}` : '';
+  if (run) field.watch.href = `?view=watch&run=${encodeURIComponent(run)}${again}`;
+  setText(field.about, run && about ? [about.dataset, about.parameters, queue.about(run)?.starts].filter(Boolean).join(' · ') : '');
+  showWho();
+  showNotes(state);
   if (ahead) setText(field.next, ahead.sentence);
   if (!field.command.parentElement.hidden) setText(field.command, ahead?.command ?? '');
   setHidden(element.querySelector('[data-do=copy]'), !ahead?.command);
 }
 
-// What trains while another run is on view, and the runs that wait: each a button that shows it, so that Stop means it.
-function showQueue(answer) {
-  const elsewhere = answer.training && answer.training.run !== run ? [answer.training] : [];
-  const now = JSON.stringify([elsewhere, answer.queue]);
-  if (field.queue.dataset.shown === now) return;
-  field.queue.dataset.shown = now;
-  const buttons = runs => runs.map(({run: id, name}) => {
-    const button = make('button', 'live-link', name);
-    button.type = 'button';
-    button.addEventListener('click', () => open(id));
-    return button;
-  });
-  const parts = [[words.training_now, elsewhere], [words.waiting, answer.queue]].filter(([, runs]) => runs.length);
-  field.queue.replaceChildren(...parts.flatMap(([text, runs]) => [`${text} `, ...buttons(runs), ' ']));
-  setHidden(field.queue, parts.length === 0);
+// What somebody expects of the run and saw of it; until it is over, an invitation to say so.
+function showNotes(state) {
+  for (const name of ['predicted', 'saw']) {
+    const text = shown?.[name] ?? '';
+    setText(field[name], `${words.notes[`${name}_line`]} ${text}`);
+    setHidden(field[name], !text);
+  }
+  const invites = alive(state) && !shown?.predicted;
+  setText(notes, !invites ? words.notes.button : state === 'queued' ? words.notes.expect_before : words.notes.expect);
+  setHidden(notes, !shown);
+}
+
+// Whose name the runs of this page carry, where several people use the app.
+function showWho() {
+  const {who} = window.gptlab;
+  setText(field.who, fill(words.queue.who, {name: who}));
+  setHidden(field.who.parentElement, !props.shared || !who);
+}
+
+async function changeWho() {
+  const {who_ask: question, who_yes: yes, who_no: no, who_length: length} = words.queue;
+  const who = await window.gptlab.ask(question, {yes, no, field: window.gptlab.who, length});
+  if (who) trigger('queue_name', {who});
 }
 
 function showMachine({cpu_percent: cpu, ram_used_bytes: used, ram_bytes: total, gpu}) {
@@ -197,7 +255,7 @@ function showMachine({cpu_percent: cpu, ram_used_bytes: used, ram_bytes: total, 
   setText(field.machine, parts.join(' · '));
 }
 
-function showFacts(state, facts) {
+function showFacts(state, facts, history, status) {
   const step = Math.max(status?.step ?? 0, history.step), total = status?.total_steps ?? null;
   const last = history.evaluations.at(-1);
   const share = total ? Math.min(1, step / total) : state === 'finished' ? 1 : 0;
@@ -220,8 +278,8 @@ function showFacts(state, facts) {
   else set('time', worked ? duration(worked) : '–', worked ? alive(state) ? words.worked : words.in_all : '');
 }
 
-function showSmall() {
-  smallNotBefore = performance.now() + 2000;
+function showSmall(history) {
+  smallNotBefore = performance.now() + (replay.history ? 500 : 2000);
   const {axis} = chart, {curves} = history, {buckets} = curves;
   const figure = name => element.querySelector(`[data-small="${name}"]`);
   const shown = history.evaluations.filter(one => one.val_loss !== null), x = shown.map(one => history.along(axis, one));
@@ -233,6 +291,7 @@ function showSmall() {
   drawSmall(figure('learning_rate'), curves.lastOfEach('learning_rate', axis, 0, buckets), digits);
   drawSmall(figure('grad_norm'), curves.lowAndHigh('grad_norm', axis, 0, buckets), digits);
   drawSmall(figure('speed'), curves.lastOfEach('tokens_per_second', axis, 0, buckets), short);
+  drawSmall(figure('copied'), history.copied(axis), value => value ? `${percent(value)} %` : '0 %');
 }
 
 // ---- what this page would start next
@@ -278,8 +337,15 @@ function open(id) {
 element.addEventListener('click', event => {
   const term = event.target.closest('.term');
   if (term) explain(term);
+  if (event.target === notes) writeNotes();
+  if (event.target.closest('[data-do=who]')) changeWho();
   if (event.target.closest('[data-do=copy]')) copy(event.target.closest('[data-do=copy]'));
 });
+
+async function writeNotes() {
+  const invites = alive(status?.state) && !shown?.predicted;
+  if (await window.gptlab.editLabel(run, invites ? 'predicted' : 'name')) hurry(1000);
+}
 
 function explain(term) {
   const opened = term.getAttribute('aria-expanded') === 'true';
@@ -303,7 +369,7 @@ async function copy(button) {
 document.addEventListener('visibilitychange', () => visible() && hurry(0));
 const axis = element.querySelector('[data-do=axis]'), logarithmic = element.querySelector('[data-do=log]');
 for (const control of [axis, logarithmic]) {
-  control.addEventListener('change', () => { chart.scale(axis.value, logarithmic.checked); showSmall(); });
+  control.addEventListener('change', () => { chart.scale(axis.value, logarithmic.checked); showSmall(onView()); });
 }
 for (const id of ['start', 'pause', 'resume', 'stop']) {
   document.getElementById(id)?.addEventListener('click', () => hurry(4000));  // its answer is near

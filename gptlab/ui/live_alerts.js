@@ -28,6 +28,7 @@ class Alerts {
   }
 
   show(history, state) {
+    if (this.of !== history) Object.assign(this, {of: history, announced: null});
     const shown = history.alerts.filter(one => !this.dismissed.has(nameOf(one))), names = new Set(shown.map(nameOf));
     for (const [name, card] of this.cards) if (!names.has(name)) { card.node.remove(); this.cards.delete(name); }
     for (const one of shown) {

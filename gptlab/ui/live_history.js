@@ -73,6 +73,14 @@ class Curves {
     return true;
   }
 
+  // The curves as they were after so many seconds of work, by whole buckets.
+  until(seconds) {
+    const past = new Curves(), {columns} = this, later = columns.time_seconds.findIndex(time => time !== null && time > seconds);
+    const buckets = later < 0 ? this.buckets : later;
+    for (const name of Object.keys(columns)) past.columns[name] = columns[name].slice(0, buckets);
+    return Object.assign(past, {width: this.width, step: Math.min(this.step, buckets * this.width)});
+  }
+
   // Where `step` lies on an axis: between the ends of buckets it goes evenly.
   along(axis, step) {
     const values = this.columns[AXES[axis]];
@@ -124,6 +132,7 @@ class RunHistory {
     this.alerts = [];
     this.settings = [];       // changed while it ran
     this.rewrites = 0;        // how often something already said was superseded
+    this.seconds = 0;         // of work, where it is a cut: see until
     this.outdated = false;    // what a resume superseded cannot be taken out any more: begin again from the start
   }
 
@@ -163,6 +172,40 @@ class RunHistory {
     this.alerts = this.alerts.filter(counts);
     this.settings = this.settings.filter(counts);
     this.samples = new Map([...this.samples].filter(([, sample]) => counts(sample)));
+  }
+
+  // The run as it stood after so many seconds of work. `past`: what an earlier call gave, brought to that time instead of
+  // made anew, so that what was drawn of it need not be drawn again.
+  until(seconds, past = new RunHistory()) {
+    if (seconds < past.seconds) past.rewrites += 1;
+    past.seconds = seconds;
+    past.curves = this.curves.until(seconds);
+    const counts = event => event.time_seconds <= seconds;
+    for (const name of ['evaluations', 'checkpoints', 'alerts', 'settings']) past[name] = this[name].filter(counts);
+    past.samples = new Map([...this.samples].filter(([, sample]) => counts(sample)));
+    return past;
+  }
+
+  // How long it has worked: the latest that anything is told of.
+  get worked() {
+    const told = [this.evaluations, this.checkpoints, this.alerts, this.settings, [...this.samples.values()]].flat();
+    return Math.max(0, ...this.curves.columns.time_seconds, ...told.map(one => one.time_seconds));
+  }
+
+  // The mean share of copied text of the samples of each step; only where somebody looked.
+  copied(axis) {
+    const steps = new Map(), x = [], y = [];
+    for (const sample of this.samples.values()) {
+      if (sample.copied_share == null) continue;
+      const same = steps.get(sample.step) ?? {at: sample, shares: []};
+      same.shares.push(sample.copied_share);
+      steps.set(sample.step, same);
+    }
+    for (const {at, shares} of steps.values()) {
+      x.push(this.along(axis, at));
+      y.push(shares.reduce((sum, one) => sum + one, 0) / shares.length);
+    }
+    return {x, y};
   }
 
   get step() { return Math.max(this.curves.step, this.evaluations.at(-1)?.step ?? 0); }

@@ -163,8 +163,9 @@ QUEUE = {  # what trains and what waits, read in the browser
 
 STEER = {  # the panel that steers the run on view, also read in the browser; `will` is said by the server
     "title": "Do more with this run", "what": "What", "from": "From", "name": "Name of the new run", "setting": "Setting",
-    "add": "Change one more", "remove": "Take this back", "now": "now {value}", "none": "write “none” for {value}",
-    "command": "The same, as a command", "yes": "yes", "no": "no", "weights_only": "weights only: the optimizer starts afresh",
+    "add": "Change one more", "remove": "Take this back", "now": "now {value}", "none": "Write “none” for {value}.",
+    "yes": "yes", "no": "no", "weights_only": "weights only",
+    "copy": LIVE["copy"], "copied": LIVE["copied"], "copy_refused": LIVE["copy_refused"],
     "nothing": "Nothing can be done with it just now.", "may": ["set", "stop", "extend", "rollback"],
     "actions": {"set": "Change settings", "sample": "Write a text now", "save": "Save a checkpoint now", "pause": "Pause",
                 "resume": "Resume", "stop": "Stop", "extend": "Train longer", "fork": "New run from a checkpoint",
