@@ -58,8 +58,8 @@ def widget(name: str, value: Any, **overrides: Any) -> gr.components.Component:
     if kind is tuple:
         return gr.Textbox(lines=3, placeholder="one a line", **common)
     if kind is str:
-        return gr.Textbox(placeholder=_empty(name) if optional else None, **common)
-    return gr.Number(step=meta["step"] or 1, placeholder=_empty(name) if optional else None, **common)
+        return gr.Textbox(placeholder=empty(name) if optional else None, **common)
+    return gr.Number(step=meta["step"] or 1, placeholder=empty(name) if optional else None, **common)
 
 
 def show(name: str, value: Any, model: ModelConfig | None = None) -> Any:
@@ -98,7 +98,7 @@ def offered(name: str, value: int | None, model: ModelConfig | None = None) -> l
         numbers |= {n for n in valid_heads(model.n_embd, even=model.positions == "rope") if n <= MOST_HEADS}
     elif model is not None:
         numbers |= {n for n in range(1, model.n_head + 1) if model.n_head % n == 0}
-    optional = [(_empty(name), "")] if field_type(name)[1] else []
+    optional = [(empty(name), "")] if field_type(name)[1] else []
     return optional + [(str(n), n) for n in sorted(numbers)]
 
 
@@ -119,10 +119,15 @@ def slider_range(name: str, value: Any, model: ModelConfig | None = None) -> dic
 
 def in_words(error: ConfigError) -> str:
     """A configuration's problems with the page's labels in place of the settings' names."""
+    return " ".join(map(page_names, error.problems))
+
+
+def page_names(text: str) -> str:
+    """A sentence with the page's labels in place of the settings' names."""
     def page_name(match: re.Match) -> str:
         return f"“{label(match[0])}”" if match[0] in FIELDS else match[0]
 
-    return " ".join(re.sub(r"\b(?:data|model|train|sample)\.\w+", page_name, problem) for problem in error.problems)
+    return re.sub(r"\b(?:data|model|train|sample)\.\w+", page_name, text)
 
 
 def value_text(name: str, value: Any) -> str:
@@ -134,8 +139,9 @@ def value_text(name: str, value: Any) -> str:
 
 
 def _choices(name: str) -> list[tuple[str, str]]:
-    return [(_empty(name), "") if choice is None else (str(choice), choice) for choice in FIELDS[name].metadata["choices"]]
+    return [(empty(name), "") if choice is None else (str(choice), choice) for choice in FIELDS[name].metadata["choices"]]
 
 
-def _empty(name: str) -> str:
+def empty(name: str) -> str:
+    """What the page says where a setting is None."""
     return EMPTY.get(name.partition(".")[2], "automatic")

@@ -111,9 +111,13 @@ def command(lab: Lab, draft) -> str:
     parts = ["python", "-m", "gptlab", "train", "--dataset", name, "--preset", draft["preset"]]
     for setting, value in changed.items():
         parts += ["--set", f"{setting}={form.value_text(setting, value)}"]
-    if os.path.abspath(os.environ.get("GPTLAB_WORKSPACE") or "workspace") != str(lab.workspace.path):
-        parts += ["--workspace", str(lab.workspace.path)]
-    return shlex.join(parts)
+    return shlex.join(parts + workspace_option(lab))
+
+
+def workspace_option(lab: Lab) -> list[str]:
+    """What a command needs to find this workspace, where it would not by itself."""
+    usual = os.path.abspath(os.environ.get("GPTLAB_WORKSPACE") or "workspace")
+    return [] if usual == str(lab.workspace.path) else ["--workspace", str(lab.workspace.path)]
 
 
 def memory_words(memory: dict[str, int]) -> str:

@@ -1,4 +1,5 @@
-"""What the page does to a run that is there: its buttons, and the remedies of the Doctor's alerts.
+"""What the page does to a run that is there: its buttons, the remedies of the Doctor's alerts, the steering
+panel.
 
 Plain functions from what a page sends to a sentence; it is checked like anything a person types. Knows no widget.
 """
@@ -10,10 +11,11 @@ from typing import Any
 
 from gptlab.config import ConfigError
 from gptlab.runs import steering
-from gptlab.runs.rundir import RunDir, clean_name
+from gptlab.runs.rundir import RunDir
 from gptlab.ui import form, words_train
 from gptlab.ui.lab import Lab, change_draft, draft_changes, read_draft
 from gptlab.ui.people import check_may, person
+from gptlab.ui.steering_panel import Asked, fork_name, read, within_limit
 from gptlab.ui.which_run import run_by_id, run_or_none
 
 
@@ -43,9 +45,14 @@ def resume_run(lab: Lab, shown: Any) -> str:
     if run.state() == "paused":
         run.command("resume")
         return ""
+    return in_queue(lab, run)
+
+
+def in_queue(lab: Lab, run: RunDir) -> str:
+    """Hands a run to the queue; a sentence if it has to wait."""
     before = lab.jobs.current
-    lab.jobs.resume(run)
-    return words_train.QUEUED.format(name=run.name, training=before.name) if before else ""
+    lab.jobs.submit(run)
+    return words_train.QUEUED.format(name=run.name, training=before.name) if before and before != run else ""
 
 
 def stop_run(lab: Lab, shown: Any, who: Any = "", sure: Any = False) -> str:
@@ -87,32 +94,57 @@ def do_remedy(lab: Lab, draft: Any, shown: Any, remedy: Any, who: Any = "", sure
     said = words_train.settings_said({form.label(name): value for name, value in changes.items()})
     try:
         match kind:
-            case "stop" if run.state() in ("running", "paused", "queued"):
-                return Done(run, stop_run(lab, run.id, who, sure))
             case "new":
                 changed = change_draft(draft, words_train.FROM_THE_DOCTOR, changes={**read_draft(draft)["changes"], **changes})
                 draft_changes(changed)  # raises where they do not go together
                 return Done(run, words_train.FOR_NEXT_RUN.format(changes=said), draft=changed)
             case "prepare":
                 return Done(run, words_train.PREPARE_WITH.format(changes=said) if said else words_train.PREPARE_AGAIN, tab="data")
-            case "set":
-                steering.set_live(run, changes)
-                return Done(run, words_train.CHANGED_NOW.format(name=run.name, changes=said))
             case "restore_best":
-                steering.roll_back(run)
-                lab.jobs.resume(run)
-                return Done(run, words_train.GOES_BACK.format(name=run.name))
-            case "fork":
-                forked = steering.fork(lab.workspace, run, "last" if step is None else step, within_limit(lab, run, changes),
-                                       clean_name(f"{run.name[:50]}-fork"), person(who))
-                lab.jobs.submit(forked)
-                return Done(forked, words_train.FORK_BEGINS.format(name=forked.name, changes=said or words_train.SAME_SETTINGS))
-            case "extend":
-                steering.extend(run, within_limit(lab, run, changes))
-                lab.jobs.resume(run)
-                return Done(run, words_train.EXTENDED.format(name=run.name, changes=said))
+                do(lab, Asked(run, "rollback", {}, "best", ""), who, sure)
+                return Done(run, in_queue(lab, run) or words_train.GOES_BACK.format(name=run.name))
+            case "stop" | "set" | "extend" | "fork":
+                return do(lab, Asked(run, kind, changes, "last" if step is None else step, fork_name(run)), who, sure)
     except ConfigError as problem:
         raise ValueError(form.in_words(problem)) from None
+    raise ValueError(words_train.NOT_A_REMEDY)
+
+
+def steer(lab: Lab, question: Any, who: Any = "", sure: Any = False) -> Done:
+    """Does what somebody chose in the steering panel (`gptlab.ui.steering_panel.read`). Raises ValueError likewise."""
+    try:
+        return do(lab, read(lab, question), who, sure)
+    except ConfigError as problem:
+        raise ValueError(form.in_words(problem)) from None
+
+
+def do(lab: Lab, asked: Asked, who: Any, sure: Any) -> Done:
+    """Does one of the panel's actions. Raises ValueError where that cannot be, ConfigError among them."""
+    run, changes = asked.run, asked.changes
+    said = words_train.settings_said({form.label(name): value for name, value in changes.items()})
+    if asked.action in words_train.STEER["may"]:
+        check_may(run, who, sure)
+    match asked.action:
+        case "stop" if run.state() in ("running", "paused", "queued"):
+            return Done(run, stop_run(lab, run.id, who, sure))
+        case "resume":
+            return Done(run, resume_run(lab, run.id))
+        case "pause" | "sample" | "save" as kind:
+            run.command("checkpoint" if kind == "save" else kind)
+            return Done(run, words_train.STEERED[kind].format(name=run.name))
+        case "set":
+            steering.set_live(run, changes)
+            return Done(run, words_train.CHANGED_NOW.format(name=run.name, changes=said))
+        case "rollback":
+            steering.roll_back(run)
+            return Done(run, words_train.STEERED["rollback"].format(name=run.name))
+        case "fork":
+            forked = steering.fork(lab.workspace, run, asked.which, within_limit(lab, run, changes), asked.name, person(who))
+            begun = words_train.FORK_BEGINS.format(name=forked.name, changes=said or words_train.SAME_SETTINGS)
+            return Done(forked, in_queue(lab, forked) or begun)
+        case "extend":
+            steering.extend(run, within_limit(lab, run, changes))
+            return Done(run, in_queue(lab, run) or words_train.EXTENDED.format(name=run.name, changes=said))
     raise ValueError(words_train.NOT_A_REMEDY)
 
 
@@ -125,12 +157,3 @@ def read_remedy(remedy: Any) -> tuple[str, dict[str, Any], int | None]:
     if not changes.keys() <= form.FIELDS.keys():
         raise ValueError(words_train.NOT_A_REMEDY)
     return kind, changes, step
-
-
-def within_limit(lab: Lab, run: RunDir, changes: dict[str, Any]) -> dict[str, Any]:
-    """The changes, such that the run trains no longer than this app allows."""
-    if lab.max_minutes is None:
-        return changes
-    minutes = changes.get("train.max_minutes", run.config().train.max_minutes)
-    allowed = minutes is not None and minutes <= lab.max_minutes
-    return changes if allowed else {**changes, "train.max_minutes": lab.max_minutes}

@@ -13,12 +13,12 @@ from gptlab.config import ConfigError
 from gptlab.runs.rundir import RunDir
 from gptlab.runs.trainable import check_trainable
 from gptlab.runs.workspace import create_run
-from gptlab.ui import form, words, words_train
-from gptlab.ui.lab import QUIET, SPEAKS, Lab, Page, draft_config, draft_dataset, guarded
+from gptlab.ui import form, queue_view, words, words_train
+from gptlab.ui.lab import QUIET, SPEAKS, Lab, Page, draft_config, draft_dataset, guarded, say
 from gptlab.ui.live import OPEN, live_view
 from gptlab.ui.next_run import default_name
 from gptlab.ui.people import person
-from gptlab.ui.remedies import do_remedy, pause_run, resume_run, sample_now, stop_run
+from gptlab.ui.remedies import do_remedy, in_queue, pause_run, resume_run, sample_now, steer, stop_run
 
 SHOWN_RUN = "() => window.gptlab.shownRun()"  # the page's answer in place of the live view's value
 # Asked for once, where several people share the app: who sits here. Turned away from, nothing is started.
@@ -50,13 +50,13 @@ def build(lab: Lab, page: Page) -> None:
         run, note = start_training(lab, wanted_name, draft, person(who))
         if not note:
             return "", run.id, person(who)
-        gr.Info(note, title="", duration=6)
+        say(note, 6)
         return "", on_view, person(who)  # stays on view; what the browser kept may be a run of yesterday
 
     @guarded
     def on_stop(shown, who, sure):
         if sure and (note := stop_run(lab, shown, who, sure)):
-            gr.Info(note, title="", duration=5)
+            say(note, 5)
 
     def named(draft):
         return gr.Textbox(placeholder=words_train.name_hint(default_name(lab, draft)))
@@ -65,20 +65,27 @@ def build(lab: Lab, page: Page) -> None:
         @guarded
         def handler(shown):
             if note := action(lab, shown):
-                gr.Info(note, title="", duration=5)
+                say(note, 5)
         return handler
 
     @guarded
     def on_sample(event: gr.EventData):
         if note := sample_now(lab, event.run):
-            gr.Info(note, title="", duration=5)
+            say(note, 5)
 
     @guarded
     def on_remedy(draft, who, event: gr.EventData):
         done = do_remedy(lab, draft, event.run, event.remedy, who, event.sure)
-        gr.Info(done.note, title="", duration=8)
+        say(done.note, 8)
         return (done.run.id, gr.skip() if done.draft is None else done.draft,
                 gr.skip() if done.tab is None else gr.Tabs(selected=done.tab))
+
+    @guarded
+    def on_steer(who, event: gr.EventData):
+        done = steer(lab, event.question, event.who or who, event.sure)
+        if done.note:
+            say(done.note, 8)
+        return done.run.id, person(event.who) if event.who else gr.skip()
 
     def on_write():
         return gr.Tabs(selected="playground")
@@ -90,6 +97,8 @@ def build(lab: Lab, page: Page) -> None:
     stop.click(on_stop, [live, page.who, page.shown], None, js=STOP_WITH, **SPEAKS)
     live.sample_now(on_sample, None, None, **SPEAKS)
     live.remedy(on_remedy, [page.draft, page.who], [page.shown, page.draft, page.tabs], **SPEAKS).success(None, page.shown, None, js=OPEN)
+    queue_view.connect(lab, page, live)
+    live.steer(on_steer, page.who, [page.shown, page.who], **SPEAKS).success(None, page.shown, None, js=OPEN)
     write.click(on_write, None, page.tabs, js=WRITE_WITH_IT, **QUIET)
     gr.on([page.demo.load, page.draft.change], None, [page.draft, page.shown], live,
           js="(draft, shown) => ({...draft, shown})", show_progress="hidden")
@@ -110,8 +119,6 @@ def start_training(lab: Lab, wanted_name: str | None, draft: Any, owner: str = "
         raise ValueError(form.in_words(problem)) from None
     dataset = lab.workspace.open_dataset(dataset_name)
     check_trainable(config, dataset)
-    before = lab.jobs.current
     run = create_run(lab.workspace, config, dataset, (wanted_name or "").strip() or default_name(lab, draft),
                      owner=owner)
-    lab.jobs.submit(run)
-    return run, words_train.QUEUED.format(name=run.name, training=before.name) if before else ""
+    return run, in_queue(lab, run)
