@@ -31,6 +31,11 @@ def run_by_id(lab: Lab, run_id: Any) -> RunDir:
     return run
 
 
+def named(run: RunDir) -> dict:
+    """A run as a page speaks of it: by id, name and owner."""
+    return {"run": run.id, "name": run.name, "owner": run.label().owner}
+
+
 def status_here(lab: Lab, run: RunDir) -> dict:
     """A run's status; one that waited when an app ended waits for nobody now: interrupted, and it says so."""
     status = run.status()
