@@ -112,7 +112,7 @@ def test_many_hands_at_the_queue_lose_and_double_nothing(workspace, jobs, monkey
 
 
 def test_stop_then_resume(workspace, jobs):
-    """Also when the stop has not come through yet: the run stops, and then goes on."""
+    """Also when the stop has not come through yet: the run stops, and then goes on. Each is a line of its history."""
     run = tiny_run(workspace, "again", **LONG)
     jobs.submit(run)
     wait_for(lambda: run.status()["step"] > 0)
@@ -125,6 +125,8 @@ def test_stop_then_resume(workspace, jobs):
     assert len(resumed) == 1 and resumed[0].resumed_from_step > 0
     jobs.resume(run)
     assert run.state() in ("queued", "running")
+    lines = [json.loads(line)["command"] for line in run.control_path.read_text(encoding="utf-8").splitlines()]
+    assert lines == ["stop", "resume", "stop", "resume"]
 
 
 def test_stop_resume_stop(workspace, jobs, monkeypatch):

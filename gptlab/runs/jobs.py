@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import suppress
 
 from gptlab.events import Status
 from gptlab.runs import worker
@@ -56,7 +57,9 @@ class Jobs:
             stopping = run == self._current and self._stop.is_set()
             if run in self._waiting or (run == self._current and not stopping):
                 return
-            if not stopping:
+            if stopping:
+                run.note_command("resume")
+            else:
                 _queue(run)
             self._waiting.append(run)
             self._changed.notify_all()
@@ -73,6 +76,9 @@ class Jobs:
             if waits:
                 self._waiting.remove(run)
             if run == self._current:
+                if not self._stop.is_set():
+                    with suppress(OSError, RunError):  # a full disk keeps nobody from stopping
+                        run.note_command("stop")
                 self._stop.set()
             elif waits:
                 _note_taken_out(run)
@@ -149,11 +155,13 @@ def _queue(run: RunDir) -> None:
         raise RunError(run.status()["reason"] or f"Run {run.id} cannot be resumed: it is {state}.")
     if state != "queued":
         _note(run, "queued", "")
+        run.note_command("resume")
 
 
 def _note_taken_out(run: RunDir) -> None:
     if run.path.is_dir():  # it can have been deleted by hand while it waited
         _note(run, "stopped", "Taken out of the queue. Resume lets it wait again.")
+        run.note_command("stop")
 
 
 def _note(run: RunDir, state: str, reason: str) -> None:
