@@ -85,7 +85,7 @@ def test_a_page_that_opens_shows_what_trains_else_what_it_showed_else_the_latest
     lab.jobs.current = new
     assert live.poll({"run": old.id, "opening": True})["run"] == new.id
     assert live.poll({"run": old.id, "offset": 0})["run"] == old.id  # opened by hand while another trains
-    assert live.poll({"run": old.id, "offset": 0})["training"] == {"run": new.id, "name": "new", "owner": ""}
+    assert live.poll({"run": old.id, "offset": 0})["training"]["run"] == new.id
 
 
 def test_a_deleted_run_gives_way_to_another_told_from_its_beginning(lab):
@@ -123,7 +123,7 @@ def test_a_run_left_waiting_by_an_app_that_ended_can_be_resumed(lab):
     assert live.poll({"run": run.id, "offset": 0})["status"]["state"] == "interrupted"
     lab.jobs.queue.append(run)
     answer = live.poll({"run": run.id, "offset": 0})
-    assert answer["status"]["state"] == "queued" and answer["queue"] == [{"run": run.id, "name": "tiny", "owner": ""}]
+    assert answer["status"]["state"] == "queued" and [one["run"] for one in answer["queue"]] == [run.id]
 
 
 def test_numbers_that_are_not_finite_still_reach_the_page(lab):

@@ -7,6 +7,8 @@ class QueuePanel {
   constructor(box, words, shared, act) {
     Object.assign(this, {box, words, shared, act, runs: [], training: null, order: null, pressed: null, rows: new Map()});
     this.now = box.querySelector('.queue-now');
+    this.lead = make('span', '');
+    this.now.append(this.lead);
     this.waiting = box.querySelector('.queue-waiting');
     this.list = box.querySelector('ol');
     this.told = box.querySelector('[role=status]');
@@ -31,9 +33,9 @@ class QueuePanel {
     const {words, training} = this;
     setHidden(this.now, !training);
     if (!training) return;
-    this.trainingRow ??= this.parts(this.now);
+    this.trainingRow ??= this.row(this.now);
     const left = training.state === 'running' ? training.left_seconds : null;
-    setText(this.trainingRow.lead, training.state === 'paused' ? words.paused : words.running);
+    setText(this.lead, training.state === 'paused' ? words.paused : words.running);
     this.fill(this.trainingRow, training, left === null ? '' : fill(words.left, {time: left < 60 ? words.minute : roughly(left)}));
   }
 
@@ -52,7 +54,7 @@ class QueuePanel {
   add(one) {
     const node = make('li', '');
     node.dataset.run = one.run;
-    const row = {node, ...this.parts(node)}, buttons = make('span', 'queue-buttons');
+    const row = Object.assign(this.row(node), {node}), buttons = make('span', 'queue-buttons');
     const button = (name, press) => {
       row[name] = make('button', 'live-button', this.words[name]);
       row[name].type = 'button';
@@ -68,12 +70,13 @@ class QueuePanel {
   }
 
   // What says which run, whose, and when.
-  parts(node) {
-    const row = {lead: make('span', 'queue-lead'), name: make('button', 'live-link queue-name'), owner: make('span', 'live-quiet'),
-                 when: make('span', 'queue-when')};
+  row(node) {
+    const row = {name: make('button', 'live-link'), owner: make('span', 'live-quiet'), when: make('span', 'live-quiet')};
+    const told = make('span', 'queue-run');
     row.name.type = 'button';
     row.name.addEventListener('click', () => this.act.open(row.run));
-    node.append(...Object.values(row));
+    told.append(...Object.values(row));
+    node.append(told);
     return row;
   }
 

@@ -1,0 +1,183 @@
+"""The queue as a room sees it: several pages on one app, which moves, takes out and asks. Nothing is trained: what stands in
+for the worker holds its run and says how long it will take."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from types import SimpleNamespace
+
+import pytest
+from test_tabs import tab, wait_until
+from tiny_run import tiny_run, tiny_workspace, wait_for
+
+from gptlab.events import Status
+from gptlab.runs import worker
+from gptlab.runs.jobs import Jobs
+from gptlab.ui import serve
+from gptlab.ui.lab import Lab
+
+LEFT = 600  # seconds, of what trains
+
+
+def hold(run, should_stop):
+    """Stands in for `worker.run`: the run counts as running, with ten minutes left, until it is stopped."""
+    with run.lock():
+        run.append(Status(step=1, time_seconds=1.0, state="running"))
+        run.write_status({**run.status(), "state": "running", "step": 1, "tokens": 256, "tokens_per_second": 10.0, "eta_seconds": LEFT,
+                          "events_bytes": run.events_path.stat().st_size})
+        while not should_stop():
+            time.sleep(0.02)
+        run.append(Status(step=1, time_seconds=1.0, state="stopped"))
+
+
+@pytest.fixture(scope="module")
+def room(chromium, tmp_path_factory, small_text):
+    """An app that several people use, in this process, and how one of them opens it."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(worker, "run", hold)
+    workspace = tiny_workspace(tmp_path_factory.mktemp("room"), small_text)
+    lab = Lab(workspace, Jobs(workspace), shared=True)
+    port = serve.free_port(argparse.ArgumentParser(), "127.0.0.1", 7990)
+    demo = serve.launch(lab, "127.0.0.1", port, None, [], False)
+    yield SimpleNamespace(lab=lab, address=f"http://127.0.0.1:{port}/")
+    lab.jobs.stop_all()
+    lab.preparations.close()
+    demo.close(verbose=False)
+    patch.undo()
+
+
+@pytest.fixture
+def visit(room, chromium):
+    """Opens the page as somebody; a JavaScript error in it fails the test."""
+    contexts, errors = [], []
+
+    def visit(who="", width=1440):
+        contexts.append(chromium.new_context(viewport={"width": width, "height": 900}))
+        page = contexts[-1].new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(room.address)
+        page.wait_for_function("document.body.dataset.ready")
+        page.evaluate("who => { window.gptlab.who = who; }", who)
+        tab(page, "Train")
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert not errors, errors
+
+
+@pytest.fixture
+def queue(room):
+    """One run trains, three of Aisha, Ben and nobody wait."""
+    jobs, runs = room.lab.jobs, [tiny_run(room.lab.workspace, name) for name in ("held", "one", "two", "three")]
+    for run, owner in zip(runs, ("Ben", "Aisha", "Ben", ""), strict=True):
+        run.relabel(owner=owner)
+        jobs.submit(run)
+    wait_for(lambda: runs[0].state() == "running")
+    yield runs
+    for run in jobs.queue:
+        jobs.stop(run)
+    if jobs.current:
+        jobs.stop(jobs.current)
+    assert jobs.wait(60)
+
+
+def names(*expected: str) -> str:
+    """A condition: what waits on the page, in order."""
+    return f"[...document.querySelectorAll('.live-queue li .live-link')].map(one => one.innerText).join() === '{','.join(expected)}'"
+
+
+def press(page, label: str):
+    """A button of the panel, by what a screen reader calls it."""
+    return page.locator(".live-queue").get_by_role("button", name=label, exact=True)
+
+
+def test_two_pages_see_one_queue_and_a_keyboard_moves_it(queue, visit):
+    aisha, ben = visit("Aisha"), visit("Ben")
+    for page in (aisha, ben):
+        wait_until(page, names("one", "two", "three"))
+    text = aisha.locator(".live-queue").inner_text()
+    assert "held" in text and "by Ben" in text and "you" in text and "10 min left" in text and "starts in about 10 min" in text
+    assert press(aisha, "Move one up").get_attribute("aria-disabled") == "true"
+
+    press(aisha, "Move three up").focus()
+    aisha.keyboard.press("Enter")
+    for page in (aisha, ben):
+        wait_until(page, names("one", "three", "two"))
+        wait_until(page, "document.querySelector('.live-queue [role=status]').textContent === 'three is now 2nd of 3.'")
+    assert aisha.evaluate("document.activeElement.ariaLabel") == "Move three up"
+    aisha.keyboard.press("Enter")
+    wait_until(ben, names("three", "one", "two"))
+    assert aisha.evaluate("document.activeElement.ariaLabel") == "Move three up"
+    aisha.keyboard.press("Enter")  # there is no further up
+    press(ben, "Move three down").click()
+    wait_until(aisha, names("one", "three", "two"))
+
+    press(ben, "three").click()
+    wait_until(ben, "document.querySelector('[data-is=caption]').innerText.includes('It waits its turn: 2nd of 3.')")
+    assert "starts in about" in ben.locator("[data-is=about]").inner_text()
+
+
+def test_ones_own_is_taken_out_at_once_anothers_after_a_question(queue, visit, room):
+    held, one, two, three = queue
+    aisha, ben = visit("Aisha"), visit("Ben")
+    wait_until(aisha, names("one", "two", "three"))
+    press(aisha, "Take one out of the queue").focus()
+    aisha.keyboard.press("Enter")
+    for page in (aisha, ben):
+        wait_until(page, names("two", "three"))
+    assert one.state() == "stopped"
+    assert aisha.evaluate("document.activeElement.ariaLabel") == "Take two out of the queue"
+
+    aisha.keyboard.press("Enter")
+    dialog = aisha.locator("dialog.ask")
+    assert "This is Ben's run: two." in dialog.inner_text()
+    aisha.keyboard.press("Escape")
+    dialog.wait_for(state="detached")
+    assert room.lab.jobs.queue == [two, three]
+    press(aisha, "Take two out of the queue").click()
+    dialog.locator(".ask-yes").click()
+    for page in (aisha, ben):
+        wait_until(page, names("three"))
+    room.lab.jobs.stop(held)  # what is left begins
+    wait_until(aisha, "document.querySelector('.live-queue [role=status]').textContent === 'three begins to train.'")
+    wait_until(aisha, names())
+
+
+def test_start_asks_for_a_name_once_and_it_can_be_changed(queue, visit, room):
+    page = visit()
+    tab(page, "Data")
+    page.get_by_role("button", name="Use").first.click()
+    tab(page, "Train")
+    assert not page.locator(".live-who").is_visible()
+    page.locator("#start").click()
+    page.locator("dialog.ask input").fill("Chidi")
+    page.keyboard.press("Enter")
+    wait_for(lambda: len(room.lab.jobs.queue) == 4)
+    assert room.lab.jobs.queue[-1].label().owner == "Chidi"
+    wait_until(page, "document.querySelector('.live-who').innerText.includes('Your runs carry the name Chidi')")
+    page.locator("#start").click()
+    wait_for(lambda: len(room.lab.jobs.queue) == 5)
+
+    page.get_by_role("button", name="Change", exact=True).click()
+    assert page.locator("dialog.ask input").input_value() == "Chidi"
+    page.locator("dialog.ask input").fill("Chidi A.")
+    page.keyboard.press("Enter")
+    wait_until(page, "document.querySelector('.live-who').innerText.includes('Chidi A.')")
+    page.reload()
+    page.wait_for_function("document.body.dataset.ready")
+    wait_until(page, "document.querySelector('.live-who').innerText.includes('Chidi A.')")
+    assert [run.label().owner for run in room.lab.jobs.queue[-2:]] == ["Chidi", "Chidi"]
+
+
+def test_on_a_phone_long_names_leave_the_buttons_in_reach(queue, visit):
+    queue[2].relabel(name="A name as long as a name can be, which is some sixty letters")
+    page = visit("Aisha", width=390)
+    wait_until(page, "document.querySelectorAll('.live-queue li').length === 3")
+    wide = """() => [...document.querySelectorAll('.live-queue *')].filter(one => one.checkVisibility()
+      && !one.closest('.live-unseen') && (one.getBoundingClientRect().right > innerWidth || one.getBoundingClientRect().left < 0)).length"""
+    assert page.evaluate(wide) == 0
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.locator(".live-queue .queue-buttons button").count() == 9
