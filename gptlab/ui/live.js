@@ -188,6 +188,7 @@ function render(now) {
   const over = replaying ? replay.over : status !== null && !alive(state), history = onView();
   document.body.dataset.run = state;
   const facts = about ?? ahead, references = facts?.baselines ? referenceLines(facts.baselines, words, unit()) : [];
+  chart.pace = replaying ? 'replay' : 'live';
   chart.draw(history, references, status?.total_steps ?? (run ? null : ahead?.total_steps), over, now && !behind);
   showHead(state);
   setHidden(replayButton, replaying || !canReplay());

@@ -1,7 +1,8 @@
 // The curves of a RunHistory: the losses with Plotly, the small ones as plain SVG. Draws only what is new.
 
 const SHOWN_EVALUATIONS = 300;
-const SHARE_OF_TIME = 0.04;  // a slow machine draws less often, so that drawing never takes more than this
+const SHARE_OF_TIME = {live: 0.04, replay: 0.4};  // a slow machine draws less often, so that drawing never takes more
+const SHORTEST = {live: 500, replay: 250};        // milliseconds from one drawing to the next
 
 class Chart {
   constructor(box, words) {
@@ -11,6 +12,7 @@ class Chart {
     this.plot = box.querySelector('.plot');
     this.reset = box.querySelector('.reset-zoom');
     this.notBefore = 0;
+    this.pace = 'live';
     this.inSight = true;
     this.axis = 'step';      // of AXES: what the curves are drawn over
     this.logarithmic = false;
@@ -119,7 +121,7 @@ class Chart {
     this.drawEvaluations(history);
     this.drawFrame(history, references, totalSteps, over);
     const took = performance.now() - now;
-    this.notBefore = now + Math.max(500, took / SHARE_OF_TIME);
+    this.notBefore = now + Math.max(SHORTEST[this.pace], took / SHARE_OF_TIME[this.pace]);
   }
 
   drawLines(history, over) {

@@ -112,16 +112,16 @@ LIVE = {  # what the live view says; it reads these in the browser. {names} are 
          "equally likely tokens it picks. Drawn on a log scale."},
         {"name": "bits", "label": "Bits per byte", "help": "The loss on unseen text for each byte of it, in bits. It compares "
          "models that cut text into different tokens; the loss does not."},
-        {"name": "gap", "label": "Gap", "help": "How much higher the loss is on unseen text than on text it trains on. "
-         "Growing: it learns by heart."},
         {"name": "learning_rate", "label": "Learning rate", "help": "How large the nudges are: rising at first, then "
          "falling, as the schedule says."},
+        {"name": "gap", "label": "Gap", "help": "How much higher the loss is on unseen text than on text it trains on. "
+         "Growing: it learns by heart."},
+        {"name": "copied", "label": "Copied", "help": "How much of what it writes, in stretches of eight tokens, stands word "
+         "for word in the training text. Growing: it learns by heart."},
         {"name": "grad_norm", "label": "Gradient norm", "help": "How strongly a batch pulls at the weights, before "
          "clipping. Spikes mean trouble, or a learning rate that is too high."},
         {"name": "speed", "label": "Speed", "help": "Tokens it trains on in a second; a dip means something else wanted "
          "the machine."},
-        {"name": "copied", "label": "Copied", "help": "How much of what it writes, in stretches of eight tokens, stands word "
-         "for word in the training text. Growing: it learns by heart."},
     ],
 }
 
