@@ -40,8 +40,8 @@ def setting(default, label: str, help: str, *, minimum=None, maximum=None, step=
 class DataConfig:
     """How a text becomes tokens on disk."""
 
-    source: str = setting("stories", "Source", "A built-in data set by name, or the path of a text file.")
-    text_column: str | None = setting(None, "Text column", "For CSV and JSON lines: which column holds the text. "
+    source: str = setting("stories", "Source", "A built-in data set by name, or the path of a file or folder.")
+    text_column: str | None = setting(None, "Text column", "For tables and JSON: which column holds the text. "
                                       "Empty: the one that holds the most text.")
     documents: int = setting(20_000, "Documents to write", "For built-in data that is generated: how many documents.",
                              minimum=20, maximum=1_000_000, step=1000, unit="documents")

@@ -160,8 +160,9 @@ def test_train_tells_what_is_on_disk(trained, gptlab, workspace_dir):
     losses = {event["step"]: event["val_loss"] for event in events if event["type"] == "evaluation"}
     assert trained["val_loss"] == losses[20] and trained["best_val_loss"] == min(losses.values())
     assert trained["best_step"] == min(losses, key=losses.get)
-    assert gptlab("runs")[1]["runs"] == [{"run": trained["run"], "name": "tiny", "state": "finished", "step": 20,
-                                          "best_val_loss": trained["best_val_loss"], "path": trained["path"]}]
+    assert gptlab("runs")[1]["runs"] == [{"run": trained["run"], "name": "tiny", "owner": "", "tags": [], "archived": False,
+                                          "state": "finished", "step": 20, "best_val_loss": trained["best_val_loss"],
+                                          "path": trained["path"]}]
 
 
 def test_the_same_text_and_settings_are_prepared_once(trained, gptlab, text_file, workspace_dir):

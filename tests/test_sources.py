@@ -5,7 +5,7 @@ import json
 import pytest
 
 from gptlab.config import DataConfig
-from gptlab.data import sources
+from gptlab.data import formats
 from gptlab.data.sources import BUILTINS, DataError, read_documents
 
 LONG = "The cat sat on the mat and looked at the moon for a long time. " * 3
@@ -25,13 +25,13 @@ def read(tmp_path):
 def test_a_text_is_one_document(read, name):
     source = read(name, f"# Title\n\n{LONG}<|endoftext|>\n{LONG}আমি 👍\n")
     assert source.documents == [f"# Title\n\n{LONG}<|endoftext|>\n{LONG}আমি 👍\n"]
-    assert (source.name, source.encoding, source.columns) == (name, "utf-8", ())
+    assert (source.name, source.encoding, source.columns) == (name, "UTF-8", ())
 
 
 def test_a_byte_order_mark_and_windows_line_ends_go(read):
     source = read("a.txt", b"\xef\xbb\xbf" + f"one\r\ntwo\rthree\n{LONG}".encode())
     assert source.documents == [f"one\ntwo\rthree\n{LONG}"]
-    assert source.encoding == "utf-8 with byte-order mark"
+    assert source.encoding == "UTF-8 with byte-order mark"
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
@@ -66,22 +66,20 @@ BAD = [
     ("spaces.txt", b" \n\t \n" * 100, "empty"),
     ("one.txt", b"x", "only 1 character .*100"),
     ("short.md", b"Hello, world!", "only 13 characters"),
-    ("utf16.txt", LONG.encode("utf-16"), "UTF-16.*save it with the encoding UTF-8"),
-    ("utf16le.txt", LONG.encode("utf-16-le"), "zero bytes.*UTF-8"),
-    ("latin.txt", f"first line\n{LONG} caf\u00e9".encode("latin-1"), "line 2 holds the byte 0xe9.*encoding UTF-8"),
-    ("a.pdf", b"%PDF-1.7" + LONG.encode(), "PDF.*plain text"),
-    ("a.docx", b"PK\x03\x04" + bytes(100), "archive.*plain text"),
+    ("a.pdf", b"%PDF-1.7" + LONG.encode(), "a.pdf is a damaged PDF"),
+    ("a.docx", b"PK\x03\x04" + bytes(100), "kind that cannot be read here .*docx"),
+    ("docx.txt", b"PK\x03\x04" + bytes(100), "archive.*plain text"),
     ("picture.txt", b"\x89PNG\r\n" + bytes(100), "picture"),
-    ("zeros.bin", bytes(1000), "zero bytes"),
-    ("broken.jsonl", f'{{"text": "{LONG}"}}\n{{"text": "cut of'.encode(), "Line 2 of broken.jsonl is not JSON"),
+    ("zeros.bin", bytes(1000), "kind that cannot"),
+    ("zeros.txt", bytes(1000), "zero bytes"),
+    ("broken.jsonl", b'{"text": "cut of', "Line 1 of broken.jsonl is not JSON"),
     ("list.jsonl", b'["a", "b"]\n', "Line 1 of list.jsonl is not an object"),
     ("deep.jsonl", b"[" * 100_000, "Line 1 of deep.jsonl is not JSON"),
-    ("number.jsonl", f'{{"text": "{LONG}"}}\n{{"text": 7}}\n'.encode(), "Line 2 of number.jsonl holds 7"),
     ("numbers.jsonl", b'{"a": 1}\n{"a": 2}\n', "holds no text"),
     ("blank.jsonl", b"\n\n", "no rows"),
     ("header.csv", b"id,text\n", "no rows"),
     ("nothing.csv", b"", "no rows"),
-    ("fields.csv", f"id,text\n1,{LONG}\n2,a,b\n".encode(), "Line 3 of fields.csv has 3 fields where the header has 2"),
+    ("fields.csv", b"id,text\n2,a,b\n", "Line 2 of fields.csv has 3 fields where the header has 2"),
     ("quote.csv", b'id,text\n1,"never closed\n', "cannot be read as CSV at line"),
 ]
 
@@ -95,7 +93,7 @@ def test_a_bad_file_gives_one_sentence(read, name, content, message):
 
 def test_a_huge_file_is_refused_unread(read, tmp_path, monkeypatch):
     with open(tmp_path / "huge.txt", "wb") as file:
-        file.truncate(sources.LARGEST_FILE_BYTES + 1)  # sparse: takes no space
+        file.truncate(formats.LARGEST_FILE_BYTES + 1)  # sparse: takes no space
     with pytest.raises(DataError, match="512 MB"):
         read_documents(DataConfig(source=str(tmp_path / "huge.txt")))
 
@@ -103,9 +101,9 @@ def test_a_huge_file_is_refused_unread(read, tmp_path, monkeypatch):
 def test_what_is_no_file(tmp_path):
     with pytest.raises(DataError, match="Did you mean 'stories'.*arithmetic"):
         read_documents(DataConfig(source="storys"))
-    with pytest.raises(DataError, match="is a folder"):
+    with pytest.raises(DataError, match="holds no file that can be read"):
         read_documents(DataConfig(source=str(tmp_path)))
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="no file or built-in"):
         read_documents(DataConfig(source="a\0b"))
 
 

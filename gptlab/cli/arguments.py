@@ -26,8 +26,8 @@ def parser() -> argparse.ArgumentParser:
     command("datasets", "listing.datasets", "List the built-in data sets and the prepared ones.")
 
     prepare = command("prepare", "datasets.prepare", "Turn a text into tokens on disk.", _settings("data"))
-    prepare.add_argument("source", metavar="SOURCE", help="a built-in data set by name, or a text, Markdown, CSV or "
-                         "JSON-lines file")
+    prepare.add_argument("source", metavar="SOURCE", help="a built-in data set by name; a file (text, HTML, PDF, CSV, "
+                         "TSV, JSON, JSON lines, Parquet, code; also packed, .gz), or a folder of such")
     prepare.add_argument("--name", help="what to call the data set (default: after its source)")
 
     train = command("train", "training.train", "Train a model; Ctrl-C stops cleanly.", _settings("data model train sample"))

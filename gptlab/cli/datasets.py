@@ -14,7 +14,7 @@ from gptlab.cli.options import settings_of, workspace_of
 from gptlab.config import DataConfig, RunConfig, unknown_name
 from gptlab.data.dataset import Dataset, made_from
 from gptlab.data.dataset import prepare as prepare_dataset
-from gptlab.data.sources import BUILTINS, DataError
+from gptlab.data.sources import BUILTINS, DataError, files_of
 from gptlab.runs.rundir import clean_name
 from gptlab.runs.workspace import Workspace
 
@@ -112,6 +112,6 @@ def _made_from(manifest: Path, config: DataConfig) -> bool:
             return False
     except (ValueError, KeyError, TypeError, AttributeError):
         return False  # damaged, so of no use here
-    files = [Path(config.source)] if config.source not in BUILTINS else []
-    files += [Path(config.tokenizer_file)] if config.tokenizer == "file" else []
-    return all(file.is_file() and file.stat().st_mtime <= manifest.stat().st_mtime for file in files)
+    paths = [Path(config.source), *files_of(Path(config.source))] if config.source not in BUILTINS else []  # a folder, and its files
+    paths += [Path(config.tokenizer_file)] if config.tokenizer == "file" else []
+    return all(path.exists() and path.stat().st_mtime <= manifest.stat().st_mtime for path in paths)

@@ -154,7 +154,8 @@ def _write(config: DataConfig, source: Source, split: Split, tokenizer: Tokenize
                        unigram=baselines.unigram(train, val, tokenizer.vocab_size),
                        bigram=baselines.bigram(train, val, tokenizer.vocab_size, tokenizer.end_of_text),
                        entropy_floor=entropy_floor(source, split, len(val))),
-        alerts=alerts(config, split, tokenizer, len(train), len(val)))
+        left_out=dict(count=source.bad_count, first=source.bad),
+        alerts=alerts(config, split, tokenizer, len(train), len(val), source.bad_count))
     text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / "manifest.json").write_text(text + "\n", encoding="utf-8", newline="\n")
 
@@ -207,10 +208,13 @@ def entropy_floor(source: Source, split: Split, val_tokens: int) -> float | None
     return -sum(source.floor_logprobs[i] for i in split.val_indices) / val_tokens
 
 
-def alerts(config: DataConfig, split: Split, tokenizer: Tokenizer, train_tokens: int,
-                val_tokens: int) -> list[dict[str, str]]:
+def alerts(config: DataConfig, split: Split, tokenizer: Tokenizer, train_tokens: int, val_tokens: int,
+           left_out: int) -> list[dict[str, str]]:
     """What a person should know before training: {severity, message, remedy}, plain sentences."""
     found = []
+    if left_out:
+        found.append(("warning", f"{left_out:,} rows, pages or files could not be read and are left out.", "The manifest lists the "
+                      "first of them: mend them, then prepare the text again."))
     if sum(map(len, split.train)) < SMALL_CHARACTERS:
         found.append(("warning", "Small: expect memorising.", "Keep the checkpoint with the lowest loss on unseen text; "
                       "more text helps most."))

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import html
-import re
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from gptlab.config import DataConfig
 from gptlab.data.dataset import SMALL_CHARACTERS, estimate_tokens, excerpts, preview_tokenizer, token_preview
-from gptlab.data.sources import BUILTINS, LARGEST_FILE_BYTES, DataError, read_documents
+from gptlab.data.sources import BUILTINS, DataError, read_documents
 from gptlab.runs.preparing import CANCELLED
 from gptlab.ui import words
 from gptlab.ui.lab import Lab, read_draft
@@ -21,7 +16,7 @@ from gptlab.ui.model_facts import short_count
 
 GENERATED = ("stories", "arithmetic")
 GENERATED_FOR_PREVIEW = 200  # documents; the counts are scaled up to what will be written
-READ_FOR_PREVIEW = 4 * 2**20  # bytes
+READ_FOR_PREVIEW = 4 * 2**20  # characters
 SHOWN_DOCUMENTS, SHOWN_CHARACTERS, SHOWN_TOKENS = 4, 500, 300
 COLOURS = 6
 
@@ -39,55 +34,29 @@ class Preview:
     text_column: str | None
     vocabulary: int
     rough: bool  # the counts are scaled up from a part
+    encoding: str
+    bad: list[str]  # what could not be read, the first of `bad_count`
+    bad_count: int
 
 
 def preview(config: DataConfig) -> Preview:
-    """Look at the text a data set would be made of, or at its first part. Raises DataError: one sentence that says what to do."""
-    with _first_part(config) as (part, scale):
-        source = read_documents(part)
-    many = scale if source.columns or config.source in BUILTINS else 1  # a plain text is one document, however long
+    """Look at the text a data set would be made of, or at its first part: a look must stay quick, for it runs in the app's own
+    process. Raises DataError: one sentence that says what to do."""
+    scale = 1.0
+    if config.source in GENERATED and config.documents > GENERATED_FOR_PREVIEW:
+        scale = config.documents / GENERATED_FOR_PREVIEW
+        config = dataclasses.replace(config, documents=GENERATED_FOR_PREVIEW)
+    source = read_documents(config, READ_FOR_PREVIEW)
+    scale /= source.share
+    many = scale if len(source.documents) > 1 or config.source in BUILTINS else 1  # a plain text is one document, however long
     tokenizer = preview_tokenizer(config, source.documents)
     return Preview(
         documents=round(len(source.documents) * many), characters=round(source.characters * scale),
         tokens=round(estimate_tokens(tokenizer, source.documents) * scale),
         excerpts=excerpts(source, SHOWN_DOCUMENTS, SHOWN_CHARACTERS),
         token_texts=token_preview(tokenizer, source.documents[0], SHOWN_TOKENS), columns=source.columns,
-        text_column=source.text_column, vocabulary=tokenizer.vocab_size, rough=scale != 1.0)
-
-
-@contextlib.contextmanager
-def _first_part(config: DataConfig) -> Iterator[tuple[DataConfig, float]]:
-    """(the settings of a text's first part, how many times longer the whole is): a look must stay quick, for it runs in the
-    app's own process."""
-    if config.source in GENERATED and config.documents > GENERATED_FOR_PREVIEW:
-        yield dataclasses.replace(config, documents=GENERATED_FOR_PREVIEW), config.documents / GENERATED_FOR_PREVIEW
-        return
-    path = Path(config.source)
-    size = path.stat().st_size if config.source not in BUILTINS and path.is_file() else 0
-    if not READ_FOR_PREVIEW < size <= LARGEST_FILE_BYTES:  # what is too large for preparing is refused where it is read
-        yield config, 1.0
-        return
-    with open(path, "rb") as file:
-        part = whole_lines(file.read(READ_FOR_PREVIEW), quoted=path.suffix.lower() == ".csv")
-    with tempfile.TemporaryDirectory(prefix="gptlab-") as folder:
-        beginning = Path(folder) / path.name  # of the same name, which sentences about it tell
-        beginning.write_bytes(part)
-        yield dataclasses.replace(config, source=str(beginning)), size / len(part)
-
-
-def whole_lines(part: bytes, quoted: bool = False) -> bytes:
-    """The first part of a file without the line that was cut; `quoted`: a line's end within quotes ends no row.
-
-    Where it has no such end, all of it, up to the end of a UTF-8 character.
-    """
-    quotes = part.count(b'"') if quoted else 0
-    end = len(part)
-    while (cut := part.rfind(b"\n", 0, end)) >= 0:
-        quotes -= part.count(b'"', cut, end) if quoted else 0
-        if quotes % 2 == 0:
-            return part[:cut + 1]
-        end = cut
-    return part[:-4] + re.sub(rb"[\xc0-\xff][\x80-\xbf]*\Z", b"", part[-4:])
+        text_column=source.text_column, vocabulary=tokenizer.vocab_size, rough=scale != 1.0, encoding=source.encoding,
+        bad=source.bad, bad_count=source.bad_count)
 
 
 def problem_html(sentence: str) -> str:
@@ -106,11 +75,20 @@ def seen_html(config: DataConfig, seen: Preview) -> str:
     texts = "".join(f'<pre tabindex=0 role="group" aria-label="{words.FIRST_DOCUMENTS} {i}">{html.escape(text)}</pre>'
                     for i, text in enumerate(seen.excerpts, start=1))
     part = words.FIRST_PART.format(READ_FOR_PREVIEW // 2**20) if seen.rough and config.source not in BUILTINS else ""
+    encoding = words.READ_AS.format(encoding=seen.encoding) if config.source not in BUILTINS else ""
     at_least = seen.rough and config.tokenizer == "char"  # a letter may come only later
     return (f'<section class="preview" aria-label="{words.PREVIEW}"><ul class="counts">{facts}</ul>'
-            f'<p class="size" role="status">{size} {part}</p><h4>{words.FIRST_DOCUMENTS}</h4><div class="texts">{texts}</div>'
+            f'<p class="size" role="status">{size} {part} {encoding}</p>{_left_out(seen)}<h4>{words.FIRST_DOCUMENTS}</h4><div class="texts">{texts}</div>'
             f'<h4>{words.first_tokens(seen.vocabulary, at_least)}</h4>'
             f'<p class="tokens">{tokens_html(seen.token_texts)}</p></section>')
+
+
+def _left_out(seen: Preview) -> str:
+    """What of the text could not be read, folded; nothing where all could."""
+    if not seen.bad_count:
+        return ""
+    items = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in seen.bad)
+    return (f'<details class="left-out"><summary>{words.left_out(seen.bad_count, seen.rough)}</summary><ul>{items}</ul></details>')
 
 
 def tokens_html(tokens: list[tuple[str, int]]) -> str:

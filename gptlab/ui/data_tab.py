@@ -14,6 +14,7 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from gptlab.config import ConfigError, DataConfig, RunConfig
+from gptlab.data.formats import is_table
 from gptlab.data.sources import BUILTINS
 from gptlab.ui import data_facts, form, words
 from gptlab.ui.lab import (QUIET, SPEAKS, Lab, Page, change_draft, draft_dataset, draft_preset, guarded, kept_by_browser,
@@ -195,7 +196,7 @@ def data_config(source: str, path: str | None, values: dict) -> DataConfig:
         raise ValueError(words.NO_FILE)
     where = str(path) if source == FILE else source  # plain text: Gradio's own kind would make a spawned process load Gradio
     settings = {name: form.from_widget(name, value) for name, value in values.items()}
-    if source != FILE or Path(path).suffix.lower() not in (".csv", ".jsonl"):
+    if source != FILE or not is_table(Path(path)):
         settings["data.text_column"] = None
     try:
         return RunConfig().replace({**settings, "data.source": where}).data

@@ -21,7 +21,7 @@ STATES = {"none": "Ready", "queued": "Waiting", "running": "Training", "paused":
 PEOPLE = {"who": "What is your name? It stands beside the runs you start, so that others know whose they are.",
           "who_yes": "That is me", "who_no": "Not now", "someone_elses": "This is {owner}'s run: {name}.",
           "may": {"stop": "Stop it all the same", "delete": "Delete it all the same",
-                  "cancel": "Take it out of the queue all the same"}, "may_no": "Leave it alone"}
+                  "cancel": "Take it out of the queue all the same", "change": "Do it all the same"}, "may_no": "Leave it alone"}
 NOT_YOURS = "This is {owner}'s run: {name}. Nothing was done to it; ask {owner}, or say that you are sure."
 
 
@@ -53,8 +53,8 @@ def duration(seconds: float) -> str:
 
 SOURCE = "What shall it learn from?"
 OWN_FILE = "Your own file"
-OWN_FILE_HELP = "Plain text or Markdown is one long text; in a CSV or JSON-lines file every row is a document. Saved as UTF-8."
-UPLOAD = "Your own text: .txt .md .csv .jsonl"
+OWN_FILE_HELP = "A text, a web page or a PDF is one document; in a table or JSON every row is one. All may be packed (.gz)."
+UPLOAD = "Your own text: .txt .md .html .pdf .csv .tsv .json .jsonl .parquet, code"
 NO_FILE = "Choose a file first: drop it on the field above."
 TOKENIZERS = {"char": "Characters", "byte": "Bytes", "bpe": "Pieces of words (BPE)"}
 KINDS = {"char": "characters", "byte": "bytes", "bpe": "pieces of words", "file": "a tokenizer of its own"}
@@ -71,7 +71,8 @@ IN_USE = "In use ✓"
 ABOUT = "about"
 PREVIEW = "What the text looks like"
 FIRST_DOCUMENTS = "How it begins"
-FIRST_PART = "Only its first {} MB were read for this; Prepare reads it all."
+FIRST_PART = "Only its first {} million characters were read for this; Prepare reads it all."
+READ_AS = "Read as {encoding}."
 PREPARING_NOW = "{name}: {doing} …"
 READY = "{} is ready. Next: press Train in the line above."
 
@@ -81,6 +82,11 @@ def text_size(small: bool) -> str:
     if small:
         return "Small: expect memorising. The best checkpoint, not the last, will be the one to keep."
     return "Large enough for a small model to learn from rather than by heart."
+
+
+def left_out(count: int, rough: bool) -> str:
+    """That rows, pages or files could not be read."""
+    return f"{'At least ' * rough}{count:,} {plural('part', count)} of it cannot be read and {'is' if count == 1 else 'are'} left out"
 
 
 def first_tokens(vocabulary: int, at_least: bool = False) -> str:

@@ -1,0 +1,160 @@
+"""Files of every kind, made on the spot: each gives its documents, its beginning, or one sentence."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+
+from gptlab.config import DataConfig
+from gptlab.data import formats
+from gptlab.data.errors import DataError
+from gptlab.data.formats import Found, read_file
+from gptlab.data.sources import read_documents
+
+TEXT = "The cat sat on the mat and looked at the moon for a long time. " * 2
+ROWS = [{"id": i, "body": f"{TEXT}Number {i}.", "title": "A"} for i in range(50)]
+
+
+def pdf(path, pages, password=None):
+    """A PDF with a page for each text (Latin letters only), written by pypdf from plain objects."""
+    from pypdf import PdfWriter
+    from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
+
+    writer = PdfWriter()
+    for text in pages:
+        page = writer.add_blank_page(width=600, height=800)
+        font = DictionaryObject({NameObject("/Type"): NameObject("/Font"), NameObject("/Subtype"): NameObject("/Type1"),
+                                 NameObject("/BaseFont"): NameObject("/Helvetica")})
+        page[NameObject("/Resources")] = DictionaryObject({NameObject("/Font"): DictionaryObject({NameObject("/F1"): font})})
+        stream = DecodedStreamObject()
+        lines = "".join(f"({line}) Tj 0 -14 Td " for line in text.split("\n"))
+        stream.set_data(f"BT /F1 10 Tf 20 700 Td {lines} ET".encode("latin-1") if text else b"")
+        page[NameObject("/Contents")] = writer._add_object(stream)
+    if password:
+        writer.encrypt(password, algorithm="RC4-128")
+    with open(path, "wb") as file:
+        writer.write(file)
+
+
+def parquet(path, rows):
+    import pyarrow
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path, row_group_size=10)
+
+
+def documents(path, column=None, most=None):
+    found = Found(most)
+    return list(read_file(path, column, found)), found
+
+
+def test_a_web_page_is_its_text(tmp_path):
+    path = tmp_path / "page.html"
+    path.write_text("<html><head><style>p{}</style><script>var x = 1;</script></head><body><h1>&Uuml;ber &amp; out</h1>"
+                    "<p>One <b>bold</b> word.<br>Next line.</p><ul><li>first</li><li>second</li></ul></body>", encoding="utf-8")
+    assert documents(path)[0] == ["Über & out\n\nOne bold word.\nNext line.\n\nfirst\nsecond"]
+
+
+def test_a_pdf_is_the_text_of_its_pages(tmp_path):
+    path = tmp_path / "paper.pdf"
+    pdf(path, ["First page.\nIts second line.", "", "Third page."])
+    texts, found = documents(path)
+    assert texts == ["First page.\nIts second line.\nThird page.\n"] and found.encoding == "PDF"
+
+
+@pytest.mark.parametrize("pages, password, words", [(["Secret."], "open sesame", "locked with a password"), (["", ""], None, "a scan")])
+def test_a_pdf_without_text_says_why(tmp_path, pages, password, words):
+    path = tmp_path / "bad.pdf"
+    pdf(path, pages, password)
+    with pytest.raises(DataError, match=words):
+        documents(path)
+
+
+def test_every_kind_of_table_gives_the_same_documents(tmp_path):
+    parquet(tmp_path / "a.parquet", ROWS)
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-8")
+    (tmp_path / "a.json").write_text(json.dumps(ROWS), encoding="utf-8")
+    (tmp_path / "b.json").write_text(json.dumps({"version": 1, "rows": ROWS}), encoding="utf-8")
+    (tmp_path / "texts.json").write_text(json.dumps([row["body"] for row in ROWS]), encoding="utf-8")
+    for name, separator in (("a.csv", ","), ("a.tsv", "\t")):
+        lines = [separator.join(map(str, row.values())) for row in ROWS]
+        (tmp_path / name).write_text("\n".join([separator.join(ROWS[0]), *lines]) + "\n", encoding="utf-8")
+    for path in list(tmp_path.iterdir()):
+        texts, found = documents(path)
+        assert texts == [row["body"] for row in ROWS], path.name
+        assert found.text_column == ("text" if path.name == "texts.json" else "body") and not found.bad
+        with gzip.open(tmp_path / f"{path.name}.gz", "wb") as packed:
+            packed.write(path.read_bytes())
+        assert documents(tmp_path / f"{path.name}.gz")[0] == texts, path.name
+    assert documents(tmp_path / "a.parquet", "title")[0] == ["A"] * 50
+
+
+def test_of_a_long_file_the_beginning_is_read_and_its_share_known(tmp_path):
+    parquet(tmp_path / "a.parquet", ROWS * 20)
+    (tmp_path / "a.json").write_text(json.dumps(ROWS * 20), encoding="utf-8")
+    pdf(tmp_path / "a.pdf", [TEXT] * 40)
+    for path in list(tmp_path.iterdir()):
+        all_of_it, whole = documents(path)
+        some, part = documents(path, most=2000)
+        assert (whole.share, 2000 <= len("".join(some)) < 4000) == (1.0, True), path.name
+        assert part.share == pytest.approx(len("".join(some)) / len("".join(all_of_it)), rel=0.15), path.name
+    (tmp_path / "short.txt").write_text(TEXT, encoding="utf-8")
+    assert documents(tmp_path / "short.txt", most=2000)[1].share == 1.0
+
+
+@pytest.mark.parametrize("name, content, count, first", [
+    ("a.jsonl", '{{"text": "{0}"}}\n[1]\n{{"text": "{0}"}}\n{{"text": 7}}\n{{"text": "cut', 3, "Line 2 of a.jsonl is not an object"),
+    ("a.csv", "id,text\n1,{0}\n2,a,b\n3,{0}\n", 1, "Line 3 of a.csv has 3 fields where the header has 2"),
+    ("b.csv", 'id,text\n1,{0}\n2,{0}\n3,"never closed\n', 1, "b.csv cannot be read as CSV at line"),
+    ("a.json", '[{{"text": "{0}"}}, 5, {{"text": "{0}"}}]', 1, "Item 2 of a.json is neither"),
+    ("a.txt", None, 1, "bytes that are no character")])
+def test_what_is_good_in_a_partly_bad_file_is_kept_and_the_rest_listed(tmp_path, name, content, count, first):
+    raw = ("naïve café\n" * 90).encode() + b"\xff\xfe." if content is None else content.format(TEXT).encode()
+    (tmp_path / name).write_bytes(raw)
+    texts, found = documents(tmp_path / name)
+    assert found.bad_count == len(found.bad) == count and first in found.bad[0]
+    assert texts[:2] == [TEXT, TEXT] if content else texts[0].startswith("naïve")
+
+
+def test_no_more_is_listed_than_a_page_can_show(tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": TEXT}) + "\n" + "no\n" * 500, encoding="utf-8")
+    found = documents(tmp_path / "a.jsonl")[1]
+    assert (found.bad_count, len(found.bad)) == (500, formats.MOST_LISTED)
+
+
+def test_a_packed_file_that_is_cut_or_too_large_unpacked_is_one_sentence(tmp_path, monkeypatch):
+    whole = gzip.compress((TEXT * 3000).encode())
+    (tmp_path / "cut.txt.gz").write_bytes(whole[:len(whole) // 2])
+    with pytest.raises(DataError, match="cut.txt.gz is cut off or damaged"):
+        documents(tmp_path / "cut.txt.gz")
+    (tmp_path / "bomb.txt.gz").write_bytes(whole)
+    monkeypatch.setattr(formats, "LARGEST_FILE_BYTES", 100_000)
+    with pytest.raises(DataError, match="bomb.txt.gz is more than"):
+        read_documents(DataConfig(source=str(tmp_path / "bomb.txt.gz")))
+
+
+def test_a_folder_is_all_its_files_without_the_bad_ones(tmp_path):
+    folder = tmp_path / "corpus"
+    (folder / "part").mkdir(parents=True)
+    (folder / ".git").mkdir()
+    (folder / ".git" / "config.txt").write_text("hidden " * 50, encoding="utf-8")
+    (folder / "b.txt").write_text(f"b {TEXT}", encoding="utf-8")
+    (folder / "a.txt").write_bytes(f"a {TEXT} café. C'était déjà l'été, à Nîmes.".encode("cp1252"))
+    (folder / "part" / "code.py").write_text("print('hello')\n" * 20, encoding="utf-8")
+    (folder / "picture.png").write_bytes(b"\x89PNG")
+    (folder / "zeros.txt").write_bytes(bytes(500))
+    source = read_documents(DataConfig(source=str(folder)))
+    assert [text[:5] for text in source.documents] == ["a The", "b The", "print"]
+    assert source.encoding == "UTF-8, Windows-1252" and source.bad_count == 1 and "zeros.txt is not text" in source.bad[0]
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "zeros.txt").write_bytes(bytes(500))
+    with pytest.raises(DataError, match="zero bytes"):
+        read_documents(DataConfig(source=str(tmp_path / "bad")))
+
+
+def test_a_kind_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "book.docx").write_bytes(b"PK\x03\x04")
+    with pytest.raises(DataError, match=r"\(.docx\): save it as text.*parquet"):
+        documents(tmp_path / "book.docx")
