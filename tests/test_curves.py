@@ -13,6 +13,7 @@ from tiny_run import tiny_run, tiny_workspace
 from gptlab.events import Alert, Evaluation, Sample, Status, Step
 from gptlab.runs import curves, worker
 from gptlab.runs.curves import CAPACITY, LONG_BYTES, Curves
+from gptlab.runs.history import last_of_each
 from gptlab.ui.lab import Lab
 from gptlab.ui.live import LiveRuns
 
@@ -126,3 +127,43 @@ def test_a_million_steps_are_summed_up_in_little_memory():
     made.add(step(n) for n in range(1, 200_001))
     assert len(json.dumps(made.to_dict())) < 60_000
     print(f"{(time.process_time() - started) / 200_000 * 1e6:.1f} microseconds a step")
+
+
+def kept_beside(run):
+    """As its worker leaves it: the cache of the events that there are."""
+    made = Curves()
+    made.add(run.events())
+    made.events_bytes = run.events_path.stat().st_size
+    curves.save(run, made)
+
+
+def test_a_history_in_sum_draws_what_the_whole_one_draws(workspace):
+    """The same points of the same curves, with what was said after the cache was written; a run that went back is read anew."""
+    run = long_run(workspace)
+    run.append(evaluation(2500), Sample(step=2500, time_seconds=0, sample_id="a", epoch=0, prompt="p", text="t", token_ids=[],
+                                        logprobs=[], done=True))
+    kept_beside(run)
+    run.append(*[step(n, 2.0) for n in range(5001, 5004)], evaluation(5003))
+    found, whole = curves.history_in_sum(run), curves.read_history(run)
+    assert len(found.steps["step"]) < CAPACITY + 4 < len(whole.steps["step"])
+    last = last_of_each
+    for name in ("step", "tokens", "time_seconds"):
+        assert found.steps[name][last(found.steps["step"], found.smooth)].tolist() == pytest.approx(
+            whole.steps[name][last(whole.steps["step"], whole.smooth)].tolist())
+    assert found.smooth[last(found.steps["step"], found.smooth)].tolist() == pytest.approx(
+        whole.smooth[last(whole.steps["step"], whole.smooth)].tolist(), rel=1e-5)
+    assert found.at("tokens", [0, 2500, 5003]).tolist() == pytest.approx(whole.at("tokens", [0, 2500, 5003]).tolist())
+    assert (found.evaluations, found.samples, found.last_step) == (whole.evaluations, whole.samples, 5003)
+    run.append(Status(step=4000, time_seconds=0, state="running", resumed_from_step=4000))
+    assert len(curves.history_in_sum(run).steps["step"]) == 4000
+
+
+@pytest.mark.parametrize("damage", [{"width": 0}, {"width": "x"}, {"step": None}, {"lines": 7}, {"events_bytes": 1e999}])
+def test_a_cache_from_elsewhere_that_is_not_whole_is_passed_over(workspace, damage):
+    run = long_run(workspace)
+    kept_beside(run)
+    content = json.loads((run.path / curves.FILE).read_text(encoding="utf-8"))
+    for changed in ({**content, **damage}, {**content, "columns": {**content["columns"], "tokens": [1.0] * 9}},
+                    {**content, "columns": {**content["columns"], "smooth": "x" * len(content["columns"]["smooth"])}}):
+        (run.path / curves.FILE).write_text(json.dumps(changed), encoding="utf-8")
+        assert len(curves.history_in_sum(run).steps["step"]) == 5000

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tiny_run import tiny_run, tiny_workspace
 
-from gptlab.events import Alert, Checkpoint, Evaluation, Sample, Status, Step
+from gptlab.events import Alert, Checkpoint, Evaluation, Sample, Status, Step, to_json
 from gptlab.runs import history
 from gptlab.runs.history import counting_events, last_of_each, low_and_high, read_history
 
@@ -45,8 +45,22 @@ def test_events_one_at_a_time_are_those_that_count(run, monkeypatch):
     for size in (history.CHUNK_BYTES, 200, 1):
         monkeypatch.setattr(history, "CHUNK_BYTES", size)
         assert list(counting_events(run)) == run.events()
-    assert read_history(run).steps["loss"].tolist() == [1, 2, 3, 4, 500]
-    assert [one.step for one in read_history(run).evaluations] == [5]
+        assert read_history(run).steps["loss"].tolist() == [1, 2, 3, 4, 500]
+        assert [one.step for one in read_history(run).evaluations] == [5]
+
+
+def test_damaged_steps_hide_no_others(run):
+    """Among lines that are read at once: no JSON, numbers that are none, two in a line; spaces as another writer sets them."""
+    run.append(*(step(n) for n in range(1, 6)))
+    whole = to_json(step(6))
+    with open(run.events_path, "ab") as file:
+        for line in ('{"type":"step","step":', "[", whole.replace("2.0", '"x"'), whole.replace("600", "9" * 400), whole + "," + whole,
+                     '"step"', whole.replace('"step":6', '"step":null'), whole.replace(":", ": "), "\xff", whole.replace("2.0", "null")):
+            file.write(line.encode("latin-1") + b"\n")
+    run.append(step(7), evaluation(7, 1.0))
+    found = read_history(run)
+    assert found.steps["step"].tolist() == [1, 2, 3, 4, 5, 6, 6, 7] and np.isnan(found.steps["loss"][6])
+    assert {len(values) for values in found.steps.values()} == {8} and len(found.evaluations) == 1
 
 
 def test_what_comes_meanwhile_is_left_for_the_next_time(run):

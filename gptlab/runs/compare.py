@@ -21,6 +21,7 @@ from gptlab.config import RunConfig, all_settings
 from gptlab.events import Evaluation, Sample
 from gptlab.model.estimate import flops_per_token, total_parameters
 from gptlab.runs.changes import course
+from gptlab.runs.curves import history_in_sum
 from gptlab.runs.disk import RunError
 from gptlab.runs.family import Member, family
 from gptlab.runs.history import RunHistory, last_of_each, read_history
@@ -223,16 +224,16 @@ def compare(runs: Sequence[RunDir]) -> Comparison:
         raise RunError("The same run is named twice: name different ones.")
     if not FEWEST <= len(runs) <= MOST:
         raise RunError(f"Comparing takes {FEWEST} to {MOST} runs, not {len(runs)}.")
-    return Comparison([contender(run, letter) for run, letter in zip(runs, LETTERS)])
+    return Comparison([contender(run, letter, history_in_sum) for run, letter in zip(runs, LETTERS)])
 
 
-def contender(run: RunDir, letter: str = "") -> Contender:
-    """What is known of one run. Raises RunError for a damaged one."""
+def contender(run: RunDir, letter: str = "", history: Callable[[RunDir], RunHistory] = read_history) -> Contender:
+    """What is known of one run; `history` reads what it said. Raises RunError for a damaged one."""
     try:
         tokenizer = hashlib.sha256(run.tokenizer_path.read_bytes()).hexdigest()
     except FileNotFoundError:
         raise RunError(f"{run.path} is not a whole run: tokenizer.json is missing. Restore it, or delete the run.") from None
-    return Contender(letter, run, run.state(), run.config(), run.manifest(), tokenizer, read_history(run))
+    return Contender(letter, run, run.state(), run.config(), run.manifest(), tokenizer, history(run))
 
 
 def _best(best: Evaluation | None) -> dict | None:

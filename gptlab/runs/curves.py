@@ -13,9 +13,12 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from gptlab.events import Event, Sample, Status, Step, to_json
+from gptlab.runs import eventlog
 from gptlab.runs.disk import write_atomic
-from gptlab.runs.history import BUCKETS, counting_events, smoothed
+from gptlab.runs.history import BUCKETS, CHUNK_BYTES, RunHistory, counting_events, history_of, read_history, smoothed
 from gptlab.runs.rundir import RunDir
 
 FILE = "curves.json"
@@ -121,6 +124,44 @@ def built(run: RunDir) -> dict[str, Any]:
     curves.events_bytes = size - len(tail) + tail.rfind(b"\n") + 1  # a line may be half written
     curves.add(counting_events(run, curves.events_bytes))
     return {"events_bytes": curves.events_bytes, **curves.to_dict()}
+
+
+def history_in_sum(run: RunDir) -> RunHistory:
+    """A run's history with the last step of each bucket alone, where a cache tells it at once; else, and of a short run, all.
+
+    Enough for curves that are smooth. A cache may come from elsewhere: one that is not whole is passed over.
+    """
+    kept = load(run) if run.events_path.exists() and run.events_path.stat().st_size > LONG_BYTES else None
+    try:
+        found = kept and _history(run, kept)
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
+        found = None
+    return found or read_history(run)
+
+
+def _history(run: RunDir, kept: dict[str, Any]) -> RunHistory | None:
+    """From a cache and the events after it; None where the run went back since."""
+    width, last, columns = int(kept["width"]), int(kept["step"]), kept["columns"]
+    since, offset = [], int(kept["events_bytes"])
+    while (chunk := run.read_events(offset, CHUNK_BYTES))[0]:
+        since += eventlog.parse_lines(chunk[0])[0]
+        offset = chunk[1]
+    if any(isinstance(event, Status) and event.resumed_from_step is not None for event in since):
+        return None
+    events = eventlog.parse_lines(kept["lines"].encode("utf-8"))[0] + since
+    if width < 1 or len(columns["tokens"]) > CAPACITY or any(len(columns[name]) != len(columns["tokens"]) for name in LASTS):
+        return None
+    there = [i for i, tokens in enumerate(columns["tokens"]) if tokens is not None]
+    steps = {"step": [min((i + 1) * width, last) for i in there],
+             **{name: [columns[name][i] for i in there] for name in ("time_seconds", "epoch", "tokens")}}
+    smooth = [columns["smooth"][i] for i in there]
+    for event in events:
+        if isinstance(event, Step):
+            smooth.append(smoothed(smooth[-1] if smooth else None, event.loss, event.step))
+            for name, values in steps.items():
+                values.append(getattr(event, name))
+    return history_of({name: np.array(values, dtype=float) for name, values in steps.items()},
+                      (event for event in events if not isinstance(event, Step)), np.array(smooth, dtype=float))
 
 
 def _short(value: float | None) -> float | None:
