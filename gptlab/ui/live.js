@@ -23,9 +23,10 @@ const queue = new QueuePanel(element.querySelector('.live-queue'), words.queue, 
   open: id => open(id),
   move: ({run}, places) => { trigger('queue_move', {run, places}); hurry(3000); },
   takeOut: async waits => {
-    if (!await window.gptlab.may('cancel', waits)) return;
+    if (!await window.gptlab.may('cancel', waits)) return false;
     trigger('queue_cancel', {run: waits.run, sure: true});
     hurry(3000);
+    return true;
   },
 });
 

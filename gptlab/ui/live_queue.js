@@ -2,30 +2,31 @@
 // out. The server does that; this file keeps the focus where the person's hand is, and tells once what has changed.
 
 class QueuePanel {
-  // `act`: opens a run, moves it by places, takes it out (each by the run, as the server names it). `shared`: several people
-  // use the app, so that it matters whose a run is.
+  // `act`: opens a run, moves it by places, takes it out (and resolves to whether it does). `shared`: several people use the
+  // app, so that it matters whose a run is.
   constructor(box, words, shared, act) {
-    Object.assign(this, {box, words, shared, act, runs: [], training: null, order: null, pressed: null, rows: new Map()});
+    Object.assign(this, {box, words, shared, act, runs: [], training: null, known: false, rows: new Map()});
     this.now = box.querySelector('.queue-now');
     this.lead = make('span', '');
     this.now.append(this.lead);
     this.waiting = box.querySelector('.queue-waiting');
     this.list = box.querySelector('ol');
-    this.told = box.querySelector('[role=status]');
+    this.told = box.nextElementSibling;  // not in the box: what is hidden is not read out
+    this.pressed = this.takenOut = null;  // the run whose button was pressed here last
   }
 
   // `training`, `queue`: as the server told them. Shown where something waits, or trains elsewhere than on view.
   show({training, queue}, run) {
     const focused = this.list.contains(document.activeElement) ? document.activeElement : null;
     const place = focused && this.runs.findIndex(one => one.run === focused.closest('li').dataset.run);
-    const before = {runs: this.runs, training: this.training};
+    const before = this.runs;
     Object.assign(this, {runs: queue, training});
     this.showTraining();
     this.showRows();
     setHidden(this.waiting, queue.length === 0);
     setHidden(this.box, queue.length === 0 && (!training || training.run === run));
-    if (this.order !== null) this.announce(before);
-    this.order = queue.map(one => one.run).join(' ');
+    if (this.known) this.announce(before);
+    this.known = true;
     if (focused && document.activeElement !== focused) this.focusAgain(focused, place);
   }
 
@@ -63,7 +64,7 @@ class QueuePanel {
     };
     button('up', run => this.move(run, -1));
     button('down', run => this.move(run, 1));
-    button('out', run => this.act.takeOut(run));
+    button('out', async run => { if (await this.act.takeOut(run)) this.takenOut = run.run; });
     node.append(buttons);
     this.rows.set(one.run, row);
     return row;
@@ -122,25 +123,30 @@ class QueuePanel {
 
   ordinals(place) { return {place: ordinal(place + 1), n: this.runs.length}; }
 
-  // What changed since the last look, in one sentence: not the minutes, and not what was there when the page opened.
+  // What changed since the last look, in one sentence: not the minutes, not what was there when the page opened, nor what
+  // the app says itself of a run that was taken out here.
   announce(before) {
-    const {words, runs} = this, old = before.runs.map(one => one.run), now = runs.map(one => one.run);
+    const {words, runs} = this, old = before.map(one => one.run), now = runs.map(one => one.run);
     if (old.join(' ') === now.join(' ')) return;
-    const came = runs.filter(one => !old.includes(one.run)), went = before.runs.filter(one => !now.includes(one.run));
+    const came = runs.filter(one => !old.includes(one.run)), went = before.filter(one => !now.includes(one.run));
     const say = (sentence, one) => fill(words[sentence], {name: one.name, ...this.ordinals(now.indexOf(one.run))});
     const begins = went.find(one => one.run === this.training?.run);
     if (came.length + went.length > 1) setText(this.told, fill(words.changed, {n: now.length}));
     else if (came.length) setText(this.told, say('joined', came[0]));
-    else if (went.length) setText(this.told, say(begins ? 'began' : 'gone', went[0]));
+    else if (went.length) setText(this.told, went[0].run === this.takenOut ? '' : say(begins ? 'began' : 'gone', went[0]));
     else setText(this.told, say('moved', this.of(moved(old, now, this.pressed))));
     this.pressed = null;
   }
 
-  // The focus goes with a run that moves; where it is gone, to the one that took its place, and at last to Start.
+  // The focus goes with a run that moves, and a long list with it; where it is gone, to the one that took its place, and at
+  // last to Start. The page stays where it is.
   focusAgain(button, place) {
     const row = button.isConnected ? null : this.list.children[Math.min(place, this.runs.length - 1)];
     const next = button.isConnected ? button : row?.querySelector('.queue-buttons :last-child') ?? document.getElementById('start');
     next?.focus({preventScroll: true});
+    if (!this.list.contains(next)) return;
+    const {list} = this, {offsetTop: top, offsetHeight: height} = next.closest('li');
+    list.scrollTop = Math.min(top, Math.max(list.scrollTop, top + height - list.clientHeight));
   }
 }
 

@@ -106,7 +106,7 @@ def test_two_pages_see_one_queue_and_a_keyboard_moves_it(queue, visit):
     aisha.keyboard.press("Enter")
     for page in (aisha, ben):
         wait_until(page, names("one", "three", "two"))
-        wait_until(page, "document.querySelector('.live-queue [role=status]').textContent === 'three is now 2nd of 3.'")
+        wait_until(page, "document.querySelector('.live-queue + [role=status]').textContent === 'three is now 2nd of 3.'")
     assert aisha.evaluate("document.activeElement.ariaLabel") == "Move three up"
     aisha.keyboard.press("Enter")
     wait_until(ben, names("three", "one", "two"))
@@ -142,8 +142,9 @@ def test_ones_own_is_taken_out_at_once_anothers_after_a_question(queue, visit, r
     for page in (aisha, ben):
         wait_until(page, names("three"))
     room.lab.jobs.stop(held)  # what is left begins
-    wait_until(aisha, "document.querySelector('.live-queue [role=status]').textContent === 'three begins to train.'")
+    wait_until(aisha, "document.querySelector('.live-queue + [role=status]').textContent === 'three begins to train.'")
     wait_until(aisha, names())
+    assert not aisha.evaluate("document.querySelector('.live-queue + [role=status]').closest('[hidden]')")
 
 
 def test_start_asks_for_a_name_once_and_it_can_be_changed(queue, visit, room):
