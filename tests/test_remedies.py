@@ -173,3 +173,33 @@ def test_what_cannot_be_done_is_one_sentence(lab, asked):
     assert "\n" not in str(problem.value) and lab.workspace.list_runs() == [run]
     with pytest.raises(ValueError):
         remedies.do_remedy(lab, None, "../" + run.id, {"action": "stop"})
+
+
+# the steering panel
+
+def test_anothers_run_is_steered_only_by_somebody_who_is_sure(lab):
+    run = finished_run(lab.workspace, train__max_steps=16)
+    run.relabel(owner="Aisha")
+    longer = {"run": run.id, "action": "extend", "changes": {"train.max_steps": "32"}}
+    with pytest.raises(ValueError, match="This is Aisha's run"):
+        remedies.steer(lab, longer, "Ben")
+    assert run.config().train.max_steps == 16
+    forked = remedies.steer(lab, {"run": run.id, "action": "fork"}, "Ben").run  # takes nothing away from her
+    assert forked.label().owner == "Ben"
+    remedies.steer(lab, longer, "Ben", True)
+    assert run.config().train.max_steps == 32
+
+
+def test_stopping_a_run_that_is_over_does_not_stop_another(lab):
+    """The big button means what trains where nothing on view does; the panel means its run."""
+    run, lab.jobs.current = set_state(tiny_run(lab.workspace), "finished"), tiny_run(lab.workspace, "other")
+    with pytest.raises(ValueError):
+        remedies.steer(lab, {"run": run.id, "action": "stop"})
+    assert lab.jobs.stopped == []
+
+
+def test_what_has_to_wait_says_so(lab):
+    run = finished_run(lab.workspace, train__max_steps=16)
+    lab.jobs.current = tiny_run(lab.workspace, "busy")
+    done = remedies.steer(lab, {"run": run.id, "action": "fork", "name": "later"})
+    assert done.note == "later waits: it starts when busy is done." and lab.jobs.queue == [done.run]
