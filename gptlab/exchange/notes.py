@@ -18,8 +18,9 @@ def under(run: RunDir) -> str:
 
 def notes(run: RunDir) -> str:
     """A card with what was predicted, seen and noted; "" where nothing was."""
-    told = "".join(f'<h2>{title}</h2><p class="said">{text}</p>' for title, text in _told(run, ("predicted", "saw", "note")))
-    return f"<section>{told}</section>\n" if told else ""
+    told = "".join(f'<div><h2>{title}</h2><p class="said">{text}</p></div>'
+                   for title, text in _told(run, ("predicted", "saw", "note")))
+    return f'<section><div class="side">{told}</div></section>\n' if told else ""
 
 
 def expectations(named: Sequence[tuple[str, RunDir]]) -> str:
