@@ -12,7 +12,7 @@ let run = null, opening = false;
 let saving = 0;       // the number of the save that is not answered yet
 let saves = 0, late = 0;
 let warned = false;   // that closing would lose something
-let done = () => {};  // told at the end whether something was saved
+let done = () => {}, kept = false;  // told at the end; whether something was saved
 
 const changes = () => Object.fromEntries(
   fields.filter(field => field.value.trim() !== field.before.trim()).map(field => [field.name, field.value]));
@@ -23,6 +23,7 @@ async function edit(id, first = 'name') {
   const told = await server.label_of(id).catch(() => ({problem: words.unreachable}));
   opening = false;
   run = id;
+  kept = false;
   fill(told);
   dialog.showModal();
   (told.problem ? form.querySelector('.card-cancel') : fieldset.querySelector(`[name=${first}]`)).focus();
@@ -56,11 +57,14 @@ function wait(number) {
 }
 
 function close(saved) {
+  kept = saved;
   dialog.close();
-  done(saved);
-  done = () => {};
-  element.querySelector('.card-told').textContent = saved ? words.saved : '';
 }
+dialog.addEventListener('close', () => {  // also where the browser closes it: at a second Escape it does not ask
+  done(kept);
+  done = () => {};
+  element.querySelector('.card-told').textContent = kept ? words.saved : '';
+});
 
 form.addEventListener('submit', event => {
   event.preventDefault();

@@ -88,12 +88,12 @@ def test_what_is_refused_or_not_saved_yet_is_not_lost(workspace, page):
     wait_until(page, f"!{CARD}.open && {shows('[data-is=saw]', 'Saw: It did.')}")
     assert run.label() == Label(tags=("a", "b"), saw="It did.")
 
-    page.locator("[data-do=notes]").click()
+    page.evaluate("id => { window.gptlab.editLabel(id).then(saved => { window.answered = saved; }); }", run.id)
     wait_until(page, f"{CARD}.open")
     saw.fill("something else")
     page.keyboard.press("Escape")
     page.keyboard.press("Escape")
-    wait_until(page, f"!{CARD}.open")
+    wait_until(page, f"!{CARD}.open && window.answered === false")
     assert run.label().saw == "It did."
 
 
