@@ -52,7 +52,8 @@ def test_failures_do_not_stop_the_queue(workspace, jobs, monkeypatch):
     is trained all the same."""
     blocker, failing = tiny_run(workspace, "blocker", **LONG), tiny_run(workspace, "failing", sample__prompts=("ß",))
     gone, dataless, deleted = (tiny_run(workspace, name) for name in ("gone", "dataless", "deleted"))
-    (dataless.path / "manifest.json").write_text(json.dumps({**dataless.manifest(), "name": "other", "hash": "other"}), encoding="utf-8")
+    other_data = {**dataless.manifest(), "name": "other", "hash": "other"}
+    (dataless.path / "manifest.json").write_text(json.dumps(other_data), encoding="utf-8")
     last = tiny_run(workspace, "last", train__max_steps=3)
     for run in (blocker, failing, gone, dataless, deleted, last):
         jobs.submit(run)

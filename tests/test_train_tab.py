@@ -58,6 +58,7 @@ def test_a_second_start_waits_and_says_for_whom(lab, draft):
     first, _ = train_tab.start_training(lab, "first", draft)
     second, note = train_tab.start_training(lab, "second", draft)
     assert lab.jobs.queue == [second] and "second" in note and "first" in note
+    assert "third waits its turn behind 1 other" in train_tab.start_training(lab, "third", draft)[1]
 
 
 def test_without_a_name_it_is_called_after_its_data_and_preset(lab, draft):

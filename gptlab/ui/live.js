@@ -217,7 +217,8 @@ function showHead(state) {
   setText(field.name, shown?.name ?? '');
   const again = replay.history ? `&replay=${replay.speed}` : '';
   if (run) field.watch.href = `?view=watch&run=${encodeURIComponent(run)}${again}`;
-  setText(field.about, run && about ? [about.dataset, about.parameters, queue.about(run)?.starts].filter(Boolean).join(' · ') : '');
+  const facts = run && about ? [about.dataset, about.parameters, queue.about(run)?.starts] : [];
+  setText(field.about, facts.filter(Boolean).join(' · '));
   showWho();
   showNotes(state);
   if (ahead) setText(field.next, ahead.sentence);

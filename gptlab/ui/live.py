@@ -137,4 +137,5 @@ def live_view(lab: Lab) -> gr.HTML:
         head=plotly_script(), code=lab.watch_code, shared=lab.shared,
         js_on_load="\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS),
         server_functions=[poll, ahead, pieces, copied, steering, foreseen],
-        words={**words_train.LIVE, "queue": {**words_train.QUEUE, "who_length": OWNER_CHARACTERS}, "notes": words_train.NOTES, "replay": words_train.REPLAY, "steer": words_train.STEER, "settings": {name: form.label(name) for name in form.FIELDS}})
+        words={**words_train.LIVE, "queue": {**words_train.QUEUE, "who_length": OWNER_CHARACTERS},
+               "notes": words_train.NOTES, "replay": words_train.REPLAY, "steer": words_train.STEER, "settings": {name: form.label(name) for name in form.FIELDS}})

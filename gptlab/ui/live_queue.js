@@ -37,7 +37,8 @@ class QueuePanel {
     this.trainingRow ??= this.row(this.now);
     const left = training.state === 'running' ? training.left_seconds : null;
     setText(this.lead, training.state === 'paused' ? words.paused : words.running);
-    this.fill(this.trainingRow, training, left === null ? '' : fill(words.left, {time: left < 60 ? words.minute : roughly(left)}));
+    const time = left < 60 ? words.minute : roughly(left);
+    this.fill(this.trainingRow, training, left === null ? '' : fill(words.left, {time}));
   }
 
   showRows() {
@@ -141,8 +142,8 @@ class QueuePanel {
   // The focus goes with a run that moves, and a long list with it; where it is gone, to the one that took its place, and at
   // last to Start. The page stays where it is.
   focusAgain(button, place) {
-    const row = button.isConnected ? null : this.list.children[Math.min(place, this.runs.length - 1)];
-    const next = button.isConnected ? button : row?.querySelector('.queue-buttons :last-child') ?? document.getElementById('start');
+    const instead = this.list.children[Math.min(place, this.runs.length - 1)]?.querySelector('.queue-buttons :last-child');
+    const next = button.isConnected ? button : instead ?? document.getElementById('start');
     next?.focus({preventScroll: true});
     if (!this.list.contains(next)) return;
     const {list} = this, {offsetTop: top, offsetHeight: height} = next.closest('li');

@@ -1,4 +1,4 @@
-"""The queue on the Train tab, the server's half: what trains and what waits, for every page's poll, and what is done to what waits.
+"""The queue on the Train tab, the server's half: what trains and what waits, told at every page's poll, and what is done to it.
 
 Anybody may move a run; taking another person's out is asked about first (people.py). What a page sends is checked.
 """

@@ -12,7 +12,7 @@ from typing import Any
 from gptlab.config import ConfigError
 from gptlab.runs import steering
 from gptlab.runs.rundir import RunDir
-from gptlab.ui import form, words_train
+from gptlab.ui import form, words, words_train
 from gptlab.ui.lab import Lab, change_draft, draft_changes, read_draft
 from gptlab.ui.people import check_may, person
 from gptlab.ui.steering_panel import Asked, fork_name, read, within_limit
@@ -52,6 +52,8 @@ def in_queue(lab: Lab, run: RunDir) -> str:
     """Hands a run to the queue; a sentence if it has to wait."""
     before = lab.jobs.current
     lab.jobs.submit(run)
+    if (others := len(lab.jobs.queue) - 1) > 0:
+        return words_train.QUEUED_BEHIND.format(name=run.name, others=f"{others} {words.plural('other', others)}")
     return words_train.QUEUED.format(name=run.name, training=before.name) if before and before != run else ""
 
 

@@ -12,6 +12,7 @@ WRITE_WITH_IT = "Write with it"
 RUN_NAME = "Name of the run"
 PREPARING_FIRST = "The data set is still being prepared; training can start in a moment."
 QUEUED = "{name} waits: it starts when {training} is done."
+QUEUED_BEHIND = "{name} waits its turn behind {others}, in the list below."
 STOPPING = "Stopping {name}: it finishes its step and saves itself."
 NOTHING_TO_STOP = "Nothing is training."
 TAKEN_BACK = "{name} no longer waits."
@@ -148,7 +149,8 @@ NOT_WAITING = "That run does not wait any more."
 NOT_A_PLACE = "A run moves by one place at a time."
 TAKEN_OUT = "{name} no longer waits. Resume lets it wait again: open it under Runs."
 QUEUE = {  # what trains and what waits, read in the browser
-    "title": "Waiting to train", "running": "Training now:", "paused": "Paused, so nothing behind it starts:", "left": "{time} left",
+    "title": "Waiting to train", "running": "Training now:", "paused": "Paused, so nothing behind it starts:",
+    "left": "{time} left",
     "minute": "less than a minute", "by": "by {owner}", "you": "you",
     "starts": "starts in about {time}", "soon": "starts in less than a minute", "next": "starts next",
     "after": {"one": "after 1 other", "many": "after {n} others"},
@@ -157,7 +159,8 @@ QUEUE = {  # what trains and what waits, read in the browser
     "place": "{place} of {n}", "moved": "{name} is now {place} of {n}.", "joined": "{name} waits: {place} of {n}.",
     "began": "{name} begins to train.", "gone": "{name} no longer waits.", "changed": "{n} runs wait now.",
     "waits": "It waits its turn: {place} of {n}.",
-    "who": "Your runs carry the name {name}", "who_change": "Change", "who_ask": "Which name should your runs carry from now on?",
+    "who": "Your runs carry the name {name}", "who_change": "Change",
+    "who_ask": "Which name should your runs carry from now on?",
     "who_yes": "Use this name", "who_no": "Leave it",
 }
 
