@@ -176,7 +176,8 @@ PRESETS = {"first-minute": {"train.max_steps": 200, "train.eval_every": 20},
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_made_small(name):
     """The optimizers, rates and shapes of the presets at a quarter of their width, on the made-up language."""
-    values = preset(name).config.replace({"model.n_embd": 48, "model.context_length": 32, "train.device": "cpu"} | PRESETS[name])
+    small = {"model.n_embd": 48, "model.context_length": 32, "train.device": "cpu"}
+    values = preset(name).config.replace(small | PRESETS[name])
     data = LITTLE if name == "overfit" else ENOUGH
     settings = {key: getattr(getattr(values, key.split(".")[0]), key.split(".")[1]) for key, _ in all_settings()}
     assert codes(alerts_of(data, settings)) == (["overfitting"] if name == "overfit" else [])
@@ -239,6 +240,46 @@ def test_a_plateau_asks_for_a_lower_rate_which_the_schedule_would_bring():
     falling = [event for e in evaluations for event in [*stream([2.0], rate=1e-3 * (1 - e.step / 500)), e]]
     assert codes(told(falling)) in ([], ["plateau"])  # not once the rate is below half
     assert all(alert.step <= 250 for alert in told(falling))
+
+
+# As recorded from a run on 25,000 tokens of documentation: (step, epoch, train, val). Its val loss never rose.
+BY_HEART_AT_REST = [(150, 6.2, 3.42, 3.87), (200, 8.3, 3.03, 3.71), (250, 10.3, 2.79, 3.60), (300, 12.4, 2.61, 3.527),
+                    (325, 13.4, 2.49, 3.520), (350, 14.4, 2.41, 3.492), (375, 15.5, 2.35, 3.499), (400, 16.5, 2.32, 3.489),
+                    (425, 17.5, 2.27, 3.496), (450, 18.6, 2.25, 3.486), (475, 19.6, 2.24, 3.489), (500, 20.6, 2.22, 3.490)]
+
+
+def test_a_gap_that_grows_while_unseen_text_gets_no_easier_is_overfitting_too():
+    curve = [evaluation(step, train, val, epoch) for step, epoch, train, val in BY_HEART_AT_REST]
+    manifest = ENOUGH.manifest | {"baselines": {"uniform": 6.24, "unigram": 5.23, "bigram": 3.75, "entropy_floor": None}}
+
+    def told(events):
+        doctor = Doctor(RunConfig().replace(SMALL | {"train.max_steps": 500}), manifest)
+        return [alert for event in events for alert in doctor.see(event)]
+
+    [alert] = told(curve)
+    assert alert.code == "overfitting" and "Since step 350 " in alert.evidence and "a gap of 1.2" in alert.evidence
+    check_form(alert)
+    assert told([dataclasses.replace(one, epoch=1.5) for one in curve]) == []
+    alike = [dataclasses.replace(one, train_loss=one.val_loss - 0.2 - 0.0002 * one.step) for one in curve]
+    assert told(alike) == []
+    better = [dataclasses.replace(one, val_loss=4.0 - 0.001 * one.step) for one in curve]
+    assert told(better) == []
+
+
+def test_a_leak_is_found_though_its_copy_was_read_half_as_often_and_is_harder():
+    """A text that stood in its file twice, its parts held out at chance: train 1.1, val 1.3 to the end."""
+    config, later = RunConfig().replace(SMALL), [evaluation(100 * i, 1.5 - i / 10, 1.7 - i / 10, epoch=i) for i in range(1, 5)]
+    for overlap_share, expected in ((0.98, ["leakage"]), (0.1, [])):
+        doctor = Doctor(config, ENOUGH.manifest, val_overlap=lambda: overlap_share)
+        assert codes([alert for event in later for alert in doctor.see(event)]) == expected
+    assert Doctor(config, ENOUGH.manifest, val_overlap=lambda: 1 / 0).see(later[0]) == []  # a long text is not read for it
+
+
+def test_the_usual_rate_is_that_of_the_optimizer():
+    slow = [*stream([3.4] * 130, rate=1e-5), evaluation(130, 3.3, 3.3)]
+    rates = [told(slow, **{"train.optimizer": name})[0].actions[0]["changes"]["train.max_learning_rate"]
+             for name in ("adamw", "muon")]
+    assert rates[1] == pytest.approx(10 * rates[0])
 
 
 def sample(step, share) -> Sample:

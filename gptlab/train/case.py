@@ -15,6 +15,7 @@ TOO_LOW = 0.1              # of the usual rate: no recipe goes there
 MUON_FACTOR = 10.0         # Muon's steps are of fixed length in every direction: first-minute's tuned rate is 9 × AdamW's
 JUDGED_AFTER = 0.2         # of the run, and not before LEAST_STEPS: earlier, every run is still above the baselines
 LEAST_STEPS = 100
+BETTER = 0.005             # a loss lower by this share counts as better
 TOKEN_DEVIATION = 4.0      # of a token's loss, in nats: about 2, doubled because neighbouring tokens are alike
 TRAIN_WINDOWS = 128        # at most, in the train loss of an Evaluation
 

@@ -9,7 +9,7 @@ import math
 from collections import deque
 
 from gptlab.events import Alert, Evaluation, Status, Step
-from gptlab.train.case import JUDGED_AFTER, Case, alert, both_rates, fork, rounded, set_rate, too_high
+from gptlab.train.case import BETTER, JUDGED_AFTER, Case, alert, both_rates, fork, rounded, set_rate, too_high
 
 FIRST_LOSS_OFF = 0.15      # of ln V: the model's own start keeps within 5 %, and a wrong one is off by far more
 FAST_STEPS = 10            # updates whose median is "the loss now": enough to see a jump, with a third of a batch's noise
@@ -18,7 +18,6 @@ JUMP_NOISES = 10.0         # … nor what chance does: of thousands of medians t
 LASTING_STEPS = 50         # a spike is over by then; what is still high has diverged
 KNOWS_MORE = 0.97          # of the loss of counting single tokens: what still is above knows no more than that
 STALLED_EVALUATIONS = 4    # without a better train loss: fewer can be an unlucky wobble
-BETTER = 0.005             # a loss lower by this share counts as better
 ALIVE_RATE = 0.5           # of the highest learning rate: below it a run comes to rest because the schedule says so
 CLIPPED_STEPS = 300        # looked at after warm-up; and at least JUDGED_AFTER of the run
 CLIPPED_SHARE = 0.98
@@ -180,7 +179,7 @@ class WrongRate:
             return too_high(event, case, evidence)
         if not case.rate_is_low:
             return None
-        usual = rounded(case.usual_rate)
+        usual = rounded(case.factor * case.usual_rate)
         return alert(event, "learning_rate_too_low", "warning", "The model learns far too slowly: its steps are tiny.",
                      f"{evidence} The learning rate is {case.highest_rate:.2g}; for a model of this size {usual:g} is usual.",
                      f"Set train.max_learning_rate to {usual:g}.", set_rate(usual), fork({}, usual))

@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections import deque
 
 from gptlab.events import Alert, Evaluation, Sample
-from gptlab.train.case import Case, alert
+from gptlab.train.case import BETTER, Case, alert
 
 OVERFIT_NATS = 0.1         # val above its best by this, and by OVERFIT_SHARE of it: chance and late wobbles stay below
 OVERFIT_SHARE = 0.05
 OVERFIT_EVALUATIONS = 3    # … so often in a row
+APART = 0.3                # a gap of this share of the train loss, and still growing, is more than a healthy end of a run has
+LEARNT_SINCE = 0.95        # the train loss against what it was when val last got better: it goes on falling
 UNSEEN_EPOCHS = 1.25       # up to here most text was read once at most: a gap cannot come from memorising
 UNLIKE_SHARE = 0.25        # of the train loss: the tail of one book is at 4 % at most, pages held out at chance at 10 %
-NO_GAP = 0.05              # of the train loss: after two epochs a small model on little text has more of a gap than that
+OVERLAP_EPOCHS = 2         # once so much was read, looking for copies costs little next to what was spent
 EASIER = 0.1               # val below train by this share of it, as often in a row as for overfitting; chance picks of
                            # documents differ by up to 8 % (26 pages of Python's documentation)
 LEAK_OVERLAP = 0.5         # share of val's long stretches that stand in train word for word; unrelated text has under 0.1
@@ -25,30 +27,41 @@ COPIED_GAP = 0.15          # … while unseen text is this much harder, or the t
 
 
 class Overfitting:
-    """Unseen text gets harder while the training text gets easier."""
+    """Unseen text gets harder while the training text gets easier; or, at a rate that comes to rest, no easier for long."""
 
     looks_at = (Evaluation,)
 
     def __init__(self):
         self.best: Evaluation | None = None
+        self.better: Evaluation | None = None  # the last that was better by more than a trifle
         self.worse = 0
 
     def see(self, event: Evaluation, case: Case) -> Alert | None:
         if self.best is None or event.val_loss < self.best.val_loss:
             self.best, self.worse = event, 0
+            if self.better is None or event.val_loss < self.better.val_loss * (1 - BETTER):
+                self.better = event
+        if event.epoch <= 1 or "val_unlike_train" in case.said:
             return None
         rise = max(OVERFIT_NATS, OVERFIT_SHARE * self.best.val_loss, case.chance / 2)
-        bad = (event.val_loss > self.best.val_loss + rise and event.train_loss < self.best.train_loss and event.epoch > 1
-               and "val_unlike_train" not in case.said)
+        bad = event.val_loss > self.best.val_loss + rise and event.train_loss < self.best.train_loss
         self.worse = self.worse + 1 if bad else 0
-        if self.worse < OVERFIT_EVALUATIONS:
-            return None
-        best, gap = self.best, event.val_loss - event.train_loss
-        return alert(event, "overfitting", "warning", "The model is learning its training text by heart, and gets worse on "
-                     "text it has not seen.",
-                     f"Since step {best.step:,} (epoch {best.epoch:.1f}) the loss on unseen text rose from {best.val_loss:.2f} "
-                     f"to {event.val_loss:.2f}, while on training text it fell from {best.train_loss:.2f} to "
-                     f"{event.train_loss:.2f}: a gap of {gap:.2f}.",
+        if self.worse >= OVERFIT_EVALUATIONS:
+            return self._tell(event, self.best, "The model is learning its training text by heart, and gets worse on text it "
+                              "has not seen.", f"rose from {self.best.val_loss:.2f} to {event.val_loss:.2f}")
+        gap = event.val_loss - event.train_loss
+        apart = gap > max(APART * event.train_loss, case.chance) and event.train_loss < LEARNT_SINCE * self.better.train_loss
+        if apart and event.epoch > 2 and not bad and case.judged(event.step, self.better.step):
+            return self._tell(event, self.better, "What the model still learns, it learns by heart: it gets no better any more "
+                              "on text it has not seen.", f"hardly moved ({self.better.val_loss:.3f}, {event.val_loss:.3f})")
+        return None
+
+    def _tell(self, event: Evaluation, since: Evaluation, message: str, val: str) -> Alert:
+        best = self.best
+        return alert(event, "overfitting", "warning", message,
+                     f"Since step {since.step:,} (epoch {since.epoch:.1f}) the loss on unseen text {val}, while on training "
+                     f"text it fell from {since.train_loss:.2f} to {event.train_loss:.2f}: a gap of "
+                     f"{event.val_loss - event.train_loss:.2f}.",
                      f"Stop, and use the checkpoint of step {best.step:,}, which is kept as the best. For the next run: more "
                      "text, or model.dropout at 0.2, or a smaller model.",
                      {"action": "stop"}, {"action": "restore_best", "step": best.step},
@@ -80,8 +93,8 @@ class ValUnlikeTrain:
 
 
 class ValTooGood:
-    """Unseen text that is not harder, though the training text was read several times; or is easier. Both losses are
-    measured without dropout, so that is never the reason. Overlap tells a leak from an easy text."""
+    """Unseen text that stands in the training text; or is easier. Both losses are measured without dropout, so that is never
+    the reason. Whether there is a leak is looked up: a copy may be as hard as any text that was read but once an epoch."""
 
     looks_at = (Evaluation,)
 
@@ -96,8 +109,7 @@ class ValTooGood:
         self.below = self.below + 1 if -gap > max(EASIER * event.train_loss, case.chance) else 0
         below = self.below >= OVERFIT_EVALUATIONS
         impossible = event.val_loss < 0.95 * case.baselines["entropy_floor"] - case.chance
-        read_twice = event.epoch >= 2 and gap < NO_GAP * event.train_loss
-        if not (below or impossible or read_twice):
+        if not (below or impossible or event.epoch >= OVERLAP_EPOCHS):
             return None
         if self.overlap is None:
             self.overlap = case.val_overlap() if case.val_overlap else 0.0
