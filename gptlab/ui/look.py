@@ -19,6 +19,7 @@ window.requestAnimationFrame = callback => counts(callback) ? setTimeout(callbac
 # Gradio confines page.css to what lies inside its frame; this is for the frame itself.
 FRAME = CALM + """<meta name="color-scheme" content="light dark"><style>
 .gradio-container > .main.app { max-width: 1480px; margin: 0 auto; padding: 16px 32px; }
+.gradio-container { overflow: clip !important; }  /* hidden, as Gradio has it, nothing in it could stick to the window */
 :root { color-scheme: light; }
 :root:has(body.dark) { color-scheme: dark; }
 .toast-wrap.toast-wrap { top: auto; bottom: 20px; }

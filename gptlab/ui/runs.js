@@ -1,57 +1,17 @@
-// The table of runs and the trash, as runs_tab.listing gives them; all of it is shown as text. It asks for them when it
-// comes into view, and every few seconds while it is; Delete and its like answer with them (as the value). Gradio gives
-// `element`, `props`, `server`, `trigger` and `watch`.
+// The table of runs and the trash, as runs_list.py gives them; all of it is shown as text. It asks for them when it comes into
+// view, and every few seconds while it is; Delete and its like answer with them (as the value). runs_choice.js and runs_row.js
+// stand before it, in the same function. Gradio gives `element`, `props`, `server`, `trigger` and `watch`.
 
 const SECONDS_BETWEEN_QUESTIONS = 3;
-const words = props.words;
-const table = element.querySelector('table'), body = table.tBodies[0], trash = element.querySelector('.runs-trash');
+const body = table.tBodies[0], trash = part('trash');
+let list = {runs: [], trash: [], more: '', mark: null};
+const known = new Map();   // what is listed of each run, by its id
 
 const ticked = new Set();  // the runs to compare
 const compare = element.querySelector('[data-action=run_compare]'), why = element.querySelector('#runs-tally');
-compare.addEventListener('click', () => {  // in the order of the table
-  trigger('run_compare', {runs: [...body.rows].map(line => line.dataset.run).filter(run => ticked.has(run))});
+compare.addEventListener('click', () => {  // in the order of the table, whatever it leaves out
+  trigger('run_compare', {runs: sorted(list.runs).map(one => one.run).filter(run => ticked.has(run))});
 });
-
-function make(tag, text = '', attributes = {}) {
-  const node = document.createElement(tag);
-  node.textContent = text;
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  return node;
-}
-
-function button(label, action, one, act = () => trigger(action, {run: one.run})) {
-  const node = make('button', label, {type: 'button', 'data-action': action, 'aria-label': `${label}: ${one.name}`});
-  node.addEventListener('click', act);
-  return node;
-}
-
-// To the trash; somebody else's only when sure.
-async function remove(one) {
-  if (await window.gptlab.may('delete', one)) trigger('run_delete', {run: one.run, sure: true});
-}
-
-// A file made of a run, of one of the kinds of run_files.py.
-function fileButton(label, kind, one) {
-  return button(label, `run_${kind}`, one, () => trigger('run_file', {run: one.run, kind}));
-}
-
-// What else a run is handed out as, behind one button; Escape, a choice, and turning elsewhere close it.
-function menu(one) {
-  const details = make('details', '', {class: 'runs-menu'}), list = make('div');
-  const summary = make('summary', words.more, {'aria-label': `${words.more}: ${one.name}`, 'data-action': 'more'});
-  list.append(...Object.entries(words.files).map(([kind, label]) => fileButton(label, kind, one)));
-  details.append(summary, list);
-  const close = () => { details.open = false; summary.focus(); };
-  list.addEventListener('click', close);
-  details.addEventListener('keydown', event => { if (event.key === 'Escape' && details.open) close(); });
-  return details;
-}
-
-function closeMenus({target}) {
-  for (const one of body.querySelectorAll('.runs-menu[open]')) if (!one.contains(target)) one.open = false;
-}
-document.addEventListener('pointerdown', closeMenus);
-document.addEventListener('focusin', closeMenus);
 
 function time(seconds) {
   if (!seconds) return '–';
@@ -61,106 +21,82 @@ function time(seconds) {
   return hours < 48 ? `${hours} h ${Math.round(seconds % 3600 / 60)} min` : `${Math.round(hours / 24)} days`;
 }
 
-function tick(one) {
-  const box = make('input', '', {type: 'checkbox', 'data-action': 'tick', 'aria-label': `${words.tick}: ${one.name}`});
-  box.checked = ticked.has(one.run);
-  box.disabled = one.state === 'damaged';
-  box.addEventListener('change', () => {
-    if (box.checked) ticked.add(one.run);
-    else ticked.delete(one.run);
-    tally();
-  });
-  return box;
-}
-
-// Whether what is ticked can be compared, and if not, why not.
+// Whether what is ticked can be compared, and if not, why not. What is ticked stays so where a search leaves it out.
 function tally() {
   const n = ticked.size, {fewest, most} = words, sentence = words.tally[n > most ? 3 : Math.min(n, 2)];
   compare.disabled = n < fewest || n > most;
-  const text = sentence.replace('{n}', n).replace('{fewest}', fewest).replace('{most}', most);
-  if (why.textContent !== text) why.textContent = text;
+  const seen = [...body.rows].filter(line => ticked.has(line.dataset.run)).length;
+  const parts = [sentence.replace('{n}', n).replace('{fewest}', fewest).replace('{most}', most)];
+  if (seen < n) parts.push(words.unseen.replace('{n}', n - seen));
+  if (why.textContent !== parts.join(' ')) why.textContent = parts.join(' ');
 }
 
-function row(one) {
-  const line = make('tr', '', {'data-run': one.run}), name = make('th', '', {scope: 'row'});
-  const state = make('td', '', {'data-label': words.columns[1]}), actions = make('td', '', {class: 'actions'});
-  const open = button(one.name, 'run_open', one);
-  open.setAttribute('aria-label', `${words.open}: ${one.name}`);
-  const about = make('div');
-  about.append(open, make('small', one.made));
-  if (one.origin) about.append(make('small', one.origin));
-  name.append(tick(one), about);
-  state.append(make('span', words.states[one.state], {class: 'live-state', 'data-state': one.state}));
-  if (one.reason) state.append(make('small', one.reason));
-  const whole = number => number.toLocaleString('en-US');
-  const steps = one.total_steps > one.step ? `${whole(one.step)} / ${whole(one.total_steps)}` : whole(one.step);
-  const texts = [one.data, one.best === null ? '–' : one.best.toFixed(3), steps, time(one.seconds)];
-  line.append(name, state, ...texts.map((text, i) => make('td', text, {'data-label': words.columns[i + 2]})), actions);
-  actions.append(button(words.open, 'run_open', one));
-  if (one.resumable) actions.append(button(words.resume, 'run_resume', one));
-  actions.append(fileButton(words.download, 'download', one));
-  if (!one.alive) actions.append(button(words.delete, 'run_delete', one, () => remove(one)));
-  actions.append(menu(one));
-  return line;
+// The node of a run as it is now: its old one, if it is there, of which only what changed is replaced.
+function renewed(old, node) {
+  if (!old?.cells) return node;
+  if (old.querySelector('.runs-menu[open]')) node.querySelector('.runs-menu').open = true;
+  [...node.cells].forEach((cell, i) => { if (!cell.isEqualNode(old.cells[i])) old.cells[i].replaceWith(cell); });
+  return old;
 }
 
-function deletedItem(one) {
-  const item = make('li', `${one.name} · ${one.made} `, {'data-run': one.run});
-  item.append(button(words.restore, 'run_restore', one));
-  return item;
-}
-
-// One node a run, kept while what it tells stays the same, so that the focus and a selection stay. Where the node with the
-// focus goes, the same button of the one that takes its place gets it.
-function fill(list, ones, build) {
-  const before = [...list.children], known = new Map(before.map(node => [node.dataset.run, node]));
-  const button = list.contains(document.activeElement) ? document.activeElement : null;
-  const place = before.findIndex(node => node.contains(button));
+// One node a run, kept while the run is listed, so that the focus and a selection stay. Where the button with the focus goes,
+// the same one gets it in the row that takes its place.
+function fill(into, ones, build) {
+  const before = [...into.children], nodesBefore = new Map(before.map(node => [node.dataset.run, node]));
+  const button = into.contains(document.activeElement) ? document.activeElement : null;
+  const place = before.findIndex(node => node.contains(button)), run = before[place]?.dataset.run;
   const nodes = ones.map(one => {
-    const told = JSON.stringify(one), old = known.get(one.run);
-    if (old?.told === told) return old;
-    const node = Object.assign(build(one), {told});
-    if (old?.querySelector('.runs-menu[open]')) node.querySelector('.runs-menu').open = true;
-    return node;
+    const told = JSON.stringify(one), old = nodesBefore.get(one.run);
+    return old?.told === told ? old : Object.assign(renewed(old, build(one)), {told});
   });
   const kept = new Set(nodes);
   before.filter(node => !kept.has(node)).forEach(node => node.remove());
-  nodes.forEach((node, i) => { if (list.children[i] !== node) list.insertBefore(node, list.children[i] ?? null); });
-  if (!button || button.isConnected) return;
-  const next = nodes.find(node => node.dataset.run === before[place].dataset.run) ?? nodes[Math.min(place, nodes.length - 1)];
-  const same = next?.querySelector(`[data-action=${button.dataset.action}]`) ?? next?.querySelector('button');
-  (same ?? trash.querySelector('summary')).focus();
+  nodes.forEach((node, i) => { if (into.children[i] !== node) into.insertBefore(node, into.children[i] ?? null); });
+  if (!button || document.activeElement === button) return;
+  if (button.isConnected) { button.focus(); return; }  // its row was moved
+  const next = nodes.find(node => node.dataset.run === run) ?? nodes[Math.min(place, nodes.length - 1)];
+  const same = next?.querySelector(`[data-action=${button.dataset.action}]`), closed = same?.closest('.runs-menu:not([open])');
+  (closed?.querySelector('summary') ?? same ?? next?.querySelector('button') ?? search).focus();
 }
 
-let mark = null;
-function show(listing) {
-  if (!listing) return;
-  mark = listing.mark;
-  table.hidden = listing.runs.length === 0;
-  element.querySelector('.runs-empty').hidden = listing.runs.length > 0;
-  const more = element.querySelector('.runs-more');
-  more.textContent = listing.more;
-  more.hidden = !listing.more;
-  trash.hidden = listing.trash.length === 0;
-  trash.querySelector('.trash-count').textContent = listing.trash.length;
-  const there = new Set(listing.runs.filter(one => one.state !== 'damaged').map(one => one.run));
-  for (const run of [...ticked]) if (!there.has(run)) ticked.delete(run);
-  element.querySelector('.runs-compare').hidden = there.size < words.fewest;
+// The list as it is known, as far as it is searched for, in the order that was chosen.
+function draw() {
+  const rows = choose(list.runs);
+  table.hidden = rows.length === 0;
+  part('empty').hidden = list.runs.length > 0;
+  part('controls').hidden = part('fair').hidden = list.runs.length === 0;
+  part('more').textContent = list.more;
+  part('more').hidden = !list.more;
+  trash.hidden = list.trash.length === 0;
+  trash.querySelector('.trash-count').textContent = list.trash.length;
+  part('compare').hidden = list.runs.filter(one => one.state !== 'damaged').length < words.fewest;
+  fill(body, rows, row);
+  fill(trash.querySelector('ul'), list.trash, deletedItem);
   tally();
-  fill(body, listing.runs, row);
-  fill(trash.querySelector('ul'), listing.trash, deletedItem);
+}
+
+// What the server told: the list, or how the run that trains is `now`.
+function show(told) {
+  if (!told) return;
+  if (told.now) list.runs = list.runs.map(one => one.run === told.now.run ? told.now : one);
+  else list = told;
+  known.clear();
+  for (const one of [...list.trash, ...list.runs]) known.set(one.run, one);
+  const whole = new Set(list.runs.filter(one => one.state !== 'damaged').map(one => one.run));
+  for (const run of [...ticked]) if (!whole.has(run)) ticked.delete(run);
+  draw();
 }
 
 async function ask() {
   try {
-    show(await server.news(mark));
+    show(await server.news(list.mark));
   } catch {  // not reachable: the Train tab says so, and the next question is asked all the same
   }
 }
 
 let seen = false;
 new IntersectionObserver(([entry]) => {
-  if (entry.isIntersecting && !seen) { mark = null; ask(); }
+  if (entry.isIntersecting && !seen) { list.mark = null; ask(); }
   seen = entry.isIntersecting;
 }).observe(element);
 const asking = setInterval(() => {

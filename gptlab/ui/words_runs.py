@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from gptlab.ui.words import STATES
+from gptlab.ui.words import STATES, plural
 
 RUNS = {
-    "columns": ["Run", "State", "Data", "Best loss on unseen text", "Steps", "Time", ""],
+    "columns": {"name": "Run", "state": "State", "data": "Data", "parameters": "Model", "best": "Best loss on unseen text",
+                "bits": "Bits per byte", "step": "Steps", "seconds": "Time"},
+    "by": "by {owner}", "of": "of {steps}", "actions": "What can be done",
+    "fair": "Bits per byte compares all runs, even where tokenizers or data differ; the loss compares only runs on the same data, "
+            "cut into the same tokens.",
+    "search": "Search name, tags, data, owner, state, note", "clear": "Clear", "sort": "Sort by",
+    "orders": {"made": "Date made", "name": "Name"}, "up": "Lowest or oldest first; turn round", "down": "Highest or newest first; turn round",
+    "found": "Found: {n} of {all} runs.", "nothing": "No run has that in its name, tags, data, owner, state or note.",
+    "show_archived": "Show archived", "all_archived": "All runs are in the archive: tick Show archived to see them.",
+    "archived": "in the archive", "archive": "Archive", "unarchive": "Take out of the archive", "label": "Name, tags and notes …",
     "empty": "No runs yet. Press Start training on the Train tab; every run is kept here.",
-    "trash": "Trash", "open": "Open", "resume": "Resume", "download": "Download", "delete": "Delete", "restore": "Restore",
+    "trash": "Trash", "open": "Open", "resume": "Resume", "download": "Download (zip)", "delete": "Delete", "restore": "Restore",
+    "erase": "Delete for good", "keep": "Keep it", "erase_question": "Delete {name} for good? Nothing brings it back.",
+    "erase_others": "This is {owner}'s run. Delete {name} for good? Nothing brings it back.",
     "compare": "Compare", "tick": "Compare", "tally": [
         "Tick {fewest} to {most} runs to see them side by side.", "One is ticked: tick another one.", "{n} runs are ticked.",
-        "{n} runs are ticked, and at most {most} can be compared: untick some."],
+        "{n} runs are ticked, and at most {most} can be compared: untick some."], "unseen": "Not in the list below: {n}.",
     "more": "More", "files": {"report": "Report (one HTML file)", "steps": "Numbers of every step (CSV)",
                               "evaluations": "Losses on unseen text (CSV)", "bundle": "Bundle: run and data set (zip)"},
     "states": STATES,
@@ -18,6 +29,10 @@ RUNS = {
 IMPORT_RUN = "Add a run or bundle (.zip)"
 DELETED = "{name} is in the trash below; Restore brings it back."
 RESTORED = "{name} is back."
+ERASED = "{name} was deleted for good."
+ARCHIVED = "{name} is in the archive: tick Show archived to see it."
+UNARCHIVED = "{name} is out of the archive."
+NOT_TO_ARCHIVE = "{name} is being trained, or waits for its turn: stop it first, then archive it."
 FORKED = "from {name} at step {step:,}"
 ADDING = "Adding {file} …"
 IMPORTED = "{name} was added."
@@ -41,22 +56,27 @@ FILES = {  # of runs: what is said while each is made, and when it is there
 
 COMPARE = {
     "reading": "Reading the runs …", "title": "Compared", "report": "Report (one HTML file)", "close": "Close",
-    "results": "At their best", "curves": "Curves", "differ": "What differs", "written": "What they write",
+    "results": "At their best", "curves": "Curves", "differ": "What differs", "family": "Where they come from", "written": "What they write",
     "columns": ["Run", "Loss (val)", "Perplexity", "Bits per byte", "At step", "Steps", "Parameters", "Data"],
     "show": "Show", "over": "over", "whole": "Show all", "chart": "Curves of the runs; the table above holds their best numbers.",
     "quantities": {"loss": "loss", "bits": "bits per byte"},
     "over_axes": {"step": "steps", "tokens": "tokens", "time_seconds": "time", "flops": "FLOPs"},
     "heights": {"loss": "loss (nats a token)", "bits": "bits per byte of unseen text"},
     "times": ["hours of work", "minutes of work", "seconds of work"],
-    "legends": {"loss": "Dashed: loss on unseen text (val). Thin: loss on the text it trains on, smoothed.",
-                "bits": "Dashed: bits per byte of unseen text. It compares across tokenizers."},
+    "legends": {"loss": "Thick, with marks: loss on unseen text (val). Thin: loss on the text it trains on, smoothed.",
+                "bits": "Bits per byte of unseen text. It compares across tokenizers."},
     "setting": "Setting", "alike": "Nothing: all settings are alike.",
     "prompt": "After the beginning", "nothing": "(nothing)", "at": "at step {step}", "never": "It was not given this beginning.",
     "unasked": "They were given no beginning in common.",
 }
 
 
-def runs_left_out(shown: int, runs: int, deleted: int) -> str:
-    """That not all are listed, if so."""
-    parts = [f"{total:,} {what}" for total, what in ((runs, "runs"), (deleted, "in the trash")) if total > shown]
+def runs_left_out(shown: int, counts: dict[str, int]) -> str:
+    """That not all are listed, if so; `counts` by what they are: runs, in the archive, in the trash."""
+    parts = [f"{count:,} {what}" for what, count in counts.items() if count > shown]
     return f"Listed are the newest {shown} of {' and of '.join(parts)}; the others are kept all the same." if parts else ""
+
+
+def model_shape(layers: int, width: int) -> str:
+    """ "4 layers × 128 wide"."""
+    return f"{layers} {plural('layer', layers)} × {width:,} wide"

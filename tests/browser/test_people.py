@@ -21,20 +21,25 @@ def run(app, small_text, tmp_path):
                       "first", owner="Aisha")
 
 
+def delete(row):
+    row.locator("summary").click()
+    row.locator("[data-action=run_delete]").click()
+
+
 def test_anothers_run_is_deleted_only_after_a_question(run, page):
     tab(page, "Runs")
     row = page.locator(f"#runs tbody tr[data-run='{run.id}']")
-    delete, dialog = row.locator("[data-action=run_delete]"), page.locator("dialog.ask")
-    delete.click()
+    dialog = page.locator("dialog.ask")
+    delete(row)
     assert "This is Aisha's run: first." in dialog.inner_text()
     assert page.evaluate("document.activeElement.textContent") == "Leave it alone"
     page.keyboard.press("Escape")
     dialog.wait_for(state="detached")
-    delete.click()
+    delete(row)
     dialog.get_by_role("button", name="Leave it alone").click()
     dialog.wait_for(state="detached")
     assert run.path.exists() and row.is_visible()
-    delete.click()
+    delete(row)
     dialog.get_by_role("button", name="Delete it all the same").click()
     wait_until(page, shows("#runs-message", "first is in the trash below"))
     assert not run.path.exists()
@@ -50,5 +55,5 @@ def test_ones_own_run_is_deleted_at_once_and_a_name_is_asked_for_once(run, page)
     assert page.evaluate("async ({asked}) => (window.gptlab.who = await asked)", asked) == "Aisha"
     assert page.evaluate("window.gptlab.name()") == "Aisha"
     tab(page, "Runs")
-    page.locator(f"#runs tbody tr[data-run='{run.id}'] [data-action=run_delete]").click()
+    delete(page.locator(f"#runs tbody tr[data-run='{run.id}']"))
     wait_until(page, shows("#runs-message", "first is in the trash below"))

@@ -114,12 +114,14 @@ def test_runs_are_listed_downloaded_deleted_and_restored(app, page, tmp_path):
     row = page.locator("#runs tbody tr").first
     row.wait_for()
     assert "Stopped" in row.inner_text()
+    row.locator("summary").click()
     with page.expect_download(timeout=60 * SECONDS) as download:
         row.locator("[data-action=run_download]").click()
     download.value.save_as(tmp_path / "run.zip")
     names = zipfile.ZipFile(tmp_path / "run.zip").namelist()
     assert any(name.endswith("events.jsonl") for name in names) and any(name.endswith("model.safetensors") for name in names)
 
+    row.locator("summary").click()
     row.locator("[data-action=run_delete]").click()
     page.locator("#runs .runs-trash summary").click()
     page.locator("#runs [data-action=run_restore]").first.click()
