@@ -205,7 +205,7 @@ function render(now) {
   const last = state === 'running' && status.total_steps && history.step >= status.total_steps;
   const text = !run ? words.captions.empty : last ? words.captions.last_samples
     : caption(history, facts?.baselines ?? {}, words, unit());
-  const waits = queue.about(run), place = waits && fill(words.queue.waits, waits);
+  const place = queue.about(run)?.sentence;
   const sentences = [over && status.reason, place, place && !history.evaluations.length ? '' : text].filter(Boolean);
   setText(field.caption, sentences.map(one => /[.!?)…]$/.test(one) ? one : `${one}.`).join(' '));
   if (now || performance.now() > smallNotBefore) showSmall(history);

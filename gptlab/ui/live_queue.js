@@ -116,10 +116,12 @@ class QueuePanel {
 
   of(id) { return this.runs.find(one => one.run === id) ?? {run: id, name: '', owner: ''}; }
 
-  // "2nd" and of how many, and when it starts, for a run that waits; null for one that does not.
+  // For a run that waits: a sentence with its place, and when it starts; null for one that does not.
   about(id) {
     const place = this.runs.findIndex(one => one.run === id);
-    return place < 0 ? null : {...this.ordinals(place), starts: this.starts(this.runs[place], place)};
+    if (place < 0) return null;
+    const sentence = place === 0 ? this.words.waits_next : fill(this.words.waits, this.ordinals(place));
+    return {sentence, starts: this.starts(this.runs[place], place)};
   }
 
   ordinals(place) { return {place: ordinal(place + 1), n: this.runs.length}; }

@@ -150,15 +150,14 @@ NOT_A_PLACE = "A run moves by one place at a time."
 TAKEN_OUT = "{name} no longer waits. Resume lets it wait again: open it under Runs."
 QUEUE = {  # what trains and what waits, read in the browser
     "title": "Waiting to train", "running": "Training now:", "paused": "Paused, so nothing behind it starts:",
-    "left": "{time} left",
-    "minute": "less than a minute", "by": "by {owner}", "you": "you",
+    "left": "{time} left", "minute": "less than a minute", "by": "by {owner}", "you": "you",
     "starts": "starts in about {time}", "soon": "starts in less than a minute", "next": "starts next",
     "after": {"one": "after 1 other", "many": "after {n} others"},
     "up": "Up", "down": "Down", "out": "Take out",
     "up_named": "Move {name} up", "down_named": "Move {name} down", "out_named": "Take {name} out of the queue",
-    "place": "{place} of {n}", "moved": "{name} is now {place} of {n}.", "joined": "{name} waits: {place} of {n}.",
+    "moved": "{name} is now {place} of {n}.", "joined": "{name} waits: {place} of {n}.",
     "began": "{name} begins to train.", "gone": "{name} no longer waits.", "changed": "{n} runs wait now.",
-    "waits": "It waits its turn: {place} of {n}.",
+    "waits": "It waits its turn: {place} of {n}.", "waits_next": "It waits its turn, and is the next.",
     "who": "Your runs carry the name {name}", "who_change": "Change",
     "who_ask": "Which name should your runs carry from now on?",
     "who_yes": "Use this name", "who_no": "Leave it",
