@@ -16,7 +16,7 @@ from gptlab.data.sources import DataError
 from gptlab.events import EVENT_TYPES
 from gptlab.exchange import bundle, members
 from gptlab.exchange.bundle import open_bundle, write_bundle
-from gptlab.runs import archive, disk, steering
+from gptlab.runs import archive, curves, disk, steering
 from gptlab.runs.checkpoint import load_model
 from gptlab.runs.disk import RunError
 from gptlab.runs.workspace import Workspace
@@ -89,6 +89,13 @@ def test_again_is_another_run_with_the_same_data(made, other):
     first, second = open_bundle(other, made[2]), open_bundle(other, made[2])
     assert second.run.id == f"{first.run.id}-2" and second.shared and other.dataset_names() == ["tiny"]
     assert first.run.events() == second.run.events()
+
+
+def test_a_long_run_comes_with_its_curves(made, other, monkeypatch):
+    monkeypatch.setattr(curves, "LONG_BYTES", 1000)
+    assert not any(name.endswith(curves.FILE) for name in zipfile.ZipFile(made[2]).namelist())  # nobody's word is taken for it
+    run = open_bundle(other, made[2]).run
+    assert curves.load(run) == curves.built(run) and curves.load(run)["step"] == 8
 
 
 def test_other_data_under_the_same_name(made, other, small_text, tmp_path):

@@ -102,6 +102,19 @@ def test_a_half_written_line_is_left_for_later(workspace):
     assert curves.built(run)["events_bytes"] == whole
 
 
+def test_a_cache_from_before_a_run_went_back_is_not_believed(workspace):
+    """A page that took it over asked for everything anew at the next line, and so without end."""
+    run = long_run(workspace)
+    kept = Curves()
+    kept.add(run.events())
+    kept.events_bytes = run.events_path.stat().st_size
+    curves.save(run, kept)
+    run.append(Status(step=4321, time_seconds=0, state="stopped"))
+    assert curves.load(run) is not None
+    run.append(Status(step=4321, time_seconds=0, state="stopped", resumed_from_step=4321))
+    assert curves.load(run) is None and curves.built(run)["step"] == 4321
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"events_bytes": 1}', '{"events_bytes": 99999999999, "columns": {}}',
                                      '{"events_bytes": 10, "columns": {"loss": []}}'])
 def test_a_cache_that_does_not_fit_is_not_believed(workspace, content):

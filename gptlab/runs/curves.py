@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -26,6 +27,7 @@ LONG_BYTES = 500_000  # of events, from which on a run is told in sum: reading s
 CAPACITY = BUCKETS
 LONGEST_LINE_BYTES = 2**22
 MOST_SAMPLES = 400  # kept of a long run, thinned evenly but for the latest
+WENT_BACK = re.compile(rb'"resumed_from_step":\s*-?\d')  # in a line of events; in a text, the quotes would be escaped
 EXTREMES = ("loss", "grad_norm")
 LASTS = ("smooth", "learning_rate", "tokens_per_second", "tokens", "epoch", "time_seconds")
 COLUMNS = (*(f"{name}_{part}" for name in EXTREMES for part in ("low", "low_at", "high", "high_at")), *LASTS)
@@ -44,7 +46,8 @@ class Curves:
         """Takes events that count (`effective_events`), in order."""
         for event in events:
             if isinstance(event, Step):
-                self._add_step(event)
+                if event.step >= 1:  # a run from elsewhere may say anything
+                    self._add_step(event)
             elif isinstance(event, Sample):
                 self.others[event.sample_id] = event
             elif not isinstance(event, Status):
@@ -104,11 +107,21 @@ def save(run: RunDir, curves: Curves) -> None:
     write_atomic(run.path / FILE, json.dumps({"events_bytes": curves.events_bytes, **curves.to_dict()}), durable=False)
 
 
+def keep(run: RunDir) -> None:
+    """Gives a long run that came without its cache a new one, so that no page has to wait for it; raises RunError."""
+    if run.events_path.stat().st_size > LONG_BYTES:
+        write_atomic(run.path / FILE, json.dumps(built(run)), durable=False)
+
+
 def load(run: RunDir) -> dict[str, Any] | None:
-    """The cache as `to_dict` gave it, with `events_bytes`; None where there is none, or it is not of these events."""
+    """The cache as `to_dict` gave it, with `events_bytes`; None where there is none, or it is not of these events: also where
+    the run went back since, for no bucket can be taken apart again."""
     try:
         found = json.loads((run.path / FILE).read_text(encoding="utf-8"))
         whole = 0 < found["events_bytes"] <= run.events_path.stat().st_size and found["columns"].keys() == set(COLUMNS)
+        with open(run.events_path, "rb") as events:
+            events.seek(found["events_bytes"])
+            whole = whole and not WENT_BACK.search(events.read())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return found if whole else None
