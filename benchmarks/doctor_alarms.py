@@ -76,7 +76,7 @@ def presets_as_they_are() -> list[Case]:
                 for section, values in config.items() for key, value in values.items()} | more
 
     return [Case("preset first-minute", whole("first-minute")),
-            Case("preset overfit", whole("overfit"), expected=frozenset({"overfitting"})),
+            Case("preset overfit", whole("overfit"), frozenset({"overfitting"}), OVERLEARNT),
             Case("preset shakespeare-char-cpu on python-source",
                  whole("shakespeare-char-cpu", **{"data.source": "python-source", "data.documents": 40, "train.max_steps": 1000,
                                                   "train.eval_every": 50})),

@@ -20,7 +20,7 @@ from gptlab.config import RunConfig, all_settings
 from gptlab.data import baselines
 from gptlab.data.dataset import Dataset
 from gptlab.data.ngrams import overlap
-from gptlab.events import Alert, Evaluation, Sample, Status, Step, from_json, to_json
+from gptlab.events import Alert, Checkpoint, Evaluation, Sample, Setting, Status, Step, from_json, to_json
 from gptlab.model.gpt import GPT
 from gptlab.presets import preset
 from gptlab.train.doctor import Doctor
@@ -229,7 +229,44 @@ def test_a_rise_that_stays_is_divergence():
     losses[300:] += 1.5
     [alert] = told(stream(losses))
     assert alert.code == "divergence" and alert.severity == "error" and 350 <= alert.step <= 360
+    assert [action["action"] for action in alert.actions] == ["new"]  # there is no checkpoint to go back to
     check_form(alert)
+
+
+def test_what_diverged_goes_on_from_its_best_checkpoint_not_from_the_last():
+    losses = usual_losses()
+    losses[300:] += 1.5
+    steps = stream(losses)
+    saved = [Checkpoint(step=step, time_seconds=0.0, path="", kept_as=kept)
+             for step, kept in ((250, ["best", "last"]), (320, ["last"]))]
+    [alert] = told([*steps[:250], saved[0], *steps[250:320], saved[1], *steps[320:]])
+    assert alert.code == "divergence" and [action["step"] for action in alert.actions] == [250] and "best" in alert.remedy
+
+
+def test_advice_goes_from_the_rate_that_somebody_has_set_meanwhile():
+    losses = usual_losses()
+    losses[400:] += 1.5
+    steps = [*stream(losses[:300], rate=6e-3), *stream(losses, rate=6e-4)[300:]]
+    name = "train.max_learning_rate"
+    lowered = Setting(step=300, time_seconds=0.0, changes={name: 6e-4}, before={name: 6e-3})
+    [alert] = told([*steps[:300], lowered, *steps[300:]])
+    assert alert.code == "divergence" and "0.0002 (it is 0.0006)" in alert.remedy
+
+
+@pytest.mark.parametrize("split, changes", [("tail", {"data.split": "spread"}), ("document", {"data.split": "spread"}),
+                                            ("spread", {"data.val_fraction": 0.2})])
+def test_the_advice_to_hold_out_otherwise_is_not_what_was_done_already(split, changes):
+    doctor = Doctor(RunConfig().replace(SMALL), ENOUGH.manifest | {"split": split})
+    [alert] = [alert for step in (25, 50) for alert in doctor.see(evaluation(step, 1.4, 2.0))]
+    assert alert.code == "val_unlike_train" and alert.actions == [{"action": "prepare", "changes": changes}]
+    check_form(alert)
+
+
+def test_twice_the_tokens_an_update_are_asked_for_by_the_setting_that_decides_it():
+    steps = [evaluation(1, 2.0, 2.0), *stream(usual_losses(500), norm=30.0)]
+    for gathered, name in ((None, "train.batch_size"), (1024, "train.tokens_per_update")):
+        [alert] = told(steps, **{"train.tokens_per_update": gathered})
+        assert alert.code == "clipped" and list(alert.actions[0]["changes"]) == [name]
 
 
 def test_a_plateau_asks_for_a_lower_rate_which_the_schedule_would_bring():

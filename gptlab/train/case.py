@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from gptlab.config import RunConfig
-from gptlab.events import Alert, Evaluation, Event, Step
+from gptlab.events import Alert, Checkpoint, Evaluation, Event, Setting, Step
 from gptlab.model import estimate
 from gptlab.train.plan import Plan
 
@@ -25,6 +25,7 @@ class Case:
 
     def __init__(self, config: RunConfig, manifest: dict, val_overlap: Callable[[], float] | None, from_scratch: bool):
         self.train, self.from_scratch, self.val_overlap = config.train, from_scratch, val_overlap
+        self.split, self.val_fraction = manifest.get("split"), config.data.val_fraction
         self.total_steps = Plan(config, manifest["train_tokens"]).last_step()
         self.baselines = {name: value if value is not None else math.nan for name, value in manifest["baselines"].items()}
         self.guessing = math.log(estimate.table_rows(config.model, manifest["vocab_size"]))
@@ -38,6 +39,7 @@ class Case:
         self.said: dict[str, Alert] = {}
         self.learning_rate = self.highest_rate = 0.0
         self.evaluation: Evaluation | None = None
+        self.best_saved: int | None = None  # the step of the best checkpoint
 
     @property
     def factor(self) -> float:
@@ -47,6 +49,10 @@ class Case:
     def note(self, event: Event) -> None:
         if isinstance(event, Step):
             self.learning_rate, self.highest_rate = event.learning_rate, max(event.learning_rate, self.highest_rate)
+        elif isinstance(event, Setting) and "train.max_learning_rate" in event.changes:
+            self.highest_rate = 0.0  # since somebody changed it: advice goes from where it is now
+        elif isinstance(event, Checkpoint) and "best" in event.kept_as:
+            self.best_saved = event.step
         elif isinstance(event, Evaluation):
             self.evaluation = event
 
@@ -84,13 +90,24 @@ def set_rate(rate: float) -> dict:
     return {"action": "set", "changes": {"train.max_learning_rate": rate}}
 
 
-def fork(changes: dict, rate: float | None = None) -> dict:
-    return {"action": "fork", "changes": changes | (both_rates(rate) if rate else {})}
+def fork(changes: dict, rate: float | None = None, step: int | None = None) -> dict:
+    """A new run from the checkpoint of `step`, or from the last one."""
+    return {"action": "fork", "changes": changes | (both_rates(rate) if rate else {})} | ({} if step is None else {"step": step})
 
 
 def both_rates(rate: float) -> dict:
     """Both ends of the schedule, the end a tenth of the top."""
     return {"train.max_learning_rate": rate, "train.min_learning_rate": rounded(rate / 10)}
+
+
+def other_split(case: Case) -> tuple[str, dict]:
+    """How to hold out other text, where it differs from the training text: in words, and as an action."""
+    if case.split == "spread":
+        share = min(0.5, rounded(2 * case.val_fraction))
+        return (f"Prepare the text again with data.val_fraction at {share:g}: a larger part is more like the whole.",
+                {"action": "prepare", "changes": {"data.val_fraction": share}})
+    return ("Prepare the text again with data.split at spread, so that both hold some of everything.",
+            {"action": "prepare", "changes": {"data.split": "spread"}})
 
 
 def rounded(value: float) -> float:

@@ -115,14 +115,16 @@ class Jumps:
         evidence = (f"Around step {begun:,} the loss rose from {self.best:.2f} (step {self.best_step:,}) to {self.peak:.2f}"
                     + (f", and was back by step {event.step:,}." if over else
                        f", and {event.step - begun:,} steps later it had not come back."))
-        remedy = f"Set train.max_learning_rate to {rate:g} (it is {case.highest_rate:g})."
+        remedy = f"Set train.max_learning_rate to {rate:g} (it is {case.highest_rate:.2g})."
         if case.rate_is_high:
             return too_high(event, case, evidence)
         if over:
             return alert(event, "spike", "info", "The loss jumped up and came back: a few updates were too large. Once is "
                          "harmless.", evidence, f"If it happens again: {remedy[0].lower()}{remedy[1:]}", set_rate(rate))
-        return alert(event, "divergence", "error", "The model is getting worse: the loss jumped up and stays up.",
-                     evidence, f"{remedy} Go on from the best checkpoint.", fork({"train.max_learning_rate": rate}, rate))
+        saved = case.best_saved  # the last one is of a model that has gone wrong already
+        return alert(event, "divergence", "error", "The model is getting worse: the loss jumped up and stays up.", evidence,
+                     f"{remedy} {'Begin again with it' if saved is None else 'Go on with it from the best checkpoint'}.",
+                     {"action": "new", "changes": both_rates(rate)} if saved is None else fork({}, rate, saved))
 
 
 class Stalled:
@@ -157,7 +159,7 @@ class Stalled:
                          "this text a token says nothing about the next one.", f"{evidence} Counting single tokens gives "
                          f"{single:.3f}, counting pairs {pairs:.3f}.", "Look at the text, and stop this run.",
                          {"action": "stop"})
-        rate = rounded(case.learning_rate / 3)
+        rate = rounded(case.highest_rate / 3)  # of the top of the schedule: now it may be lower
         return alert(event, "plateau", "info", "The model has stopped getting better.", evidence,
                      f"Lower the learning rate to {rate:g}: that usually brings the last improvement. After that only a larger "
                      "model (model.n_layer, model.n_embd) or more text helps.", set_rate(rate))
@@ -210,13 +212,19 @@ class Clipped:
         self.norms = 0.0
         if share < CLIPPED_SHARE or norm < CLIPPED_NORM * limit:
             return None
-        wider, larger = rounded(2 * norm), min(4096, max(8, 2 * case.train.batch_size))
+        wider, (name, larger) = min(1000.0, rounded(2 * norm)), self._larger_batch(case)
         return alert(event, "clipped", "info", "Nearly every update is cut down, so calm batches count no more than wild ones. "
                      "Often the batch is too small and its gradient mostly noise.",
                      f"{share:.0%} of the {count:,} updates up to step {event.step:,} had a gradient norm over "
                      f"{limit:g}; the mean was {norm:.1f}.",
-                     f"Set train.batch_size to {larger:,}; or train.grad_clip to {wider:g}.",
-                     {"action": "new", "changes": {"train.batch_size": larger}}, fork({"train.grad_clip": wider}))
+                     f"Set {name} to {larger:,}; or train.grad_clip to {wider:g}.",
+                     {"action": "new", "changes": {name: larger}}, fork({"train.grad_clip": wider}))
+
+    def _larger_batch(self, case: Case) -> tuple[str, int]:
+        """The setting that decides how many tokens an update learns from, and twice what it is."""
+        if case.train.tokens_per_update is not None:
+            return "train.tokens_per_update", 2 * case.train.tokens_per_update
+        return "train.batch_size", min(4096, max(8, 2 * case.train.batch_size))
 
 
 class Underfitting:
@@ -231,13 +239,14 @@ class Underfitting:
         if (event.state != "finished" or last is None or not min(last.train_loss, last.val_loss) > pairs
                 or pairs > 0.97 * single or causes & case.said.keys()):
             return None
-        if case.highest_rate < case.usual_rate / 3:
+        usual = case.factor * case.usual_rate
+        if case.highest_rate < usual / 3:
             return alert(event, "underfitting", "warning", "The run ended before the model had learnt much: counting which "
                          "token follows which does better. It learns slowly.",
                          f"Its loss is {last.train_loss:.2f} on training text; counting pairs gives {pairs:.2f}. The learning "
-                         f"rate is {case.highest_rate:.2g}; for a model of this size {rounded(case.usual_rate):g} is usual.",
-                         f"Set train.max_learning_rate to {rounded(case.usual_rate):g}.",
-                         {"action": "new", "changes": both_rates(rounded(case.usual_rate))})
+                         f"rate is {case.highest_rate:.2g}; for a model of this size {rounded(usual):g} is usual.",
+                         f"Set train.max_learning_rate to {rounded(usual):g}.",
+                         {"action": "new", "changes": both_rates(rounded(usual))})
         steps = 4 * max(1, event.step)
         return alert(event, "underfitting", "warning", "The run ended before the model had learnt much: counting which token "
                      "follows which does better.",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 
 from gptlab.events import Alert, Evaluation, Sample
-from gptlab.train.case import BETTER, Case, alert
+from gptlab.train.case import BETTER, Case, alert, other_split
 
 OVERFIT_NATS = 0.1         # val above its best by this, and by OVERFIT_SHARE of it: chance and late wobbles stay below
 OVERFIT_SHARE = 0.05
@@ -88,8 +88,7 @@ class ValUnlikeTrain:
                      "the loss on unseen text says little about how well the model learns.",
                      f"At step {event.step:,}, after only {event.epoch:.2f} epochs, it is {event.val_loss:.2f} against "
                      f"{event.train_loss:.2f} on training text.",
-                     "Prepare the text again with data.split at spread (or document), so that both hold some of everything.",
-                     {"action": "prepare", "changes": {"data.split": "spread"}})
+                     *other_split(case))
 
 
 class ValTooGood:
@@ -124,8 +123,7 @@ class ValTooGood:
         return alert(event, "val_below_train", "info", "The held-out text is easier than the training text. Dropout is not "
                      "the reason: both are measured without it.",
                      f"{losses} {self.overlap:.0%} of its longer stretches stand in the training text.",
-                     "Prepare the text again with data.split at spread, so that both hold some of everything.",
-                     {"action": "prepare", "changes": {"data.split": "spread"}})
+                     *other_split(case))
 
 
 class Memorised:
