@@ -36,6 +36,9 @@ def setting(default, label: str, help: str, *, minimum=None, maximum=None, step=
     return field(default=default, metadata=metadata)
 
 
+CLEANING = ("unicode", "gutenberg", "markup", "repeated-lines", "personal", "filters", "duplicates", "near-duplicates")
+
+
 @dataclass(frozen=True)
 class DataConfig:
     """How a text becomes tokens on disk."""
@@ -45,6 +48,18 @@ class DataConfig:
                                       "Empty: the one that holds the most text.")
     documents: int = setting(20_000, "Documents to write", "For built-in data that is generated: how many documents.",
                              minimum=20, maximum=1_000_000, step=1000, unit="documents")
+    cleaning: tuple[str, ...] = setting((), "Cleaning", "What is mended before anything is learnt; the file itself stays as "
+                                        "it is. Nothing: the text as it stands.", choices=CLEANING)
+    min_characters: int = setting(50, "Shortest document", "For the cleaning step filters: shorter documents are left out.",
+                                  minimum=1, maximum=1_000_000, step=10, unit="characters")
+    max_symbol_share: float = setting(0.4, "Most symbols", "For the cleaning step filters: documents with a larger share of "
+                                      "characters that are neither letters nor digits are left out.",
+                                      minimum=0.0, maximum=1.0, step=0.05)
+    script: str | None = setting(None, "Script", "For the cleaning step filters: the script that most letters must be in, such "
+                                 "as Latin, Cyrillic, Bengali or CJK. Empty: any.")
+    near_duplicate_threshold: float = setting(0.8, "Nearly the same", "For the cleaning step near-duplicates: how alike two "
+                                              "documents are, from which on the later one is left out.",
+                                              minimum=0.5, maximum=1.0, step=0.05)
     tokenizer: str = setting("char", "Tokenizer", "What a token is: a character, a byte, a frequent piece of text "
                              "learnt from the data (bpe), or whatever a tokenizer.json says (file).",
                              choices=("char", "byte", "bpe", "file"), common=True)
@@ -278,6 +293,11 @@ def field_type(name: str) -> tuple[type, bool]:
     return typing.get_origin(hint) or hint, False
 
 
+def _field(name: str) -> dataclasses.Field:
+    section, _, short = name.partition(".")
+    return SECTIONS[section].__dataclass_fields__[short]
+
+
 def read_value(name: str, value: Any) -> Any:
     """`value` (a JSON value, or text from a command line or a form) as the type of setting `name`. Raises ValueError."""
     kind, optional = field_type(name)
@@ -287,6 +307,8 @@ def read_value(name: str, value: Any) -> Any:
             return None
         raise ValueError("needs a value.")
     if kind is tuple:
+        if isinstance(value, str) and _field(name).metadata["choices"]:  # texts may hold commas, names of choices don't
+            value = [line.strip() for line in value.replace(",", "\n").split("\n")]
         lines = value.split("\n") if isinstance(value, str) else value
         if not isinstance(lines, (list, tuple)) or not all(isinstance(line, str) for line in lines):
             raise ValueError(f"{value!r} is not text, or a list of texts.")
@@ -322,9 +344,11 @@ def check(config: RunConfig) -> list[str]:
         unit = f" {meta['unit']}" if meta["unit"] else ""
         if value is None:
             continue
-        if meta["choices"] and value not in meta["choices"]:
+        chosen = value if isinstance(value, tuple) else (value,)
+        if meta["choices"] and not set(chosen) <= set(meta["choices"]):
             allowed = ", ".join(str(c) for c in meta["choices"] if c is not None)
-            problems.append(f"{name} is '{value}', but must be one of: {allowed}.")
+            wrong = next(one for one in chosen if one not in meta["choices"])
+            problems.append(f"{name} is '{wrong}', but must be one of: {allowed}.")
         elif meta["minimum"] is not None and value < meta["minimum"]:
             problems.append(f"{name} is {value}, but must be at least {meta['minimum']:,}{unit}.")
         elif meta["maximum"] is not None and value > meta["maximum"]:

@@ -1,5 +1,6 @@
 """The Data tab's handlers, without a browser; and preparing in a process of its own."""
 
+import json
 import pickle
 import re
 import time
@@ -88,6 +89,20 @@ def test_a_table_is_counted_from_its_first_rows(tmp_path, monkeypatch):
     assert "about <b>" in look(path).partition("document")[0]
 
 
+def test_cleaning_is_previewed_with_what_it_changes(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps({"text": f"Write to x@example.org, <b>box {i % 5}</b>, about this and nothing else."}) + "\n"
+                            for i in range(20)), encoding="utf-8")
+    shown = look(path, **{"data.cleaning": ["duplicates", "personal", "gutenberg"], "data.tokenizer": "byte"})
+    told = re.findall(r"<li>(?:<details><summary>)?<b>(.*?)</b>: (.*?)<", shown)
+    assert [step for step, _ in told] == [words.STEPS_OF_CLEANING[step] for step in ("gutenberg", "personal", "duplicates")]
+    assert [does.partition(",")[0] for _, does in told] == ["nothing to change", "20 documents changed", "15 documents left out"]
+    assert "&lt;b&gt;box 1" in shown and "<b>box" not in shown and "<b>5</b> documents" in shown
+    assert "hardly anything" in look(path, **{"data.cleaning": ["filters"], "data.min_characters": 9999})
+    config = data_tab.data_config("file", str(path), {**AS_IS, "data.cleaning": ["unicode"]})
+    assert config.cleaning == ("unicode",)
+
+
 def test_a_file_too_large_to_prepare_is_refused_unread(tmp_path):
     path = tmp_path / "huge.txt"
     with open(path, "wb") as file:
@@ -161,8 +176,9 @@ def test_what_is_chosen_survives_a_reload_but_only_our_uploads_do(tmp_path, monk
 
 def test_a_preset_suggests_how_to_cut_its_own_kind_of_text():
     draft = {**read_draft(None), "preset": "julius-caesar-124m"}
-    *_, name, tokenizer, vocab_size, _, _, _, split, _ = data_tab.chosen_source(draft, "file", "caesar.txt")
-    assert (name, tokenizer["value"], vocab_size["value"], split["value"]) == ("caesar", "bpe", 4096, "tail")
+    _, _, name, *boxes = data_tab.chosen_source(draft, "file", "caesar.txt")
+    shown = {setting: box["value"] for setting, box in zip(data_tab.SETTINGS, boxes) if isinstance(box, dict)}
+    assert (name, shown["data.tokenizer"], shown["data.vocab_size"], shown["data.split"]) == ("caesar", "bpe", 4096, "tail")
 
 
 # preparing

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer as HFTokenizer
 
-from gptlab.config import DataConfig
+from gptlab.config import DataConfig, RunConfig
 from gptlab.data import dataset as dataset_module
-from gptlab.data.dataset import (entropy_floor, estimate_tokens, excerpts, open_dataset, prepare, preview_tokenizer,
+from gptlab.data.dataset import (entropy_floor, estimate_tokens, excerpts, made_from, open_dataset, prepare, preview_tokenizer,
                                  token_preview)
 from gptlab.data.sources import BUILTINS, Builtin, DataError, Source, read_documents
 from gptlab.data.split import plan_split
@@ -129,7 +129,7 @@ def test_the_files_hold_the_documents(tmp_path, text_file, tokenizer):
     assert set(manifest) >= set("name source hash documents characters train_tokens val_tokens train_bytes val_bytes dtype "
                                 "vocab_size tokenizer split config baselines alerts".split())
     assert (manifest["name"], manifest["source"], manifest["split"]) == ("notes", "notes.txt", "spread")
-    assert DataConfig(**manifest["config"]) == config
+    assert RunConfig.from_dict({"data": manifest["config"]}).data == config
     assert manifest["train_bytes"] + manifest["val_bytes"] == len(TEXT.encode())
     assert made.baselines["uniform"] == log(made.tokenizer.vocab_size) > made.baselines["unigram"] > made.baselines["bigram"]
     assert made.baselines["entropy_floor"] is None
@@ -289,3 +289,32 @@ def test_a_preview_tells_what_preparing_would_give(tmp_path, text_file, tokenize
 def test_excerpts_are_cut():
     source = Source("a", "", ["short", "long " * 1000, "third"])
     assert excerpts(source, count=2, characters=10) == ["short", "long long …"]
+
+
+def test_what_is_left_out_by_cleaning_is_in_no_file_and_told(tmp_path):
+    page = "Home | About\n"
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"text": f"{page}{TEXT[:200]} {i % 8}"}) + "\n" for i in range(20)), encoding="utf-8")
+    config = DataConfig(source=str(tmp_path / "rows.jsonl"), cleaning=("repeated-lines", "duplicates"), split="document")
+    made = prepare(config, tmp_path / "sets" / "rows")
+    texts = documents_of(made.train, made.tokenizer) + documents_of(made.val, made.tokenizer)
+    assert len(texts) == made.manifest["documents"] == 8 and not any("Home" in text for text in texts)
+    report = {one["step"]: one for one in made.manifest["cleaning"]}
+    assert (report["repeated-lines"]["changed"], report["duplicates"]["left_out"]) == (20, 12)
+    with pytest.raises(DataError, match="Cleaning leaves hardly anything"):
+        prepare(dataclasses.replace(config, cleaning=("filters",), min_characters=5000), tmp_path / "sets" / "none")
+
+
+def test_a_data_set_of_before_a_setting_came_is_still_made_from_the_same():
+    old = {"config": {name: value for name, value in RunConfig().to_dict()["data"].items() if name != "cleaning"}, "grammar": None}
+    config = DataConfig(source="arithmetic")
+    old["config"]["source"] = "arithmetic"
+    assert made_from(old, config) and not made_from(old, dataclasses.replace(config, cleaning=("unicode",)))
+
+
+def test_the_floor_is_known_as_long_as_no_document_is_changed(tmp_path):
+    config = DataConfig(source="arithmetic", documents=40)
+    assert prepare(dataclasses.replace(config, cleaning=("duplicates",)), tmp_path / "a").baselines["entropy_floor"] is not None
+    source = Source("x", "", [TEXT, TEXT + "  \n"], floor_logprobs=[-1.0, -2.0])
+    kept = dataclasses.replace(config, cleaning=("duplicates",))
+    assert dataset_module.cleaned(source, kept)[0].floor_logprobs == [-1.0]
+    assert dataset_module.cleaned(source, dataclasses.replace(config, cleaning=("unicode",)))[0].floor_logprobs is None

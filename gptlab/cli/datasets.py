@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from gptlab.cli.options import settings_of, workspace_of
 from gptlab.config import DataConfig, RunConfig, unknown_name
-from gptlab.data.dataset import Dataset, made_from
+from gptlab.data.dataset import Dataset, made_from, prepared_settings
 from gptlab.data.dataset import prepare as prepare_dataset
 from gptlab.data.sources import BUILTINS, DataError, files_of
 from gptlab.runs.rundir import clean_name
@@ -43,7 +43,7 @@ def find_or_prepare(workspace: Workspace, wanted: str, config: RunConfig, explic
     config = whole_path_of_tokenizer(config)
     if wanted in workspace.dataset_names():
         dataset = workspace.open_dataset(wanted)
-        prepared, asked = dataset.manifest["config"], config.to_dict()["data"]
+        prepared, asked = prepared_settings(dataset.manifest), config.to_dict()["data"]
         differing = [name for name in explicit if name.startswith("data.")
                      and prepared[name.removeprefix("data.")] != asked[name.removeprefix("data.")]]
         if not differing:

@@ -17,12 +17,14 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from gptlab.config import DataConfig
 from gptlab.data import baselines
-from gptlab.data.sources import DataError, Source, read_documents
+from gptlab.data.cleaning import StepReport, clean
+from gptlab.data.sources import FEWEST_CHARACTERS, DataError, Source, read_documents
 from gptlab.data.split import Split, plan_split
 from gptlab.data.synthetic import STORY_GRAMMAR
 from gptlab.data.tokenizers import Tokenizer, build_tokenizer, load_tokenizer
@@ -73,6 +75,10 @@ def prepare(config: DataConfig, directory: Path, *, progress: Progress | None = 
         raise _taken(directory)
     tell(0.0, "Reading the text")
     source = read_documents(config)
+    reports: list[StepReport] = []
+    if config.cleaning:
+        tell(0.05, "Cleaning the text")
+        source, reports = cleaned(source, config)
     split = plan_split(source.documents, config)
     tell(0.1, "Learning the tokenizer" if config.tokenizer == "bpe" else "Preparing the tokenizer")
     tokenizer = build_tokenizer(config, source.documents, split.train)
@@ -81,7 +87,7 @@ def prepare(config: DataConfig, directory: Path, *, progress: Progress | None = 
         temporary.mkdir(parents=True)
         _remove_leftovers(directory.parent)
         _check_space(temporary, tokenizer, source)
-        _write(config, source, split, tokenizer, temporary, directory.name, tell)
+        _write(config, source, reports, split, tokenizer, temporary, directory.name, tell)
         os.replace(temporary, directory)
     except OSError as error:
         raise _plain(error, directory) from error
@@ -91,9 +97,34 @@ def prepare(config: DataConfig, directory: Path, *, progress: Progress | None = 
     return open_dataset(directory)
 
 
+def cleaned(source: Source, config: DataConfig) -> tuple[Source, list[StepReport]]:
+    """The source with its documents cleaned, and what each step did. Raises DataError where nothing is left.
+
+    What is changed has no known best possible loss any more, what is left out or kept as it was still has.
+    """
+    texts, reports = clean(source.documents, config)
+    kept = [i for i, text in enumerate(texts) if text is not None]
+    documents = [texts[i] for i in kept]
+    if sum(map(len, documents)) < FEWEST_CHARACTERS:
+        raise DataError(f"Cleaning leaves hardly anything of {source.name}: take out some of its steps "
+                        f"({', '.join(config.cleaning)}).")
+    whole = source.floor_logprobs is not None and all(texts[i] == source.documents[i] for i in kept)
+    logprobs = [source.floor_logprobs[i] for i in kept] if whole else None
+    return dataclasses.replace(source, documents=documents, floor_logprobs=logprobs), reports
+
+
 def made_from(manifest: dict, config: DataConfig) -> bool:
     """Whether a data set with this manifest was prepared with exactly these settings, by what generates the text today."""
-    return manifest["config"] == dataclasses.asdict(config) and manifest.get("grammar") == _grammar(config)
+    return prepared_settings(manifest) == _as_json(config) and manifest.get("grammar") == _grammar(config)
+
+
+def prepared_settings(manifest: dict) -> dict[str, Any]:
+    """The settings a data set was prepared with, as JSON has them; a setting that came later as it is by default."""
+    return {**_as_json(DataConfig()), **manifest["config"]}
+
+
+def _as_json(config: DataConfig) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(config).items()}
 
 
 def _grammar(config: DataConfig) -> str | None:
@@ -131,8 +162,8 @@ def _check_space(folder: Path, tokenizer: Tokenizer, source: Source) -> None:
                         "free: free some space, or choose another workspace.")
 
 
-def _write(config: DataConfig, source: Source, split: Split, tokenizer: Tokenizer, folder: Path, name: str,
-           tell: Progress) -> None:
+def _write(config: DataConfig, source: Source, reports: list[StepReport], split: Split, tokenizer: Tokenizer, folder: Path,
+           name: str, tell: Progress) -> None:
     """All four files, the manifest last."""
     tokenizer.save(folder / "tokenizer.json")
     share = sum(map(len, split.val)) / source.characters
@@ -154,7 +185,7 @@ def _write(config: DataConfig, source: Source, split: Split, tokenizer: Tokenize
                        unigram=baselines.unigram(train, val, tokenizer.vocab_size),
                        bigram=baselines.bigram(train, val, tokenizer.vocab_size, tokenizer.end_of_text),
                        entropy_floor=entropy_floor(source, split, len(val))),
-        left_out=dict(count=source.bad_count, first=source.bad),
+        cleaning=[report.to_dict() for report in reports], left_out=dict(count=source.bad_count, first=source.bad),
         alerts=alerts(config, split, tokenizer, len(train), len(val), source.bad_count))
     text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / "manifest.json").write_text(text + "\n", encoding="utf-8", newline="\n")

@@ -7,7 +7,8 @@ import html
 from dataclasses import dataclass
 
 from gptlab.config import DataConfig
-from gptlab.data.dataset import SMALL_CHARACTERS, estimate_tokens, excerpts, preview_tokenizer, token_preview
+from gptlab.data.cleaning import StepReport
+from gptlab.data.dataset import SMALL_CHARACTERS, cleaned, estimate_tokens, excerpts, preview_tokenizer, token_preview
 from gptlab.data.sources import BUILTINS, DataError, read_documents
 from gptlab.runs.preparing import CANCELLED
 from gptlab.ui import words
@@ -37,6 +38,8 @@ class Preview:
     encoding: str
     bad: list[str]  # what could not be read, the first of `bad_count`
     bad_count: int
+    cleaning: list[StepReport]  # of the `characters_read`
+    characters_read: int
 
 
 def preview(config: DataConfig) -> Preview:
@@ -47,6 +50,9 @@ def preview(config: DataConfig) -> Preview:
         scale = config.documents / GENERATED_FOR_PREVIEW
         config = dataclasses.replace(config, documents=GENERATED_FOR_PREVIEW)
     source = read_documents(config, READ_FOR_PREVIEW)
+    read, reports = source.characters, []
+    if config.cleaning:
+        source, reports = cleaned(source, config)
     scale /= source.share
     many = scale if len(source.documents) > 1 or config.source in BUILTINS else 1  # a plain text is one document, however long
     tokenizer = preview_tokenizer(config, source.documents)
@@ -56,7 +62,7 @@ def preview(config: DataConfig) -> Preview:
         excerpts=excerpts(source, SHOWN_DOCUMENTS, SHOWN_CHARACTERS),
         token_texts=token_preview(tokenizer, source.documents[0], SHOWN_TOKENS), columns=source.columns,
         text_column=source.text_column, vocabulary=tokenizer.vocab_size, rough=scale != 1.0, encoding=source.encoding,
-        bad=source.bad, bad_count=source.bad_count)
+        bad=source.bad, bad_count=source.bad_count, cleaning=reports, characters_read=read)
 
 
 def problem_html(sentence: str) -> str:
@@ -78,7 +84,7 @@ def seen_html(config: DataConfig, seen: Preview) -> str:
     encoding = words.READ_AS.format(encoding=seen.encoding) if config.source not in BUILTINS else ""
     at_least = seen.rough and config.tokenizer == "char"  # a letter may come only later
     return (f'<section class="preview" aria-label="{words.PREVIEW}"><ul class="counts">{facts}</ul>'
-            f'<p class="size" role="status">{size} {part} {encoding}</p>{_left_out(seen)}<h4>{words.FIRST_DOCUMENTS}</h4><div class="texts">{texts}</div>'
+            f'<p class="size" role="status">{size} {part} {encoding}</p>{_left_out(seen)}{_cleaned_html(seen)}<h4>{words.FIRST_DOCUMENTS}</h4><div class="texts">{texts}</div>'
             f'<h4>{words.first_tokens(seen.vocabulary, at_least)}</h4>'
             f'<p class="tokens">{tokens_html(seen.token_texts)}</p></section>')
 
@@ -89,6 +95,18 @@ def _left_out(seen: Preview) -> str:
         return ""
     items = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in seen.bad)
     return (f'<details class="left-out"><summary>{words.left_out(seen.bad_count, seen.rough)}</summary><ul>{items}</ul></details>')
+
+
+def _cleaned_html(seen: Preview) -> str:
+    """What each step of cleaning would change, with its examples folded."""
+    items = []
+    for report in seen.cleaning:
+        does = words.cleaned_step(report.changed, report.left_out, report.characters_removed / max(1, seen.characters_read))
+        line = f"<b>{words.STEPS_OF_CLEANING[report.step]}</b>: {does}"
+        rows = "".join(f"<tr><td>{html.escape(before)}</td><td>{html.escape(after)}</td></tr>" for before, after in report.examples)
+        table = f"<table><thead><tr><th>{words.BEFORE}</th><th>{words.AFTER}</th></tr></thead><tbody>{rows}</tbody></table>"
+        items.append(f"<li><details><summary>{line}</summary>{table}</details></li>" if rows else f"<li>{line}</li>")
+    return f'<h4>{words.CLEANED}</h4><ul class="cleaned">{"".join(items)}</ul>' if items else ""
 
 
 def tokens_html(tokens: list[tuple[str, int]]) -> str:

@@ -21,8 +21,9 @@ from gptlab.ui.lab import (QUIET, SPEAKS, Lab, Page, change_draft, draft_dataset
                            read_draft)
 
 FILE = "file"  # among the sources: the uploaded one
-SETTINGS = ("data.tokenizer", "data.vocab_size", "data.text_column", "data.val_fraction", "data.documents", "data.split",
-            "data.seed")
+CLEANING = ("data.cleaning", "data.min_characters", "data.max_symbol_share", "data.script", "data.near_duplicate_threshold")
+SETTINGS = ("data.tokenizer", "data.vocab_size", "data.text_column", *CLEANING, "data.val_fraction", "data.documents",
+            "data.split", "data.seed")
 LOOKS = {**SPEAKS, "concurrency_limit": 1}  # reading a text takes a while: one at a time
 CLICK = """element.addEventListener('click', event => {
   const button = event.target.closest('[data-use]');
@@ -112,6 +113,10 @@ def _setting_widgets() -> dict[str, gr.components.Component]:
     boxes["data.vocab_size"] = form.widget("data.vocab_size", DataConfig.vocab_size, visible=False)
     boxes["data.text_column"] = gr.Dropdown([], visible=False, elem_id="text-column", label=form.label("data.text_column"),
                                             info=form.FIELDS["data.text_column"].metadata["help"])
+    with gr.Accordion(words.CLEANING, open=False, elem_classes="settings", elem_id="cleaning-settings"):
+        steps = [(title, step) for step, title in words.STEPS_OF_CLEANING.items()]
+        boxes["data.cleaning"] = form.widget("data.cleaning", (), choices=steps)
+        boxes |= {name: form.widget(name, form.FIELDS[name].default) for name in CLEANING[1:]}
     with gr.Accordion(words.DATA_MORE, open=False, elem_classes="settings"):
         boxes |= {name: form.widget(name, form.FIELDS[name].default) for name in SETTINGS if name not in boxes}
     return boxes

@@ -49,6 +49,8 @@ def widget(name: str, value: Any, **overrides: Any) -> gr.components.Component:
               "value": to_widget(name, value), **overrides}
     if kind is bool:
         return gr.Checkbox(**common)
+    if kind is tuple and meta["choices"]:
+        return gr.CheckboxGroup(**{"choices": _choices(name), **common})
     if meta["choices"]:
         return gr.Radio(choices=_choices(name), **common)
     if name in DIVISORS:
@@ -75,7 +77,7 @@ def to_widget(name: str, value: Any) -> Any:
     """A setting's value as its widget holds it: a tuple of texts as lines, None among choices as ""."""
     kind, _ = field_type(name)
     if kind is tuple:
-        return "\n".join(value or ())
+        return list(value or ()) if FIELDS[name].metadata["choices"] else "\n".join(value or ())
     return "" if value is None and (FIELDS[name].metadata["choices"] or name in DIVISORS) else value
 
 
@@ -83,7 +85,7 @@ def from_widget(name: str, value: Any) -> Any:
     """What a widget holds as a JSON value for `RunConfig.replace`; not checked here."""
     kind, optional = field_type(name)
     if kind is tuple:
-        return [line for line in (value or "").split("\n") if line]
+        return list(value or ()) if FIELDS[name].metadata["choices"] else [line for line in (value or "").split("\n") if line]
     if optional and (value is None or value == ""):
         return None
     if kind is int and isinstance(value, float) and value.is_integer():
@@ -134,7 +136,7 @@ def value_text(name: str, value: Any) -> str:
     """A value as a command line takes it after `--set name=`."""
     kind, _ = field_type(name)
     if kind is tuple:
-        return "\n".join(value)
+        return ("," if FIELDS[name].metadata["choices"] else "\n").join(value)
     return "none" if value is None else str(value)
 
 

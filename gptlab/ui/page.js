@@ -32,7 +32,8 @@ window.gptlab = {
 
   // Who sits here: asked for once where several people share the app; null where the person turned away.
   async name() {
-    if (this.who || !SHARED) return this.who;
+    if (!SHARED) return '';
+    if (this.who) return this.who;
     const answer = await this.ask(WORDS.who, {yes: WORDS.who_yes, no: WORDS.who_no, field: '', length: WORDS.who_length});
     if (answer) this.who = answer;
     return answer;

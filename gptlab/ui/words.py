@@ -53,8 +53,8 @@ def duration(seconds: float) -> str:
 
 SOURCE = "What shall it learn from?"
 OWN_FILE = "Your own file"
-OWN_FILE_HELP = "A text, a web page or a PDF is one document; in a table or JSON every row is one. All may be packed (.gz)."
-UPLOAD = "Your own text: .txt .md .html .pdf .csv .tsv .json .jsonl .parquet, code"
+OWN_FILE_HELP = "Text, code, HTML and PDF: one document a file. CSV, TSV, JSON, JSON lines and Parquet: one a row. All may be packed (.gz)."
+UPLOAD = "Your own text, web page, PDF, table or code"
 NO_FILE = "Choose a file first: drop it on the field above."
 TOKENIZERS = {"char": "Characters", "byte": "Bytes", "bpe": "Pieces of words (BPE)"}
 KINDS = {"char": "characters", "byte": "bytes", "bpe": "pieces of words", "file": "a tokenizer of its own"}
@@ -62,6 +62,16 @@ TOKENIZER_HELP = "What a token is: one character, one byte, or a frequent piece 
 DATA_NAME = "Name"
 DATA_NAME_HELP = "What the prepared data set is called. Letters, digits, - and _."
 DATA_MORE = "More about the data"
+CLEANING = "Clean it first"
+STEPS_OF_CLEANING = {
+    "unicode": "Letters and spaces made alike", "gutenberg": "Project Gutenberg's header and licence",
+    "markup": "HTML tags and addresses of links", "repeated-lines": "Lines that stand in many documents",
+    "personal": "E-mail addresses, phone, card, bank and network numbers", "filters": "Documents too short or mostly symbols",
+    "duplicates": "The same document twice", "near-duplicates": "Nearly the same document twice"}
+CLEANED = "What cleaning would change"
+CLEANED_NOTHING = "nothing to change"
+BEFORE = "Before"
+AFTER = "After"
 PREPARE = "Prepare"
 CANCEL = "Cancel"
 PREPARED = "Prepared data sets"
@@ -87,6 +97,12 @@ def text_size(small: bool) -> str:
 def left_out(count: int, rough: bool) -> str:
     """That rows, pages or files could not be read."""
     return f"{'At least ' * rough}{count:,} {plural('part', count)} of it cannot be read and {'is' if count == 1 else 'are'} left out"
+
+
+def cleaned_step(changed: int, left_out: int, share: float) -> str:
+    """What a step of cleaning does, in counts of documents and the share of all characters that goes."""
+    parts = [f"{count:,} {plural('document', count)} {what}" for count, what in ((changed, "changed"), (left_out, "left out")) if count]
+    return f"{', '.join(parts)}, {100 * share:.2g} % of the text goes" if parts else CLEANED_NOTHING
 
 
 def first_tokens(vocabulary: int, at_least: bool = False) -> str:
