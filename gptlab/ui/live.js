@@ -18,6 +18,9 @@ const alerts = new Alerts(element.querySelector('.live-alerts'), words, async re
   if (asks && !await window.gptlab.may(asks, shown)) return;
   trigger('remedy', {run, remedy, sure: true});
   hurry(4000);
+}, async ({action, changes = {}, step}) => {
+  const {command} = await server.foreseen({run, action, changes, step: step ?? 'last'});
+  return command;
 });
 const queue = new QueuePanel(element.querySelector('.live-queue'), words.queue, props.shared, {
   open: id => open(id),
@@ -201,7 +204,7 @@ function render(now) {
   setHidden(sampleNow, !(state === 'running' || state === 'paused'));
   table.show(history);
   alerts.show(history, state);
-  steering.show(run, state, history);
+  if (!replaying) steering.show(run, state, history);
   const last = state === 'running' && status.total_steps && history.step >= status.total_steps;
   const text = !run ? words.captions.empty : last ? words.captions.last_samples
     : caption(history, facts?.baselines ?? {}, words, unit());

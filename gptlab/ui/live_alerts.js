@@ -12,11 +12,12 @@ const POSSIBLE = {  // in which state of the run, and whether it has a checkpoin
   new: (state, saved, changes) => Object.keys(changes).length > 0,
   prepare: () => true,
 };
+const HAVE_COMMANDS = new Set(['stop', 'set', 'fork', 'extend']);  // one each; the others are two, or fill in a form
 
 class Alerts {
-  // `act`: does an alert's action.
-  constructor(box, words, act) {
-    Object.assign(this, {list: box.querySelector('ul'), told: box.querySelector('[role=status]'), words, act});
+  // `act`: does an alert's action; `command`: the same as a command.
+  constructor(box, words, act, command) {
+    Object.assign(this, {list: box.querySelector('ul'), told: box.querySelector('[role=status]'), words, act, command});
     this.clear();
   }
 
@@ -77,7 +78,9 @@ class Alerts {
     const possible = (alert.actions ?? []).filter(can), now = JSON.stringify(possible);
     if (card.shown === now) return;
     card.shown = now;
-    card.actions.replaceChildren(...possible.map((one, i) => this.button(one, i === 0, history)));
+    const first = possible.slice(0, 1).filter(one => HAVE_COMMANDS.has(one.action));
+    card.actions.replaceChildren(...possible.map((one, i) => this.button(one, i === 0, history)),
+      ...first.map(one => this.copier(one, history)));
     setHidden(card.actions, possible.length === 0);
   }
 
@@ -91,6 +94,18 @@ class Alerts {
       this.act(action);
     });
     return button;
+  }
+
+  // The first button's action as a command.
+  copier(action, history) {
+    const link = make('button', 'live-link', this.words.copy), label = `${this.words.copy}: ${this.label(action, history)}`;
+    Object.assign(link, {type: 'button', title: label, ariaLabel: label});
+    link.addEventListener('click', async () => {
+      const command = await this.command(action), done = command && await toClipboard(command);
+      setText(link, done ? this.words.copied : this.words.copy_refused);
+      setTimeout(() => setText(link, this.words.copy), 1500);
+    });
+    return link;
   }
 
   // What a button does, in words: "Lower the learning rate to 0.0003 now".

@@ -10,7 +10,7 @@ class Steering {
     this.part = Object.fromEntries([...box.querySelectorAll('[data-steer]')].map(node => [node.dataset.steer, node]));
     const {action, from, name, add, copy, form} = this.part;
     box.addEventListener('toggle', () => { this.asked = null; this.update(); });
-    action.addEventListener('change', () => { this.part.rows.replaceChildren(); this.chosen(); });
+    action.addEventListener('change', () => this.change());
     from.addEventListener('change', () => this.look());
     name.addEventListener('input', () => this.look());
     add.addEventListener('click', () => this.addRow().querySelector('select').focus());
@@ -21,7 +21,7 @@ class Steering {
 
   // Another run.
   clear() {
-    Object.assign(this, {run: null, state: '', asked: null, answer: null, possible: null, pressed: 0, acted: false});
+    Object.assign(this, {run: null, state: '', asked: null, answer: null, possible: null, sent: null, acted: false});
     this.part.rows.replaceChildren();
     this.part.name.value = '';
     this.part.action.replaceChildren();
@@ -37,6 +37,7 @@ class Steering {
 
   get action() { return this.part.action.value; }
   get rows() { return [...this.part.rows.children]; }
+  get fields() { return this.rows.map(row => row.querySelector('.steer-value').firstElementChild); }
 
   // Asks what is possible where that may have changed.
   async update() {
@@ -53,9 +54,19 @@ class Steering {
     name.placeholder = possible.name;
     setHidden(this.part.form, actions.length === 0);
     setHidden(this.part.nothing, actions.length > 0);
-    if (this.acted) this.part.rows.replaceChildren();
+    const within = this.part.rows.contains(document.activeElement);
+    if (this.acted) this.part.rows.replaceChildren();  // what was asked for has come
     this.acted = false;
     this.chosen();
+    if (within && !this.part.rows.contains(document.activeElement)) (this.fields[0] ?? this.part.action).focus();
+  }
+
+  change() {
+    this.part.rows.replaceChildren();
+    this.chosen();
+    if (this.action !== 'fork') return;
+    this.asked = null;  // its checkpoints as they are now: one that trains makes others
+    this.update();
   }
 
   chosen() {
@@ -146,11 +157,12 @@ class Steering {
 
   async press() {
     const unready = this.answer && !this.answer.ready;
-    if (unready) this.rows.map(row => row.querySelector('.steer-value').firstElementChild).find(one => !one.value)?.focus();
-    if (unready || performance.now() < this.pressed + WAIT) return;
-    this.pressed = performance.now();
-    if (await this.act(this.question)) this.acted = true;
-    else this.pressed = 0;
+    if (unready) this.fields.find(one => !one.value)?.focus();
+    const {question} = this, twice = this.sent === JSON.stringify(question) && performance.now() < this.sentAt + WAIT;
+    if (unready || twice) return;
+    Object.assign(this, {sent: JSON.stringify(question), sentAt: performance.now()});
+    if (await this.act(question)) this.acted = true;
+    else this.sent = null;
   }
 
   async copy() {

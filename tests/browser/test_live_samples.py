@@ -185,7 +185,11 @@ def test_an_alert_is_a_card_whose_buttons_do_what_can_be_done_now(workspace, pag
     card.get_by_text("Why?").click()
     assert "It jumps." in card.inner_text()
     assert card.locator(".alert-do").all_inner_texts() == ["Lower the learning rate to 0.0003 now", "Next run: dropout 0.2, patience 5"]
-    card.get_by_role("button", name="Lower the learning rate").click()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    card.get_by_role("button", name="Copy as command: Lower the learning rate").click()
+    wait_for(page, "document.querySelector('.alert-actions .live-link').textContent === 'Copied'")
+    assert f"gptlab set {run.id} --set train.max_learning_rate=0.0003" in page.evaluate("navigator.clipboard.readText()")
+    card.get_by_role("button", name="Lower the learning rate to 0.0003 now", exact=True).click()
     assert wait_for_command(page, run, "set")["changes"]["train.max_learning_rate"] == 0.0003
     card.get_by_role("button", name="Next run").click()
     page.get_by_text("2 settings changed").first.wait_for()
