@@ -132,7 +132,8 @@ class RunHistory {
     this.alerts = [];
     this.settings = [];       // changed while it ran
     this.rewrites = 0;        // how often something already said was superseded
-    this.seconds = 0;         // of work, where it is a cut: see until
+    this.seconds = 0;         // of work, where it is a cut of `whole`: see until
+    this.whole = this;
     this.outdated = false;    // what a resume superseded cannot be taken out any more: begin again from the start
   }
 
@@ -178,7 +179,7 @@ class RunHistory {
   // made anew, so that what was drawn of it need not be drawn again.
   until(seconds, past = new RunHistory()) {
     if (seconds < past.seconds) past.rewrites += 1;
-    past.seconds = seconds;
+    Object.assign(past, {seconds, whole: this});
     past.curves = this.curves.until(seconds);
     const counts = event => event.time_seconds <= seconds;
     for (const name of ['evaluations', 'checkpoints', 'alerts', 'settings']) past[name] = this[name].filter(counts);

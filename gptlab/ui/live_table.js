@@ -23,7 +23,7 @@ class EpochTable {
     const {evaluations, samples, rewrites} = history, newest = [...samples.values()].at(-1);
     const now = [evaluations.length, samples.size, rewrites, newest?.sample_id, newest?.done].join();
     if (this.of === history && now === this.shown) return;
-    if (this.of !== history) this.known.clear();
+    if (this.of?.whole !== history.whole) this.known.clear();
     const rows = history.table(this.limit), best = history.best;
     setHidden(this.empty, rows.length > 0);
     setHidden(this.table, rows.length === 0);
