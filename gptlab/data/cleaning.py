@@ -26,7 +26,8 @@ SHINGLE_WORDS = 5
 PERMUTATIONS, BANDS, HASH_SEED = 128, 16, 7  # of MinHash; a pair of similarity 0.8 shares a band in 95 of 100 cases
 
 GUTENBERG_START = re.compile(r"^\s*\*\*\* ?START OF (?:THE|THIS) PROJECT GUTENBERG.*?\*\*\*[ \t]*$\n*", re.M | re.I | re.S)
-GUTENBERG_END = re.compile(r"^\s*(?:End of (?:the )?Project Gutenberg|\*\*\* ?END OF (?:THE|THIS) PROJECT GUTENBERG).*\Z", re.M | re.I | re.S)
+GUTENBERG_END = re.compile(r"^\s*(?:End of (?:the )?Project Gutenberg|\*\*\* ?END OF (?:THE|THIS) PROJECT GUTENBERG).*\Z",
+                           re.M | re.I | re.S)
 TAG = re.compile(r"</?[A-Za-z][A-Za-z0-9-]*(?:\s[^<>]*)?/?>|<!--.*?-->", re.S)
 HIDDEN = re.compile(r"<(script|style)\b.*?</\1\s*>", re.S | re.I)
 ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
@@ -35,8 +36,8 @@ EMAIL = re.compile(r"\b[\w.+-]{1,64}@(?:[\w-]{1,63}\.)+[A-Za-z]{2,24}\b")
 IP = re.compile(r"(?<![\d.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\d.]*\d)")
 CARD = re.compile(r"(?<![\d-])\d(?:[ -]?\d){12,18}(?![\d-])")
 IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
-SPACES = dict.fromkeys(map(ord, "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f"), " ")
-UNSEEN = dict.fromkeys([*range(0, 9), 11, *range(14, 32), 127, 0x200B, 0x2060, 0xFEFF, 0xAD])  # controls, zero width, soft hyphens
+SPACES = dict.fromkeys([0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F], " ")
+UNSEEN = dict.fromkeys([*range(0, 9), 11, *range(14, 32), 127, 0x200B, 0x2060, 0xFEFF, 0xAD])  # controls, zero width, hyphens
 
 
 @dataclass

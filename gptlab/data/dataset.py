@@ -244,8 +244,8 @@ def alerts(config: DataConfig, split: Split, tokenizer: Tokenizer, train_tokens:
     """What a person should know before training: {severity, message, remedy}, plain sentences."""
     found = []
     if left_out:
-        found.append(("warning", f"{left_out:,} rows, pages or files could not be read and are left out.", "The manifest lists the "
-                      "first of them: mend them, then prepare the text again."))
+        found.append(("warning", f"{left_out:,} rows, pages or files could not be read and are left out.",
+                      "The manifest lists the first of them: mend them, then prepare the text again."))
     if sum(map(len, split.train)) < SMALL_CHARACTERS:
         found.append(("warning", "Small: expect memorising.", "Keep the checkpoint with the lowest loss on unseen text; "
                       "more text helps most."))

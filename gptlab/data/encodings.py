@@ -30,7 +30,8 @@ class Encoding:
 
 
 def find_encoding(file: BinaryIO, name: str, most_bytes: int | None = None) -> Encoding:
-    """The encoding of a text, which is read to its end or for about `most_bytes`. Raises DataError, calling the file `name`, for what is no text."""
+    """The encoding of a text, which is read to its end or for about `most_bytes`. Raises DataError for what is no text, calling
+    the file `name`."""
     head = file.read(SAMPLE_BYTES)
     for mark, codec, title in MARKS:
         if head.startswith(mark):

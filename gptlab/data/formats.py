@@ -75,8 +75,8 @@ def read_file(path: Path, text_column: str | None, found: Found) -> Iterator[str
     except (zlib.error, EOFError, gzip.BadGzipFile) as error:
         raise DataError(f"{path.name} is cut off or damaged ({error}): get it anew.") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path.name} begins as {found.encoding}, but goes on otherwise (byte 0x{error.object[error.start]:02x}): "
-                        "open it in a text editor and save it with the encoding UTF-8.") from error
+        raise DataError(f"{path.name} begins as {found.encoding}, but goes on otherwise (byte "
+                        f"0x{error.object[error.start]:02x}): open it in a text editor and save it with the encoding UTF-8.") from error
     except (OSError, ValueError) as error:
         if isinstance(error, DataError):
             raise
@@ -222,7 +222,8 @@ def _csv_rows(path: Path, found: Found, bad: Callable[[str], None]) -> Iterator[
                     found.share = share()
                     yield f"Line {reader.line_num:,}", dict(zip(header, row))
         except csv.Error as error:  # from here on nobody knows where a row begins
-            bad(f"{path.name} cannot be read as CSV at line {reader.line_num:,} ({error}): mend that line, or save the table anew.")
+            bad(f"{path.name} cannot be read as CSV at line {reader.line_num:,} ({error}): mend that line, or save the table "
+                "anew.")
 
 
 def _chained(first: str, rest: Iterable[str]) -> Iterator[str]:

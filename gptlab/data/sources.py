@@ -114,7 +114,8 @@ def _read_folder(folder: Path, files: list[Path], text_column: str | None, most_
             formats.check_size(file)
             size += file.stat().st_size
             if size > formats.LARGEST_FILE_BYTES:
-                raise DataError(f"The folder {folder.name} holds more than {formats.LARGEST_FILE_BYTES // 2**20} MB: choose a part.")
+                raise DataError(f"The folder {folder.name} holds more than {formats.LARGEST_FILE_BYTES // 2**20} MB: choose a "
+                                "part.")
             documents += formats.read_file(file, text_column, found)
         except DataError as error:
             if size > formats.LARGEST_FILE_BYTES:

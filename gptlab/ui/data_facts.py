@@ -84,7 +84,8 @@ def seen_html(config: DataConfig, seen: Preview) -> str:
     encoding = words.READ_AS.format(encoding=seen.encoding) if config.source not in BUILTINS else ""
     at_least = seen.rough and config.tokenizer == "char"  # a letter may come only later
     return (f'<section class="preview" aria-label="{words.PREVIEW}"><ul class="counts">{facts}</ul>'
-            f'<p class="size" role="status">{size} {part} {encoding}</p>{_left_out(seen)}{_cleaned_html(seen)}<h4>{words.FIRST_DOCUMENTS}</h4><div class="texts">{texts}</div>'
+            f'<p class="size" role="status">{size} {part} {encoding}</p>{_left_out(seen)}{_cleaned_html(seen)}'
+            f'<h4>{words.FIRST_DOCUMENTS}</h4><div class="texts">{texts}</div>'
             f'<h4>{words.first_tokens(seen.vocabulary, at_least)}</h4>'
             f'<p class="tokens">{tokens_html(seen.token_texts)}</p></section>')
 
@@ -94,7 +95,8 @@ def _left_out(seen: Preview) -> str:
     if not seen.bad_count:
         return ""
     items = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in seen.bad)
-    return (f'<details class="left-out"><summary>{words.left_out(seen.bad_count, seen.rough)}</summary><ul>{items}</ul></details>')
+    told = words.left_out(seen.bad_count, seen.rough)
+    return f'<details class="left-out"><summary>{told}</summary><ul>{items}</ul></details>'
 
 
 def _cleaned_html(seen: Preview) -> str:
@@ -103,7 +105,8 @@ def _cleaned_html(seen: Preview) -> str:
     for report in seen.cleaning:
         does = words.cleaned_step(report.changed, report.left_out, report.characters_removed / max(1, seen.characters_read))
         line = f"<b>{words.STEPS_OF_CLEANING[report.step]}</b>: {does}"
-        rows = "".join(f"<tr><td>{html.escape(before)}</td><td>{html.escape(after)}</td></tr>" for before, after in report.examples)
+        rows = "".join(f"<tr><td>{html.escape(before)}</td><td>{html.escape(after)}</td></tr>"
+                       for before, after in report.examples)
         table = f"<table><thead><tr><th>{words.BEFORE}</th><th>{words.AFTER}</th></tr></thead><tbody>{rows}</tbody></table>"
         items.append(f"<li><details><summary>{line}</summary>{table}</details></li>" if rows else f"<li>{line}</li>")
     return f'<h4>{words.CLEANED}</h4><ul class="cleaned">{"".join(items)}</ul>' if items else ""

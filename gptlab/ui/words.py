@@ -53,7 +53,8 @@ def duration(seconds: float) -> str:
 
 SOURCE = "What shall it learn from?"
 OWN_FILE = "Your own file"
-OWN_FILE_HELP = "Text, code, HTML and PDF: one document a file. CSV, TSV, JSON, JSON lines and Parquet: one a row. All may be packed (.gz)."
+OWN_FILE_HELP = ("Text, code, HTML and PDF: one document a file. CSV, TSV, JSON, JSON lines and Parquet: one a row. All may be "
+                 "packed (.gz).")
 UPLOAD = "Your own text, web page, PDF, table or code"
 NO_FILE = "Choose a file first: drop it on the field above."
 TOKENIZERS = {"char": "Characters", "byte": "Bytes", "bpe": "Pieces of words (BPE)"}
@@ -96,12 +97,14 @@ def text_size(small: bool) -> str:
 
 def left_out(count: int, rough: bool) -> str:
     """That rows, pages or files could not be read."""
-    return f"{'At least ' * rough}{count:,} {plural('part', count)} of it cannot be read and {'is' if count == 1 else 'are'} left out"
+    verb = "is" if count == 1 else "are"
+    return f"{'At least ' * rough}{count:,} {plural('part', count)} of it cannot be read and {verb} left out"
 
 
 def cleaned_step(changed: int, left_out: int, share: float) -> str:
     """What a step of cleaning does, in counts of documents and the share of all characters that goes."""
-    parts = [f"{count:,} {plural('document', count)} {what}" for count, what in ((changed, "changed"), (left_out, "left out")) if count]
+    parts = [f"{count:,} {plural('document', count)} {what}" for count, what in ((changed, "changed"), (left_out, "left out"))
+             if count]
     return f"{', '.join(parts)}, {100 * share:.2g} % of the text goes" if parts else CLEANED_NOTHING
 
 
