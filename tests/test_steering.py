@@ -400,7 +400,7 @@ def test_an_extended_run_is_the_run_that_had_been_that_long(workspace):
     jobs.submit(run)
     assert jobs.wait(60) and jobs.stop_all()
     assert run.state() == "finished" and trajectory(run) == trajectory(whole) and last_weights(run) == last_weights(whole)
-    assert [line["command"] for line in commands(run)] == ["extend"]
+    assert [line["command"] for line in commands(run)] == ["extend", "resume"]
     assert_no_overlap(run)
 
 
