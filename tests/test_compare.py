@@ -11,7 +11,7 @@ from gptlab.config import DataConfig
 from gptlab.data.dataset import prepare
 from gptlab.events import Setting
 from gptlab.model.estimate import flops_per_token
-from gptlab.runs.compare import AXES, OTHER_SPLIT, OTHER_TOKENS, SAME_DATA, compare
+from gptlab.runs.compare import AXES, DRAWN_ALIKE, DRAWN_UNLIKE, OTHER_SPLIT, OTHER_TOKENS, SAME_DATA, compare
 from gptlab.runs.disk import RunError
 from gptlab.runs.workspace import create_run
 
@@ -76,6 +76,10 @@ def test_what_texts_differ_by_beside_the_models(workspace):
     assert unlike(sample__seed=7, sample__temperature=0.5) == ["sample.temperature", "sample.seed"]
     run = tiny_run(workspace, "c", sample__greedy=True)
     assert unlike(sample__seed=7, sample__temperature=0.0, sample__max_new_tokens=9) == ["sample.max_new_tokens"]
+    both = compare([tiny_run(workspace, "d", sample__temperature=0.5), tiny_run(workspace, "e"), tiny_run(workspace, "f", sample__seed=7)])
+    assert both.drawing() == DRAWN_UNLIKE + "Temperature 0.8, but A 0.5; Sampling seed 1337, but C 7."
+    assert compare([one.run for one in both.contenders[:2]]).drawing() == DRAWN_UNLIKE + "Temperature A 0.5, B 0.8."
+    assert compare([both.contenders[1].run, tiny_run(workspace, "g")]).drawing() == DRAWN_ALIKE
     assert set(unlike(sample__seed=7)) == {"sample.greedy", "sample.seed"}
 
 

@@ -11,7 +11,9 @@ from tiny_run import finished_run, tiny_run, tiny_workspace
 from gptlab import plots
 from gptlab.config import DataConfig
 from gptlab.data.dataset import prepare
-from gptlab.runs.compare import AXES, compare
+from gptlab.events import Setting
+from gptlab.exchange import report
+from gptlab.runs.compare import AXES, DRAWN_ALIKE, compare
 from gptlab.runs.disk import RunError
 from gptlab.runs.workspace import create_run
 from gptlab.ui import compare_view, words_runs
@@ -73,6 +75,25 @@ def test_the_page_compares_no_more_than_there_is(lab, runs):
     damaged.tokenizer_path.unlink()
     with pytest.raises(RunError, match="not a whole run"):
         compare([runs[0], damaged])
+
+
+def test_forks_changes_on_the_way_and_how_texts_were_drawn(lab, runs):
+    """In words, for the page to show as they are."""
+    fork = tiny_run(lab.workspace, "fork", train__max_steps=16, sample__seed=3)
+    (fork.path / "parent.json").write_text(json.dumps({"run": runs[0].id, "step": 16}), encoding="utf-8")
+    fork.append(Setting(step=4, time_seconds=0.0, changes={"train.eval_every": 2}, before={"train.eval_every": 8}))
+    told = json.loads(json.dumps(shown(compare([fork, runs[0]])), allow_nan=False))
+    assert [(one["name"], one["letter"], one["depth"]) for one in told["family"]] == [("slow", "B", 0), ("fork", "A", 1)]
+    assert told["family"][1]["told"].startswith("from step 16 · queued · 1 setting changed: Sampling seed 1,337 → 3")
+    assert ["8, then 2 from step 4", "8"] in [one["values"] for one in told["differences"]]
+    assert told["drawing"].endswith("Sampling seed A 3, B 1,337.") and shown(compare(runs))["drawing"] == DRAWN_ALIKE
+
+
+def test_lines_on_the_page_are_those_of_the_report():
+    """Eight of each, in the same order, so that a run looks alike in both."""
+    script = (Path(compare_view.__file__).parent / "compare_view.js").read_text(encoding="utf-8")
+    for name, values in (("DASHES", plots.DASHES), ("MARKERS", plots.MARKERS), ("SWATCHES", report.SWATCHES)):
+        assert tuple(re.findall("'([^']+)'", re.search(rf"const {name} = \[([^\]]*)\]", script)[1])) == values
 
 
 def test_the_colours_on_the_page_are_those_of_the_report():

@@ -25,8 +25,8 @@ def compare(options: argparse.Namespace) -> dict:
             print(f"{item.name}: " + ", ".join(f"{one.letter} {text}" for one, text in zip(found.contenders, item.texts())))
         for one in found.family:
             print(f"{'  ' * one.depth}{f'{one.letter} ' if one.letter else ''}{one.run}: {told(one)}")
-        if found.drawn_unlike and found.prompts():
-            print(f"Their texts were not drawn alike: {', '.join(item.name for item in found.drawn_unlike)}.", file=sys.stderr)
+        if found.prompts():
+            print(f"Texts after the same beginning: {found.drawing()}", file=sys.stderr)
         print(found.note, file=sys.stderr)
     return found.to_dict()
 

@@ -280,14 +280,6 @@ def _tree(members: list[Member]) -> str:
     return f'<div class="tree">{"".join(parts)}{"</li></ul>" * (depth + 1)}</div>'
 
 
-def _drawn_unlike(found: Comparison) -> str:
-    """By what the texts differ beside the models, if by anything."""
-    named = [f"{one.label} " + ", ".join(f"{letter} {text}" for letter, text in zip(LETTERS, one.texts(value_text)))
-             for one in found.drawn_unlike]
-    return ("The texts were not drawn alike, so they differ by more than the models: " + "; ".join(named) + "." if named else
-            "All were drawn alike, with the same seed: what differs is what the models learnt.")
-
-
 def _side_by_side(found: Comparison) -> str:
     """The last texts after each shared prompt; where there is no such prompt, each run's own last text."""
     def card(one: Contender, sample: Sample | None) -> str:
@@ -296,7 +288,7 @@ def _side_by_side(found: Comparison) -> str:
         return f"<div><h3>{escaped(one.label)}{when}</h3>{text}</div>"
     if prompts := found.prompts():
         rows = [found.samples(prompt) for prompt in prompts]
-        said = f'<p class="quiet">{escaped(_drawn_unlike(found))}</p>'
+        said = f'<p class="quiet">{escaped(found.drawing(value_text))}</p>'
     else:
         rows, said = [[(one.history.samples or [None])[-1] for one in found.contenders]], \
             '<p class="quiet">They were given different beginnings.</p>'

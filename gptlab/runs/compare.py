@@ -43,6 +43,9 @@ OTHER_DATA = ("The data sets differ: each number was measured on unseen text of 
 OTHER_SPLIT = ("The data sets differ, though the tokenizer is the same: each loss was measured on unseen text of its own, "
                "so a lower one may only mean easier text.")
 
+DRAWN_ALIKE = "All were drawn alike and with the same seed: what differs is what the models learnt."
+DRAWN_UNLIKE = "They were not drawn alike, so they differ by more than the models: "
+
 
 @dataclass(frozen=True, eq=False)
 class Contender:
@@ -168,6 +171,20 @@ class Comparison:
         """The settings by which their texts would differ even if the models were the same: seed, temperature, length …"""
         greedy = all(one.config.sample.greedy or one.config.sample.temperature == 0 for one in self.contenders)
         return [one for one in self.differences if one.name in (LENGTH if greedy else LENGTH + DRAWING)]
+
+    def drawing(self, text: Callable[[Any], str] = str) -> str:
+        """Whether their texts were drawn alike, in a sentence; `text` says a value in words."""
+        if not self.drawn_unlike:
+            return DRAWN_ALIKE
+
+        def named(one: Difference) -> str:
+            texts = one.texts(text)
+            usual = max(texts, key=texts.count)
+            if texts.count(usual) == 1:
+                return f"{one.label} " + ", ".join(map(" ".join, zip(LETTERS, texts)))
+            others = ", ".join(f"{letter} {value}" for letter, value in zip(LETTERS, texts) if value != usual)
+            return f"{one.label} {usual}, but {others}"
+        return DRAWN_UNLIKE + "; ".join(map(named, self.drawn_unlike)) + "."
 
     @cached_property
     def family(self) -> list[Member]:

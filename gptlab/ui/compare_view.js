@@ -3,8 +3,12 @@
 
 const P = window.Plotly;  // kept: gr.Plot puts an older one in its place
 const MARKERS = ['circle', 'square', 'diamond', 'triangle-up', 'cross', 'x', 'triangle-down', 'pentagon'];
+const DASHES = ['solid', 'dash', 'dot', 'dashdot', 'longdash', 'longdashdot', '8px 3px 2px 3px 2px 3px', '2px 5px'];
+const SWATCHES = ['none', '9 5', '3 3', '9 4 3 4', '14 5', '14 4 3 4', '8 3 2 3 2 3', '2 5'];  // the same, for SVG
+const MOST_MARKERS = 12;  // on a line: enough to tell it from others
 const MARGIN = {l: 52, r: 34, t: 10, b: 44}, LABEL_HEIGHT = 17;  // pixels
 const UNITS = [[7200, 3600], [180, 60], [0, 1]];  // seconds from which on a unit of time is used, and how long it is
+const SVG = 'http://www.w3.org/2000/svg';
 const words = props.words;
 const box = element.querySelector('.compare'), plot = box.querySelector('.compare-plot');
 const part = name => box.querySelector(`.compare-${name}`);
@@ -68,6 +72,32 @@ function settings() {
   }));
 }
 
+// The lines of the chart: each run with a piece of its own.
+function lines() {
+  part('lines').replaceChildren(...found.runs.map((run, i) => {
+    const item = make('li', ''), svg = document.createElementNS(SVG, 'svg'), line = document.createElementNS(SVG, 'line');
+    for (const [name, value] of Object.entries({viewBox: '0 0 40 12', 'aria-hidden': 'true'})) svg.setAttribute(name, value);
+    for (const [name, value] of Object.entries({x1: 0, x2: 40, y1: 6, y2: 6, 'stroke-dasharray': SWATCHES[i]})) line.setAttribute(name, value);
+    svg.style.setProperty('color', `var(--run-${i})`);
+    svg.append(line);
+    item.append(svg, called(run, i));
+    return item;
+  }));
+}
+
+// Each run under the one it was forked from; those that are compared by their letters.
+function family() {
+  const lists = [make('ul', '')], none = found.family.length === 0;
+  for (const one of found.family) {
+    lists.length = one.depth + 1;
+    const list = lists[one.depth] ??= lists[one.depth - 1].lastElementChild.appendChild(make('ul', ''));
+    const item = list.appendChild(make('li', '')), i = found.runs.findIndex(run => run.letter === one.letter);
+    item.append(i < 0 ? make('span', 'compare-run', one.name) : called(found.runs[i], i), make('small', '', one.told));
+  }
+  part('family').replaceChildren(...none ? [] : [lists[0]]);
+  part('family').hidden = part('family-title').hidden = none;
+}
+
 function texts() {
   const asked = found.samples[part('prompt').value];
   part('texts').replaceChildren(...found.runs.map((run, i) => {
@@ -82,35 +112,49 @@ function texts() {
 
 const colour = name => getComputedStyle(box).getPropertyValue(name).trim();
 
-// What is drawn: a smoothed line of the text it trains on, a dashed one of unseen text.
+// What is drawn, each run in a colour, dash and mark of its own: a thin line of the text it trains on, a thick one of unseen text.
 function traces(quantity, axis, per) {
   const drawn = quantity === 'loss' ? ['train_loss', 'val_loss'] : ['val_bits_per_byte'];
   return found.runs.flatMap((run, i) => drawn.map(name => {
     const {x, y} = run.lines[name], train = name === 'train_loss', ink = colour(`--run-${i}`);
     return {
-      x: x[axis].map(value => value / per), y, name: run.letter, opacity: train ? 0.75 : 1, connectgaps: false,
-      mode: train || y.length > 40 ? 'lines' : 'lines+markers', line: {color: ink, width: train ? 1.6 : 2.4, dash: train ? 'solid' : 'dash'},
-      marker: {color: ink, size: 7, symbol: MARKERS[i]}, hovertemplate: `<b>${run.letter}</b> %{y:.4f}<extra></extra>`,
+      x: x[axis].map(value => value / per), y, name: run.letter, opacity: train ? 0.7 : 1, connectgaps: false,
+      mode: train ? 'lines' : 'lines+markers', line: {color: ink, width: train ? 1.2 : 2.4, dash: DASHES[i]},
+      marker: {color: ink, size: found.runs.length < 5 ? 8 : 6, symbol: MARKERS[i], maxdisplayed: MOST_MARKERS}, hovertemplate: `<b>${run.letter}</b> %{y:.4f}<extra></extra>`,
     };
   }));
 }
 
-// Each run's letter where its curve of unseen text ends, moved up where another one is.
-function letters(lines, pixels, width) {
-  const placed = [], ends = [];
+// How far to move labels at these rising heights, in pixels, so that none covers another or the axis.
+function apart(heights) {
+  const places = [...heights];
+  for (let i = 0; i < 100; i += 1) {  // push neighbours apart until all have room
+    for (let j = 1; j < places.length; j += 1) {
+      const missing = LABEL_HEIGHT - (places[j] - places[j - 1]);
+      if (missing > 0) { places[j - 1] -= missing / 2; places[j] += missing / 2; }
+    }
+  }
+  let lowest = LABEL_HEIGHT / 2;
+  return places.map((place, i) => { const at = Math.max(place, lowest); lowest = at + LABEL_HEIGHT; return at - heights[i]; });
+}
+
+// Each run's letter where its curve of unseen text ends.
+function letters(curves, pixels, width) {
+  const ends = [];
   found.runs.forEach((run, i) => {
-    const line = lines.filter(one => one.name === run.letter).findLast(one => one.y.some(value => value !== null));
+    const line = curves.filter(one => one.name === run.letter).findLast(one => one.y.some(value => value !== null));
     const at = line ? line.y.findLastIndex(value => value !== null) : -1;
     if (at >= 0) ends.push({i, letter: run.letter, x: line.x[at], y: line.y[at]});
   });
-  return ends.sort((a, b) => a.y - b.y).map(({i, letter, x, y}) => {
-    let height = pixels(y);
-    for (const other of placed) {
-      if (Math.abs(other.x - x) < 0.05 * width && height - other.height < LABEL_HEIGHT) height = Math.max(height, other.height + LABEL_HEIGHT);
-    }
-    placed.push({x, height});
-    return {x, y, xanchor: 'left', xshift: 7, yshift: height - pixels(y), showarrow: false, text: `<b>${letter}</b>`,
-      font: {size: 15, color: colour(`--run-${i}`)}};
+  const groups = [];  // whose labels could cover each other
+  for (const end of ends.sort((a, b) => a.x - b.x)) {
+    if (groups.length && end.x - groups.at(-1).at(-1).x < 0.05 * width) groups.at(-1).push(end);
+    else groups.push([end]);
+  }
+  return groups.flatMap(group => {
+    const rising = group.sort((a, b) => a.y - b.y), moved = apart(rising.map(({y}) => pixels(y)));
+    return rising.map(({i, letter, x, y}, j) => ({x, y, xanchor: 'left', xshift: 7, yshift: moved[j], showarrow: false,
+      text: `<b>${letter}</b>`, font: {size: 15, color: colour(`--run-${i}`)}}));
   });
 }
 
@@ -119,21 +163,21 @@ function draw() {
   const quantity = part('quantity').value, axis = part('axis').value, seconds = axis === 'time_seconds';
   const longest = Math.max(0, ...found.runs.flatMap(run => Object.values(run.lines).map(line => line.x[axis].at(-1) ?? 0)));
   const unit = seconds ? UNITS.findIndex(([from]) => longest >= from) : 2, per = UNITS[unit][1];
-  const lines = traces(quantity, axis, per), values = lines.flatMap(line => line.y).filter(value => value !== null);
+  const curves = traces(quantity, axis, per), values = curves.flatMap(line => line.y).filter(value => value !== null);
   const low = Math.min(...values), high = Math.max(...values), pad = 0.06 * (high - low) || 0.1;
   home = values.length ? {x: [0, longest / per * 1.01 || 1], y: [low - pad, high + pad]} : {x: [0, 1], y: [0, 1]};
   const pixels = y => (y - home.y[0]) / (home.y[1] - home.y[0]) * (plot.offsetHeight - MARGIN.t - MARGIN.b);
   const quiet = {color: colour('--body-text-color-subdued'), size: 13}, grid = colour('--border-color-primary');
   const frame = {gridcolor: grid, linecolor: grid, zeroline: false, tickfont: quiet, nticks: 6, automargin: true};
   const title = text => ({text, font: quiet, standoff: 8});
-  P.react(plot, lines, {
+  P.react(plot, curves, {
     paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)', showlegend: false, hovermode: 'closest', margin: MARGIN,
     dragmode: matchMedia('(pointer: coarse)').matches ? false : 'zoom', uirevision: `${found.at} ${quantity} ${axis}`,
     font: {family: getComputedStyle(box).fontFamily, color: colour('--body-text-color')},
     hoverlabel: {bgcolor: colour('--block-background-fill'), bordercolor: grid, font: {color: colour('--body-text-color')}},
     xaxis: {...frame, range: home.x, showgrid: false, title: title(seconds ? words.times[unit] : words.axes[axis])},
     yaxis: {...frame, range: home.y, title: title(words.heights[quantity])},
-    annotations: letters(lines, pixels, home.x[1]),
+    annotations: letters(curves, pixels, home.x[1]),
   }, {displayModeBar: false, responsive: false, doubleClick: 'reset'});
   if (!plot.watched) {
     plot.watched = true;
@@ -152,10 +196,14 @@ function show() {
   setText(part('note'), found.note);
   results();
   settings();
+  lines();
+  family();
+  setText(part('drawing'), found.drawing);
   part('quantity').value = found.main;
   options(part('prompt'), found.samples.map(one => one.prompt || words.nothing));
   const asked = found.samples.length > 0;
   part('asked').hidden = !asked;
+  part('drawing').hidden = !asked;
   part('unasked').hidden = asked;
   part('texts').replaceChildren();
   if (asked) texts();

@@ -12,6 +12,7 @@ from typing import Any
 
 import gradio as gr
 
+from gptlab.runs import family
 from gptlab.runs.compare import AXES, Comparison, compare
 from gptlab.runs.rundir import RunDir
 from gptlab.ui import run_files, words_runs
@@ -68,8 +69,10 @@ def shown(found: Comparison) -> dict:
         run["lines"] = {name: _line(run["curves"][name]) for name in DRAWN}
         del run["curves"]
         run["best"] = run["best"] and {name: value if math.isfinite(value) else None for name, value in run["best"].items()}
-    for one in told["differences"]:
-        one["values"] = [value_text(value) for value in one["values"]]
+    told["differences"] = [{"label": one.label, "values": one.texts(value_text)} for one in found.differences]
+    told["family"] = [{"name": one.name, "letter": one.letter, "depth": one.depth, "told": family.told(one, value_text)}
+                      for one in found.family]
+    told["drawing"] = found.drawing(value_text)
     fair = ["val_bits_per_byte"] * found.same_text + ["val_loss", "val_perplexity"] * found.same_data
     return {**told, "fair": fair, "main": "loss" if found.same_data or found.same_tokenizer else "bits",
             "at": time.time()}  # so that the same runs once more are news to the page
