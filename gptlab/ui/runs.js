@@ -5,7 +5,7 @@
 const SECONDS_BETWEEN_QUESTIONS = 3;
 const body = table.tBodies[0], trash = part('trash');
 let list = {runs: [], trash: [], more: '', mark: null};
-const known = new Map();   // what is listed of each run, by its id
+const known = new Map();  // what is listed of each run, by its id
 
 const ticked = new Set();  // the runs to compare
 const compare = element.querySelector('[data-action=run_compare]'), why = element.querySelector('#runs-tally');
@@ -81,7 +81,7 @@ function show(told) {
   if (told.now) list.runs = list.runs.map(one => one.run === told.now.run ? told.now : one);
   else list = told;
   known.clear();
-  for (const one of [...list.trash, ...list.runs]) known.set(one.run, one);
+  for (const one of list.runs) known.set(one.run, one);
   const whole = new Set(list.runs.filter(one => one.state !== 'damaged').map(one => one.run));
   for (const run of [...ticked]) if (!whole.has(run)) ticked.delete(run);
   draw();

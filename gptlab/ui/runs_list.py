@@ -159,8 +159,9 @@ def _text(text: str, characters: int | None = None) -> str:
 
 
 def _labels_mark(folder: Path) -> str:
-    """Another one once the label of any run in a folder was written."""
-    written = [_when_written(f"{folder}/{name}/label.json") for name in sorted(os.listdir(folder))]
+    """Another one once the label of a run in a folder was written; of the newest, as many as are listed at most."""
+    newest = sorted(os.listdir(folder), reverse=True)[:2 * SHOWN]
+    written = [_when_written(f"{folder}/{name}/label.json") for name in newest]
     return hashlib.blake2b(repr(written).encode("ascii"), digest_size=8).hexdigest()
 
 

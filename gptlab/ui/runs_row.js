@@ -121,6 +121,6 @@ function row(one) {
 
 function deletedItem(one) {
   const item = make('li', `${one.name} · ${one.made} `, {'data-run': one.run});
-  item.append(button(words.restore, 'run_restore', one), button(words.erase, 'run_erase', one, erase));
+  item.append(button(words.restore, 'run_restore', one), button(words.erase, 'run_erase', one, () => erase(one)));
   return item;
 }

@@ -11,7 +11,8 @@ RUNS = {
     "fair": "Bits per byte compares all runs, even where tokenizers or data differ; the loss compares only runs on the same data, "
             "cut into the same tokens.",
     "search": "Search name, tags, data, owner, state, note", "clear": "Clear", "sort": "Sort by",
-    "orders": {"made": "Date made", "name": "Name"}, "up": "Lowest or oldest first; turn round", "down": "Highest or newest first; turn round",
+    "orders": {"made": "Date made", "name": "Name"}, "up": "Lowest, oldest or A first: turn round",
+    "down": "Highest, newest or Z first: turn round",
     "found": "Found: {n} of {all} runs.", "nothing": "No run has that in its name, tags, data, owner, state or note.",
     "show_archived": "Show archived", "all_archived": "All runs are in the archive: tick Show archived to see them.",
     "archived": "in the archive", "archive": "Archive", "unarchive": "Take out of the archive", "label": "Name, tags and notes …",

@@ -90,7 +90,7 @@ def test_the_menu_is_worked_by_keyboard(runs, rows, page):
     menu.locator("summary").focus()
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.dataset.action") == "run_report"
+    assert page.evaluate("document.activeElement.dataset.action") == "run_label"
     page.keyboard.press("Escape")
     assert not menu.evaluate("menu => menu.open")
     assert page.evaluate("document.activeElement.dataset.action") == "more"

@@ -9,6 +9,7 @@ from tiny_run import tiny_run
 from gptlab.config import DataConfig
 from gptlab.data.dataset import prepare
 from gptlab.events import Evaluation, Status
+from gptlab.runs import archive
 from gptlab.runs.workspace import Workspace
 
 NAMES = "[...document.querySelectorAll('#runs tbody tr th button')].map(button => button.innerText)"
@@ -66,7 +67,7 @@ def test_headings_sort_and_what_has_no_number_stands_last(table, page):
     page.locator(".runs-by").select_option("made")
     assert names(page) == newest and table.locator("[aria-sort]").count() == 0
     page.locator(".runs-turn").click()
-    assert names(page) == newest[::-1] and "oldest first" in page.locator(".runs-turn").get_attribute("aria-label")
+    assert names(page) == newest[::-1] and "oldest or A first" in page.locator(".runs-turn").get_attribute("aria-label")
 
 
 def test_a_search_finds_what_people_said_and_stays_while_the_list_follows(runs, table, page):
@@ -145,6 +146,30 @@ def test_what_is_in_the_trash_is_deleted_for_good_only_after_a_question(app, run
     dialog.get_by_role("button", name="Delete for good").click()
     wait_until(page, shows("#runs-message", "mistake was deleted for good."))
     assert not (app.workspace / "trash" / run.id).exists() and trash.count() == 0
+
+
+def test_the_row_of_a_run_that_trains_follows_under_a_still_focus(app, runs, table, page):
+    """Each answer once made the row anew: who had the focus in it heard the same button again every few seconds."""
+    run = tiny_run(Workspace(app.workspace), "long", train__max_steps=1_000_000)
+    row = f"document.querySelector('#runs tr[data-run=\"{run.id}\"]')"
+    wait_until(page, f"{row}?.querySelector('[data-action=run_resume]')", 10)
+    page.evaluate(f"{row}.querySelector('[data-action=run_resume]').click()")
+    wait_until(page, shows("#live [data-is=name]", "long"))
+    tab(page, "Runs")
+    wait_until(page, f"{row}?.innerText.includes('Training')")
+    more = table.locator(f"tr[data-run='{run.id}'] summary")
+    more.focus()
+    page.evaluate("document.activeElement.addEventListener('focus', () => { window.again = true; })")
+    steps = f"{row}.querySelector('[data-key=step]').innerText"
+    before = page.evaluate(steps)
+    wait_until(page, f"{steps} !== {before!r}")
+    assert more.evaluate("node => node === document.activeElement") and page.evaluate("window.again") is None
+    more.click()
+    assert table.locator(f"tr[data-run='{run.id}'] [data-action=run_archive]").count() == 0  # nor Delete, while it trains
+    run.command("stop")
+    wait_until(page, f"{row}.innerText.includes('Stopped')")
+    assert page.locator("#runs .runs-menu[open] [data-action=run_archive]").is_visible()
+    archive.move_to_trash(Workspace(app.workspace), run)
 
 
 def test_the_table_fits_every_width_and_compare_stays_in_reach(app, runs, table, page):
