@@ -163,7 +163,7 @@ def test_what_a_comparison_says_of_forks_and_changes_on_the_way(workspace):
     assert "not drawn alike" in page.text and "Sampling seed A 1,337, B 2" in page.text
     tree = re.search(r'<div class="tree">(.*?)</div>', text)[1]
     assert "".join(re.findall("</?(?:ul|li)>", tree)) == "<ul><li><ul><li><ul><li></li></ul></li></ul></li></ul>"
-    assert "Changed while it went on" in (alone := check_self_contained(report([one])).text) and "Learning rate 10 0.001 0.0003" in alone
+    assert "Changed while it went on" in (alone := check_self_contained(report([one])).text) and "Learning rate 10 0.001 → 0.0003" in alone
     assert "Where they come from" not in report([told(tiny_run(workspace, "x")), told(tiny_run(workspace, "y"))])
 
 

@@ -180,10 +180,10 @@ def _changed_later(one: Contender) -> str:
     """Settings that somebody changed while the run went on, or to make it longer, if any were."""
     known = {name: item.metadata["label"] for name, item in all_settings()}
     rows = [f'<tr><th scope="row">{escaped(known[name])}</th>{cell(f"{event.step:,}")}'
-            + "".join(f"<td>{escaped(value_text(value))}</td>" for value in (event.before.get(name), value)) + "</tr>"
+            + f"<td>{escaped(value_text(event.before.get(name)))} → {escaped(value_text(value))}</td></tr>"
             for event in one.history.settings if isinstance(event.changes, dict) and isinstance(event.before, dict)
             for name, value in event.changes.items() if name in known]
-    columns = [("Setting", ""), ("After step", "number"), ("From", ""), ("To", "")]
+    columns = [("Setting", ""), ("After step", "number"), ("Change", "")]
     return f"<h3>Changed while it went on</h3>{table(columns, rows)}" if rows else ""
 
 

@@ -124,7 +124,7 @@ def test_two_runs_are_compared_and_the_report_on_both_is_saved(runs, rows, page,
     assert view.locator(".compare-results tbody tr").all_inner_texts()[0].startswith("A quick")  # as in the table
     assert view.locator(".compare-results .best").count() >= 3
     assert view.locator(".compare-settings tbody tr").count() == 1 and "Learning rate" in view.inner_text()
-    assert page.evaluate(f"{CURVES}.map(line => line.name + ' ' + line.line.dash)") == ["A solid", "A dash", "B solid", "B dash"]
+    assert page.evaluate(f"{CURVES}.map(line => line.name + ' ' + line.line.dash)") == ["A solid", "A solid", "B dash", "B dash"]
     assert page.evaluate(f"Math.max(...{CURVES}[1].x)") == 24
     view.locator(".compare-axis").select_option("tokens")
     assert page.evaluate(f"Math.max(...{CURVES}[1].x)") == 24 * 256
