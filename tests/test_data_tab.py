@@ -266,3 +266,25 @@ def test_a_cut_off_data_set_is_listed_with_its_remedy(lab, text_file):
     prepare(data_tab.data_config("file", str(text_file), AS_IS), folder)
     (folder / "train.bin").write_bytes(b"")
     assert "prepare it again" in data_facts.prepared_html(lab, None)
+
+
+# what is wrong with a data set, and what mends it
+
+def test_a_finding_has_its_evidence_and_is_mended_by_a_button(lab, tmp_path, monkeypatch):
+    (tmp_path / "notes.txt").write_text("".join(f"On day {day} we walked {day % 7} miles.\n" for day in range(400)), encoding="utf-8")
+    prepare(DataConfig(source=str(tmp_path / "notes.txt"), val_fraction=0.02), lab.workspace.datasets / "notes")
+    shown = data_facts.prepared_html(lab, None)
+    assert 'data-mend="notes" data-code="too-little-val"' in shown and "Prepare again with held out for validation: 0.1" in shown
+    started = []
+    monkeypatch.setattr(lab.preparations, "start", lambda config, name: started.append((config, name)))
+    data_tab.mend(lab, "notes", "too-little-val")
+    config, name = started[0]
+    assert (config.source, name) == (str(tmp_path / "notes.txt"), "notes") and config.val_fraction > 0.02
+    for name, code in (("notes", "too-little-text"), ("notes", None), ("no such", "drift"), (["notes"], "drift")):
+        with pytest.raises(ValueError, match="cannot be done"):
+            data_tab.mend(lab, name, code)
+
+
+def test_findings_of_an_older_data_set_are_told_too():
+    old = {"severity": "warning", "message": "Small: <expect> memorising.", "remedy": "More text."}
+    assert "Small: &lt;expect&gt;" in data_facts._alert(old, "notes") and "button" not in data_facts._alert(old, "notes")

@@ -146,7 +146,7 @@ def test_a_large_vocabulary_takes_32_bits(tmp_path, text_file):
     outside.save(str(tmp_path / "tokenizer.json"))
     config = DataConfig(source=str(text_file), tokenizer="file", tokenizer_file=str(tmp_path / "tokenizer.json"))
     made = prepare(config, tmp_path / "notes")
-    assert "does not give the text back" in made.manifest["alerts"][1]["message"]  # "." leaves line ends to "?"
+    assert "lossy-characters" in [alert["code"] for alert in made.manifest["alerts"]]  # "." leaves line ends to "?"
     assert made.train.dtype == np.uint32 and made.manifest["dtype"] == "uint32" and made.train.max() > 70_000
 
 
@@ -256,20 +256,6 @@ def test_no_floor_where_documents_are_cut():
     assert entropy_floor(source, plan_split(source.documents, DataConfig(split="tail", val_fraction=0.5)), 3) is None
     split = plan_split(source.documents, DataConfig(split="document"))
     assert entropy_floor(source, split, 3) == pytest.approx((split.val_indices[0] + 1) / 3)
-
-
-def test_alerts_are_plain_sentences(tmp_path, text_file):
-    made = prepare(DataConfig(source=str(text_file), val_fraction=0.01), tmp_path / "a")
-    messages = [alert["message"] for alert in made.manifest["alerts"]]
-    assert messages[0] == "Small: expect memorising."
-    assert any("tokens are held out" in message for message in messages)
-    assert all(set(alert) == {"severity", "message", "remedy"} for alert in made.manifest["alerts"])
-
-    (tmp_path / "rows.jsonl").write_text(f'{json.dumps({"text": TEXT[:100]})}\n' * 20, encoding="utf-8")
-    twice = prepare(DataConfig(source=str(tmp_path / "rows.jsonl")), tmp_path / "twice")
-    assert any("2 of 2 held-out documents also stand word for word" in a["message"] for a in twice.manifest["alerts"])
-    bpe = prepare(DataConfig(source=str(text_file), tokenizer="bpe", vocab_size=20_000), tmp_path / "bpe")
-    assert any("tokens only, not 20,000" in alert["message"] for alert in bpe.manifest["alerts"])
 
 
 # --- previews ---

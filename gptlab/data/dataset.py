@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from gptlab.config import DataConfig
-from gptlab.data import baselines
+from gptlab.data import baselines, health
 from gptlab.data.cleaning import StepReport, clean
 from gptlab.data.sources import FEWEST_CHARACTERS, DataError, Source, read_documents
 from gptlab.data.split import Split, plan_split
@@ -31,7 +31,6 @@ from gptlab.data.tokenizers import Tokenizer, build_tokenizer, load_tokenizer
 
 BATCH_CHARACTERS = 4_000_000  # encoded between two reports of progress
 SPARE_BYTES = 32 * 2**20      # left free on the disk
-SMALL_CHARACTERS = 250_000    # a small model reads this often enough in minutes to learn it by heart
 PREVIEW_CHARACTERS = 300_000  # enough text for a preview's tokenizer and estimates, quick enough for a page
 
 Progress = Callable[[float, str], None]
@@ -186,7 +185,9 @@ def _write(config: DataConfig, source: Source, reports: list[StepReport], split:
                        bigram=baselines.bigram(train, val, tokenizer.vocab_size, tokenizer.end_of_text),
                        entropy_floor=entropy_floor(source, split, len(val))),
         cleaning=[report.to_dict() for report in reports], left_out=dict(count=source.bad_count, first=source.bad),
-        alerts=alerts(config, split, tokenizer, len(train), len(val), source.bad_count))
+        alerts=[found.to_dict() for found in health.examine(
+            config, source.documents, split, tokenizer, train, val, drawn=source.floor_logprobs is not None,
+            left_out=source.bad_count)])
     text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / "manifest.json").write_text(text + "\n", encoding="utf-8", newline="\n")
 
@@ -237,38 +238,6 @@ def entropy_floor(source: Source, split: Split, val_tokens: int) -> float | None
     if source.floor_logprobs is None or split.val_indices is None:
         return None
     return -sum(source.floor_logprobs[i] for i in split.val_indices) / val_tokens
-
-
-def alerts(config: DataConfig, split: Split, tokenizer: Tokenizer, train_tokens: int, val_tokens: int,
-           left_out: int) -> list[dict[str, str]]:
-    """What a person should know before training: {severity, message, remedy}, plain sentences."""
-    found = []
-    if left_out:
-        found.append(("warning", f"{left_out:,} rows, pages or files could not be read and are left out.",
-                      "The manifest lists the first of them: mend them, then prepare the text again."))
-    if sum(map(len, split.train)) < SMALL_CHARACTERS:
-        found.append(("warning", "Small: expect memorising.", "Keep the checkpoint with the lowest loss on unseen text; "
-                      "more text helps most."))
-    if val_tokens < 1000:
-        found.append(("warning", f"Only {val_tokens:,} tokens are held out: the loss on unseen text will be rough.",
-                      "Raise data.val_fraction, or use more text."))
-    in_train = set(split.train)
-    copies = sum(text in in_train for text in split.val)
-    if copies:
-        found.append(("warning", f"{copies:,} of {len(split.val):,} held-out documents also stand word for word in the "
-                      "training text: the loss on unseen text flatters.", "Remove duplicates from the text."))
-    if config.tokenizer == "file":
-        beginning = split.train[0][:10_000]
-        if tokenizer.decode(tokenizer.encode(beginning)) != beginning:
-            found.append(("warning", "This tokenizer does not give the text back as it was: it changes spaces, capitals or "
-                          "rare characters.", "Use a bpe or byte tokenizer where every character counts."))
-    if config.tokenizer == "bpe" and tokenizer.vocab_size < config.vocab_size:
-        found.append(("info", f"This text has pieces for {tokenizer.vocab_size:,} tokens only, not {config.vocab_size:,}.",
-                      "Nothing to do; a longer text has more."))
-    elif config.tokenizer == "bpe" and train_tokens < 50 * tokenizer.vocab_size:
-        found.append(("warning", f"A vocabulary of {tokenizer.vocab_size:,} is large for this text: a token is seen "
-                      f"{train_tokens / tokenizer.vocab_size:.0f} times on average.", "Lower data.vocab_size."))
-    return [dict(zip(("severity", "message", "remedy"), alert)) for alert in found]
 
 
 # --- opening ---

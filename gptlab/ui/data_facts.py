@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from gptlab.config import DataConfig
 from gptlab.data.cleaning import StepReport
-from gptlab.data.dataset import SMALL_CHARACTERS, cleaned, estimate_tokens, excerpts, preview_tokenizer, token_preview
+from gptlab.data.dataset import cleaned, estimate_tokens, excerpts, preview_tokenizer, token_preview
+from gptlab.data.health import SMALL_CHARACTERS
 from gptlab.data.sources import BUILTINS, DataError, read_documents
 from gptlab.runs.preparing import CANCELLED
-from gptlab.ui import words
+from gptlab.ui import form, words
 from gptlab.ui.lab import Lab, read_draft
 from gptlab.ui.model_facts import short_count
 
@@ -137,11 +138,22 @@ def _prepared_item(lab: Lab, name: str, used: bool) -> str:
     except DataError as problem:
         return f'<li><div><b>{shown}</b><span class="warn">{html.escape(str(problem))}</span></div></li>'
     facts = words.prepared_facts(manifest, short_count)
-    alerts = "".join(f'<span class="warn">{html.escape(alert["message"])}</span>' for alert in manifest["alerts"])
+    alerts = "".join(_alert(alert, shown) for alert in manifest["alerts"])
     action = (f'<span class="used">{words.IN_USE}</span>' if used else
               f'<button type="button" data-use="{shown}" aria-label="{words.USE} {shown}">{words.USE}</button>')
     current = ' class="current"' if used else ""
     return f"<li{current}><div><b>{shown}</b><span>{html.escape(facts)}</span>{alerts}</div>{action}</li>"
+
+
+def _alert(alert: dict, shown_name: str) -> str:
+    """What should be known of a data set: its evidence and what to do folded, with a button where a setting mends it."""
+    message, remedy = html.escape(alert["message"]), html.escape(alert["remedy"])
+    changes = alert.get("changes") if isinstance(alert.get("changes"), dict) else {}  # of older data sets nothing but sentences
+    said = {form.label(name): value for name, value in changes.items() if name in form.FIELDS}
+    button = (f'<button type="button" data-mend="{shown_name}" data-code="{html.escape(str(alert.get("code")))}">'
+              f'{html.escape(words.prepare_again(said))}</button>' if said else "")
+    return (f'<details class="warn"><summary>{message}</summary><p>{html.escape(str(alert.get("evidence", "")))} {remedy}</p>{button}'
+            '</details>')
 
 
 def progress(lab: Lab, draft, awaited: str | None) -> dict:

@@ -9,13 +9,16 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from gradio.utils import get_upload_folder
 
 from gptlab.config import ConfigError, DataConfig, RunConfig
+from gptlab.data.dataset import prepared_settings
 from gptlab.data.formats import is_table
 from gptlab.data.sources import BUILTINS
+from gptlab.runs.preparing import Preparation
 from gptlab.ui import data_facts, form, words
 from gptlab.ui.lab import (QUIET, SPEAKS, Lab, Page, change_draft, draft_dataset, draft_preset, guarded, kept_by_browser,
                            read_draft)
@@ -26,8 +29,9 @@ SETTINGS = ("data.tokenizer", "data.vocab_size", "data.text_column", *CLEANING, 
             "data.split", "data.seed")
 LOOKS = {**SPEAKS, "concurrency_limit": 1}  # reading a text takes a while: one at a time
 CLICK = """element.addEventListener('click', event => {
-  const button = event.target.closest('[data-use]');
+  const button = event.target.closest('[data-use]'), mend = event.target.closest('[data-mend]');
   if (button) trigger('select', {value: button.dataset.use});
+  if (mend) trigger('mend', {name: mend.dataset.mend, code: mend.dataset.code});
 });"""
 # Until the tab is filled in as it was left, it takes nothing: what a quick hand dropped on a slow page was put back.
 READY = "() => { document.body.dataset.ready = 'yes'; }"
@@ -181,10 +185,17 @@ def _connect_preparing(lab: Lab, page: Page, parts: Parts) -> None:
     def pick(draft, event: gr.EventData):
         return use(lab, draft, event.value)
 
+    @guarded
+    def on_mend(draft, event: gr.EventData):
+        started = mend(lab, event.name, event.code)
+        draft = {**read_draft(draft), "preparing": started.name}
+        return draft, gr.Timer(active=True), *state(draft, started.name)
+
     known, shown = [page.draft, parts.awaited], [parts.progress, parts.cancel, parts.prepared, parts.awaited]
     parts.prepare.click(begin, [page.draft, *parts.text], [page.draft, page.tick, *shown], **SPEAKS)
     parts.cancel.click(guarded(lab.preparations.cancel), None, None, **SPEAKS)
     parts.prepared.select(pick, page.draft, page.draft, **SPEAKS)
+    parts.prepared.mend(on_mend, page.draft, [page.draft, page.tick, *shown], **SPEAKS)
     page.tick.tick(state, known, shown, **QUIET)
     page.draft.change(state, known, shown, trigger_mode="multiple", **QUIET)
     page.demo.load(state, known, shown, **QUIET)
@@ -258,6 +269,19 @@ def suggested_name(source: str, path: str | None) -> str:
     """A valid name made of a file's or a built-in's."""
     plain = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(path).stem if source == FILE and path else source).strip("-")
     return plain[:40] or "text"
+
+
+def mend(lab: Lab, name: Any, code: Any) -> Preparation:
+    """Begins to prepare a data set's text once more, with what one of its alerts says would mend it. Raises ValueError."""
+    if name not in lab.workspace.dataset_names():
+        raise ValueError(words.NO_SUCH_MEND)
+    manifest = lab.preparations.manifest(name)
+    for alert in manifest["alerts"]:
+        if code is not None and alert.get("code") == code and alert.get("changes"):
+            settings = {f"data.{key}": value for key, value in prepared_settings(manifest).items()}
+            config = RunConfig().replace({key: value for key, value in settings.items() if key in form.FIELDS} | alert["changes"])
+            return lab.preparations.start(config.data, name)
+    raise ValueError(words.NO_SUCH_MEND)
 
 
 def use(lab: Lab, draft, name: str) -> dict:

@@ -71,6 +71,7 @@ STEPS_OF_CLEANING = {
     "duplicates": "The same document twice", "near-duplicates": "Nearly the same document twice"}
 CLEANED = "What cleaning would change"
 CLEANED_NOTHING = "nothing to change"
+NO_SUCH_MEND = "That cannot be done to this data set (any more): reload the page."
 BEFORE = "Before"
 AFTER = "After"
 PREPARE = "Prepare"
@@ -99,6 +100,14 @@ def left_out(count: int, rough: bool) -> str:
     """That rows, pages or files could not be read."""
     verb = "is" if count == 1 else "are"
     return f"{'At least ' * rough}{count:,} {plural('part', count)} of it cannot be read and {verb} left out"
+
+
+def prepare_again(changes: dict) -> str:
+    """A button that prepares a text once more, otherwise: settings by their labels."""
+    def value(one) -> str:
+        return ", ".join(STEPS_OF_CLEANING.get(step, step) for step in one) if isinstance(one, list) else str(one)
+
+    return f"Prepare again with {'; '.join(f'{label.lower()}: {value(one)}' for label, one in changes.items())}"
 
 
 def cleaned_step(changed: int, left_out: int, share: float) -> str:
