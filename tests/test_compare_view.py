@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from test_history import evaluation
 from tiny_run import finished_run, tiny_run, tiny_workspace
 
 from gptlab import plots
@@ -52,8 +53,10 @@ def test_where_tokenizers_differ_bits_per_byte_are_drawn_and_no_loss_is_called_b
     other = create_run(lab.workspace, runs[0].config().replace({"data.tokenizer": "byte"}),
                        lab.workspace.open_dataset("bytes"), "bytes")
     told = shown(compare([runs[0], other]))
-    assert told["main"] == "bits" and told["fair"] == ["val_bits_per_byte"] and "bits per byte" in told["note"]
+    assert told["main"] == "bits" and told["fair"] == [] and "bits per byte" in told["note"], "one alone is not the best"
     assert told["runs"][1]["best"] is None and told["runs"][1]["lines"]["val_loss"]["y"] == []
+    other.append(evaluation(0, 4.0))
+    assert shown(compare([runs[0], other]))["fair"] == ["val_bits_per_byte"]
 
 
 def test_a_long_curve_is_thinned_and_keeps_its_lowest_and_its_last():

@@ -240,14 +240,12 @@ def _results_table(found: Comparison) -> str:
     """Bold what is best, of the numbers that may be compared."""
     def best_of_all(quantity: str) -> float:
         return min((getattr(one.best, quantity) for one in found.contenders if one.best), default=math.nan)
-    fair = {"val_bits_per_byte"} if found.same_text else set()
-    fair |= {"val_loss", "val_perplexity"} if found.same_data else set()
     rows = []
     for one in found.contenders:
         numbers = []
         for quantity, digits in (("val_bits_per_byte", 4), ("val_loss", 4), ("val_perplexity", 2)):
             value = one.best and getattr(one.best, quantity)
-            winner = quantity in fair and value is not None and value == best_of_all(quantity)
+            winner = quantity in found.fair and value is not None and value == best_of_all(quantity)
             text = number(value, digits)
             numbers.append(f'<td class="number">{f"<b>★ {text}</b>" if winner else text}</td>')
         others = (f"{one.best.step:,}" if one.best else "–", f"{one.history.last_step:,}", duration(_seconds(one)),

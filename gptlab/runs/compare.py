@@ -146,6 +146,13 @@ class Comparison:
             return OTHER_TOKENS
         return OTHER_SPLIT if self.same_tokenizer else f"{OTHER_DATA} {OTHER_TOKENS}"
 
+    @property
+    def fair(self) -> list[str]:
+        """The quantities whose lowest may be called the best: none where fewer than two runs were measured."""
+        if sum(one.best is not None for one in self.contenders) < FEWEST:
+            return []
+        return ["val_bits_per_byte"] * self.same_text + ["val_loss", "val_perplexity"] * self.same_data
+
     @cached_property
     def differences(self) -> list[Difference]:
         """Only what differs: data set, tokenizer, vocabulary and size first, then settings in the order of the form."""

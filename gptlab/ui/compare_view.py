@@ -73,8 +73,7 @@ def shown(found: Comparison) -> dict:
     told["family"] = [{"name": one.name, "letter": one.letter, "depth": one.depth, "told": family.told(one, value_text)}
                       for one in found.family]
     told["drawing"] = found.drawing(value_text)
-    fair = ["val_bits_per_byte"] * found.same_text + ["val_loss", "val_perplexity"] * found.same_data
-    return {**told, "fair": fair, "main": "loss" if found.same_data or found.same_tokenizer else "bits",
+    return {**told, "fair": found.fair, "main": "loss" if found.same_data or found.same_tokenizer else "bits",
             "at": time.time()}  # so that the same runs once more are news to the page
 
 
