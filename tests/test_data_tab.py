@@ -274,7 +274,7 @@ def test_a_finding_has_its_evidence_and_is_mended_by_a_button(lab, tmp_path, mon
     (tmp_path / "notes.txt").write_text("".join(f"On day {day} we walked {day % 7} miles.\n" for day in range(400)), encoding="utf-8")
     prepare(DataConfig(source=str(tmp_path / "notes.txt"), val_fraction=0.02), lab.workspace.datasets / "notes")
     shown = data_facts.prepared_html(lab, None)
-    assert 'data-mend="notes" data-code="too-little-val"' in shown and "Prepare again with held out for validation: 0.1" in shown
+    assert 'data-mend="notes" data-code="too-little-val"' in shown and "Prepare again with held out for validation: 0.09" in shown
     started = []
     monkeypatch.setattr(lab.preparations, "start", lambda config, name: started.append((config, name)))
     data_tab.mend(lab, "notes", "too-little-val")
