@@ -8,7 +8,6 @@ needs no torch.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,7 +150,7 @@ class _Folder:
     def _member(self, id: str, depth: int, above: str | None, left_out: int) -> Member:
         run, step = self.here.get(id), self.parents[id][1] if above is not None else None
         if run is None:
-            return Member(id[:MAX_ID_LENGTH], _gone_name(id), depth, step, None, None, None, None, left_out)
+            return Member(id[:MAX_ID_LENGTH], clean_name(RunDir(Path(id[:MAX_ID_LENGTH])).first_name), depth, step, None, None, None, None, left_out)
         status = run.status()
         state = status["state"] if status["state"] in (*STATES, "interrupted") else "damaged"
         best = status["best_val_loss"]
@@ -178,10 +177,6 @@ def _changes(parent: RunDir | None, step: int, run: RunDir) -> list[Change] | No
         return None  # damaged, as its state says
     labels = {name: item.metadata["label"] for name, item in all_settings()}
     return [Change(name, labels[name], value_of(before, name), value) for name, value in differing(after, before).items()]
-
-
-def _gone_name(id: str) -> str:
-    return clean_name(re.sub(r"^\d{8}-\d{6}-", "", id[:MAX_ID_LENGTH]))
 
 
 def _is_loss(value: Any) -> bool:
