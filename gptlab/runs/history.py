@@ -141,15 +141,18 @@ class RunHistory:
 
 def read_history(run: RunDir) -> RunHistory:
     """Everything that a run has said and that counts. A million steps take seconds and a few dozen bytes each."""
-    columns, others = {name: array("d") for name in STEP_VALUES}, []
+    columns = {name: array("d") for name in STEP_VALUES}
+    others: dict[Any, Event] = {}  # of a sample, which grows, the latest alone
     for lines, latest in _counting_lines(run):
         rows = _rows(lines)
         steps = [row for row in rows if isinstance(row, dict) and row.get("type") == Step.type]
         for name, values in _columns(steps, latest).items():
             columns[name].extend(values)
         rest = [line for line, row in zip(lines, rows) if isinstance(row, dict) and row.get("type") != Step.type]
-        others += [event for event in eventlog.parse_lines(b"\n".join(rest))[0] if event.step <= latest]
-    return history_of({name: np.array(values) for name, values in columns.items()}, others)
+        for event in eventlog.parse_lines(b"\n".join(rest))[0]:
+            if event.step <= latest:
+                others[event.sample_id if isinstance(event, Sample) else len(others)] = event
+    return history_of({name: np.array(values) for name, values in columns.items()}, others.values())
 
 
 def history_of(steps: dict[str, np.ndarray], others: Iterable[Event], evened: np.ndarray | None = None) -> RunHistory:
