@@ -92,7 +92,8 @@ def set_rate(rate: float) -> dict:
 
 def fork(changes: dict, rate: float | None = None, step: int | None = None) -> dict:
     """A new run from the checkpoint of `step`, or from the last one."""
-    return {"action": "fork", "changes": changes | (both_rates(rate) if rate else {})} | ({} if step is None else {"step": step})
+    action = {"action": "fork", "changes": changes | (both_rates(rate) if rate else {})}
+    return action if step is None else action | {"step": step}
 
 
 def both_rates(rate: float) -> dict:
