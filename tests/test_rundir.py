@@ -13,7 +13,7 @@ from tiny_run import tiny_run, tiny_workspace
 
 from gptlab.data.sources import DataError
 from gptlab.events import Evaluation, Status, Step, to_json
-from gptlab.runs import archive, control, disk
+from gptlab.runs import archive, control, curves, disk
 from gptlab.runs.disk import RunError, write_atomic
 from gptlab.runs.eventlog import EventLog, effective_events, read_lines
 from gptlab.runs.rundir import check_name, clean_name
@@ -384,3 +384,15 @@ def test_what_nobody_would_hear_is_refused(run, state, words):
     with pytest.raises(RunError, match=words):
         run.command("pause")
     assert not run.control_path.exists() and run.state() == state
+
+
+def test_a_long_run_from_a_zip_opens_at_once_and_one_with_impossible_events_is_refused(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(curves, "LONG_BYTES", 100)
+    run.append(*[step(n) for n in range(1, 6)])
+    opened = archive.import_zip(Workspace(tmp_path / "other"), archive.zip_run(run, tmp_path / "run.zip"))
+    assert curves.load(opened)["step"] == 5
+    with open(run.events_path, "a", encoding="utf-8") as file:
+        file.write(to_json(step(6)).replace('"loss":', '"loss":"high","was":') + "\n")
+    with pytest.raises(RunError, match="not a whole zip of a run"):
+        archive.import_zip(Workspace(tmp_path / "third"), archive.zip_run(run, tmp_path / "bad.zip"))
+    assert list((tmp_path / "third" / "runs").iterdir()) == []

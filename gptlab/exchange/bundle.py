@@ -24,7 +24,7 @@ from gptlab.data.dataset import open_dataset
 from gptlab.data.sources import DataError
 from gptlab.exchange import members
 from gptlab.exchange.members import DATASET_FILES, BadBundle
-from gptlab.runs import archive, curves
+from gptlab.runs import archive
 from gptlab.runs.disk import (RunError, check_space, explained, remove_file, remove_tree, replace, temporary_sibling,
                               write_atomic)
 from gptlab.runs.rundir import RunDir
@@ -77,7 +77,6 @@ def open_bundle(workspace: Workspace, path: Path) -> Opened:
         run = archive.import_zip(workspace, path)
         try:
             there = _same_data(workspace, contents.manifest["hash"])
-            curves.keep(run)
             return Opened(run, there or _place(workspace, staged, contents), shared=there is not None)
         except BaseException:
             remove_tree(run.path)  # its data did not follow

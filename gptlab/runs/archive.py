@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
+from gptlab.runs import curves
 from gptlab.runs.checkpoint import best_of, list_checkpoints
 from gptlab.runs.disk import RunError, check_space, explained, remove_file, remove_tree, replace, temporary_sibling
 from gptlab.runs.eventlog import read_lines
@@ -17,6 +18,8 @@ from gptlab.runs.workspace import Workspace, move_in
 FILES = ("config.json", "parent.json", "label.json", "status.json", "tokenizer.json", "manifest.json", "traceback.txt")
 CHECKPOINT_FILE = re.compile(r"checkpoints/step_\d{8,}/(?:model\.safetensors|optimizer\.safetensors|state\.json)")
 CHUNK_BYTES = 2**20
+BAD_ZIPS = (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, OSError,  # RuntimeError: encrypted
+            TypeError, OverflowError)  # a long run's events that say what no event says
 TRIES = 5  # at a zip of a run that drops files meanwhile
 
 
@@ -108,8 +111,9 @@ def import_zip(workspace: Workspace, path: Path) -> RunDir:
                 with explained(target, f"open {path.name}"), archive.open(member) as source, open(target, "wb") as file:
                     shutil.copyfileobj(source, file, CHUNK_BYTES)
         RunDir(temporary).config()
+        curves.keep(RunDir(temporary))
         return RunDir(move_in(temporary, workspace.runs, run_id))
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, OSError) as error:  # RuntimeError: encrypted
+    except BAD_ZIPS as error:
         raise RunError(f"{path.name} is not a whole zip of a run ({error}): download it again.") from error
     finally:
         remove_tree(temporary)

@@ -162,7 +162,8 @@ class Chart {
     }
     const marked = this.marked === null ? null : history.curves.along(this.axis, this.marked);
     const settings = history.settings.slice(-8).map(one => ({at: history.along(this.axis, one), text: changed(one)}));
-    const lines = JSON.stringify([references, marked, settings]);
+    const ends = this.ends(history, x[1], y[1] - y[0]);
+    const lines = JSON.stringify([references, marked, settings, ends, this.logarithmic]);
     if (this.drawn.references !== lines) {
       this.drawn.references = lines;
       Object.assign(change, this.referenceLines(references, log));
@@ -172,10 +173,26 @@ class Chart {
         change.annotations.push({x: at, yref: 'paper', y: 1, text, showarrow: false, textangle: -90, xanchor: 'right',
           yanchor: 'top', font: {color: this.colour('--live-count'), size: 12.5}});
       }
+      for (const {name, x: at, y: height, above, left, colour} of ends) {
+        change.annotations.push({x: at, y: log(height), text: name, showarrow: false, xanchor: left ? 'left' : 'right', xshift: left ? 4 : 0,
+          yanchor: above ? 'bottom' : 'top', yshift: above ? 7 : -7, font: {color: this.colour(colour), size: 13}});
+      }
       if (marked !== null) change.shapes.push({type: 'line', yref: 'paper', x0: marked, x1: marked, y0: 0, y1: 1,
         line: {color: this.colour('--body-text-color'), width: 1.5}});
     }
     if (Object.keys(change).length) this.P.relayout(this.plot, change);
+  }
+
+  // The name of each line where it ends, so that they differ by more than colour. Moves on in steps of a hundredth of the
+  // picture: a label that moved at every update would cost a drawing of its own.
+  ends(history, right, height) {
+    const {curves, evaluations} = history, last = evaluations.findLast(one => one.val_loss !== null), smooth = history.smooth;
+    if (evaluations.length < 2 || !last || smooth === null) return [];
+    const round = (value, unit) => unit ? Math.round(value / unit) * unit : value;
+    const above = last.val_loss >= smooth, {smooth: train, val} = this.words.ends;
+    return [[val, last.val_loss, history.along(this.axis, last), above, '--live-val'],
+      [train, smooth, curves.along(this.axis, curves.step), !above, '--live-train']].map(([name, y, x, over, colour]) => ({
+      name, x: round(x, right / 100), y: round(y, height / 100), above: over, left: x < 0.2 * right, colour}));
   }
 
   // As far as the run has come, with room to go on that doubles now and then; all of it once it is over.

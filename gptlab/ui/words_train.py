@@ -73,6 +73,7 @@ LIVE = {  # what the live view says; it reads these in the browser. {names} are 
               "byte": {"units": "bytes", "learnt": "which letters go together"},
               "bpe": {"units": "pieces of words", "learnt": "which pieces make words"},
               "file": {"units": "pieces of words", "learnt": "which pieces make words"}},
+    "ends": {"smooth": "train", "val": "unseen"},
     "lines": {"train": "train", "smooth": "train, smoothed", "val": "unseen text (val)", "best": "best"},
     "references": {"uniform": "pure guessing", "unigram": "counting {units}", "bigram": "counting pairs",
                    "entropy_floor": "best possible"},

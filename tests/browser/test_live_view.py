@@ -191,6 +191,8 @@ def test_a_run_being_written_is_followed_and_comes_back_after_a_reload(workspace
         run.append(sample(0, MARKUP), *[step(n) for n in range(1, 61)], evaluation(50, 2.0),
                    Checkpoint(step=50, time_seconds=5.0, path="checkpoints/step_00000050", kept_as=["best", "last"]))
         wait_for(page, f"{DRAWN}?.[0][0].length === 60 && {DRAWN}?.[2][0].length === 2")
+        ends = page.evaluate("document.querySelector('#chart .js-plotly-plot').layout.annotations.map(one => one.text)")
+        assert {"train", "unseen"} <= set(ends), "the lines are not named where they end"
         assert page.locator("#samples .written").first.inner_text() == MARKUP and page.evaluate("window.hacked") is None
         assert page.locator(".live-epochs tbody tr").count() == 2 and page.locator(".live-epochs tr.best").count() == 1
 
