@@ -42,7 +42,10 @@ const about = one => plain([one.name, ...one.tags, one.data, one.owner, words.st
 
 function found(runs) {
   const wanted = plain(search.value).split(/\s+/).filter(Boolean);
-  return wanted.length === 0 ? runs : runs.filter(one => { const text = about(one); return wanted.every(word => text.includes(word)); });
+  return runs.filter(one => {
+    const text = about(one);
+    return wanted.every(word => text.includes(word));
+  });
 }
 
 // The runs to show, of all there are; and says how many were found, and of how many.

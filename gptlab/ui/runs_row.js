@@ -22,7 +22,8 @@ async function remove(one) {
 
 async function erase({run, name, owner}) {
   const others = owner && owner !== window.gptlab.who;
-  const question = (others ? words.erase_others : words.erase_question).replace('{owner}', () => owner).replace('{name}', () => name);
+  const question = (others ? words.erase_others : words.erase_question)
+    .replace('{owner}', () => owner).replace('{name}', () => name);
   if (await window.gptlab.ask(question, {yes: words.erase, no: words.keep})) trigger('run_erase', {run, sure: true});
 }
 

@@ -38,7 +38,8 @@ def build(lab: Lab, page: Page) -> None:
                     words={**words_runs.RUNS, "fewest": FEWEST, "most": MOST}, apply_default_css=False,
                     js_on_load="\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS), server_functions=[news])
     with gr.Row(elem_classes="tight"):
-        upload = gr.UploadButton(words_runs.IMPORT_RUN, file_types=[".zip"], elem_id="import-run", size="md", scale=0, min_width=330)
+        upload = gr.UploadButton(words_runs.IMPORT_RUN, file_types=[".zip"], elem_id="import-run", size="md", scale=0,
+                                 min_width=330)
         file = gr.DownloadButton(elem_id="zip-file", visible="hidden")
     message = gr.HTML(elem_id="runs-message")
     comparison = compare_view.component()

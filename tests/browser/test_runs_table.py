@@ -91,7 +91,8 @@ def test_a_search_finds_what_people_said_and_stays_while_the_list_follows(runs, 
     search.fill("lesson nobody")
     assert "No run has that" in found.inner_text() and not table.locator("table").is_visible()
     page.locator(".runs-clear").click()
-    assert names(page) == "abcd" and found.inner_text() == "" and page.evaluate("document.activeElement.className") == "runs-search"
+    assert names(page) == "abcd" and found.inner_text() == ""
+    assert page.evaluate("document.activeElement.className") == "runs-search"
     assert table.locator("tbody :checked").count() == 2 and table.locator("tbody b").count() == 0
 
 
@@ -180,7 +181,8 @@ def test_the_table_fits_every_width_and_compare_stays_in_reach(app, runs, table,
         page.evaluate("document.querySelector('#runs tbody tr:last-child').scrollIntoView()")
         page.locator("#runs tbody tr").last.locator("summary").click()
         assert page.evaluate("document.documentElement.scrollWidth") <= width, width
-        assert page.evaluate("document.querySelector('#runs table').offsetWidth <= document.querySelector('#runs').offsetWidth"), width
+        assert page.evaluate("document.querySelector('#runs table').offsetWidth") <= page.evaluate(
+            "document.querySelector('#runs').offsetWidth"), width
         for box in table.locator("[data-action=tick]").all()[:2]:
             box.check()
         page.wait_for_function("""() => {
