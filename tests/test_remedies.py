@@ -5,7 +5,7 @@ import json
 import pytest
 from tiny_run import finished_run, tiny_run, tiny_workspace
 
-from gptlab.events import Status
+from gptlab.events import Status, Step
 from gptlab.ui import remedies
 from gptlab.ui.lab import Lab, read_draft, undo
 from gptlab.ui.next_run import NextRun
@@ -203,3 +203,20 @@ def test_what_has_to_wait_says_so(lab):
     lab.jobs.current = tiny_run(lab.workspace, "busy")
     done = remedies.steer(lab, {"run": run.id, "action": "fork", "name": "later"})
     assert done.note == "later waits: it starts when busy is done." and lab.jobs.queue == [done.run]
+
+
+def test_a_resumed_run_trains_no_longer_than_the_app_allows(lab):
+    """One begun on the command line, or before the room had a limit, once went on with its own."""
+    run = set_state(tiny_run(lab.workspace), "stopped")
+    lab.max_minutes = 5
+    remedies.resume_run(lab, run.id)
+    assert run.config().train.max_minutes == 5 and lab.jobs.current == run
+    short = set_state(tiny_run(lab.workspace, "short", train__max_minutes=2.0), "stopped")
+    remedies.resume_run(lab, short.id)
+    assert short.config().train.max_minutes == 2
+    long = tiny_run(lab.workspace, "long")
+    long.append(Step(step=1, time_seconds=400, epoch=0.1, tokens=4000, loss=2.0, learning_rate=0.1, grad_norm=1.0,
+                     tokens_per_second=10.0), Status(step=1, time_seconds=400.0, state="stopped"))
+    with pytest.raises(ValueError, match="has trained for 6.67 minutes"):
+        remedies.resume_run(lab, long.id)
+    assert lab.jobs.queue == [short]

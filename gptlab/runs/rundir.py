@@ -105,7 +105,7 @@ class RunDir:
         try:
             values = self._json("parent.json")
             return {"run": str(values["run"]), "step": int(values["step"])}
-        except (RunError, KeyError, TypeError, ValueError):
+        except (RunError, KeyError, TypeError, ValueError, OverflowError):  # of a file from elsewhere
             return None
 
     def _json(self, name: str) -> dict:
@@ -114,7 +114,7 @@ class RunDir:
             values = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise RunError(f"{self.path} is not a whole run: {name} is missing. Restore it, or delete the run.") from None
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, RecursionError) as error:
             raise RunError(f"Run {self.id}: {name} is damaged ({error}). Restore it, or delete the run.") from error
         if not isinstance(values, dict):
             raise RunError(f"Run {self.id}: {name} is damaged. Restore it, or delete the run.")

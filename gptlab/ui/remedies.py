@@ -45,6 +45,14 @@ def resume_run(lab: Lab, shown: Any) -> str:
     if run.state() == "paused":
         run.command("resume")
         return ""
+    return go_on(lab, run)
+
+
+def go_on(lab: Lab, run: RunDir) -> str:
+    """Goes on with a run from its last checkpoint, for no longer than this app allows, whoever began it and where; a sentence
+    if it has to wait. Raises RunError for one that has trained so long already."""
+    if not run.is_alive() and run not in lab.jobs.queue and (limit := within_limit(lab, run, {})):
+        steering.extend(run, limit)
     return in_queue(lab, run)
 
 
@@ -104,7 +112,7 @@ def do_remedy(lab: Lab, draft: Any, shown: Any, remedy: Any, who: Any = "", sure
                 return Done(run, words_train.PREPARE_WITH.format(changes=said) if said else words_train.PREPARE_AGAIN, tab="data")
             case "restore_best":
                 do(lab, Asked(run, "rollback", {}, "best", ""), who, sure)
-                return Done(run, in_queue(lab, run) or words_train.GOES_BACK.format(name=run.name))
+                return Done(run, go_on(lab, run) or words_train.GOES_BACK.format(name=run.name))
             case "stop" | "set" | "extend" | "fork":
                 return do(lab, Asked(run, kind, changes, "last" if step is None else step, fork_name(run)), who, sure)
     except ConfigError as problem:
