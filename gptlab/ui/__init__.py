@@ -14,7 +14,8 @@ def build(lab: Lab) -> gr.Blocks:
     """The whole page for one workspace."""
     with gr.Blocks(title=words.TITLE, analytics_enabled=False, delete_cache=(3600, 86400), fill_width=True) as demo:
         this = Page(demo=demo, draft=kept_by_browser("draft", NEW_DRAFT), shown=kept_by_browser("shown", None),
-                    who=kept_by_browser("who", ""), tick=gr.Timer(0.5, active=False))
+                    elsewhere=gr.Textbox(visible="hidden", elem_id="changed-elsewhere"), who=kept_by_browser("who", ""),
+                    tick=gr.Timer(0.5, active=False))
         header = page.header()
         with gr.Tabs(selected=page.OPENS_ON, elem_id="tabs") as this.tabs:
             for name, tab in TABS.items():

@@ -79,9 +79,15 @@ class Page:
     demo: gr.Blocks
     draft: gr.BrowserState
     shown: gr.BrowserState  # the id of the run it shows; not in the draft, whose edits a slow Start would undo
+    elsewhere: gr.Textbox   # hidden; written to when settings of the draft were changed outside the Model tab (`now`)
     who: gr.BrowserState    # the name a person gave, where several use the app
     tick: gr.Timer       # twice a second, but only while a data set is being prepared
     tabs: gr.Tabs = None
+
+
+def now() -> str:
+    """What to write to `Page.elsewhere`: something that was not written before."""
+    return repr(time.time())
 
 
 def kept_by_browser(name: str, value: Any) -> gr.BrowserState:

@@ -1,6 +1,7 @@
 """The Model tab: a preset, the settings it sets, and beside them what they make: parameters, memory, tokens a parameter.
 
 The widgets are the truth while a page is open: every change sends all of them and the draft keeps what differs from the preset.
+Where another tab changes that, they are filled in anew.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def build(lab: Lab, page: Page) -> None:
                    **QUIET)
     onward.click(lambda: gr.Tabs(selected="train"), None, page.tabs, **QUIET)
     page.draft.change(guarded(lambda draft: _beside(lab, draft)), page.draft, beside, trigger_mode="multiple", **QUIET)
-    page.demo.load(refill, page.draft, all_shown, **QUIET)
+    gr.on([page.demo.load, page.elsewhere.change], refill, page.draft, all_shown, **QUIET)
 
 
 def _settings(base: RunConfig) -> dict[str, gr.components.Component]:

@@ -56,7 +56,8 @@ def again(lab: Lab, draft: Any, run: RunDir) -> dict:
                  for name, base in presets().items()}
     nearest = min(differing, key=lambda name: len(differing[name]))
     wanted = {one: settings[one.partition(".")[0]][one.partition(".")[2]] for one in differing[nearest]}
-    return change_draft(draft, words_train.AS_BEFORE.format(name=run.name), dataset=dataset, preset=nearest, changes=wanted)
+    drafted = change_draft(draft, words_train.AS_BEFORE.format(name=run.name), dataset=dataset, preset=nearest, changes=wanted)
+    return {**drafted, "preparing": None}  # what it waited for it does not wait for any more
 
 
 def default_name(lab: Lab, draft: Any) -> str:

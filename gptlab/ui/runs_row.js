@@ -40,7 +40,9 @@ function fileButton(label, kind, one) {
 function menu(one) {
   const details = make('details', '', {class: 'runs-menu'}), list = make('div');
   const summary = make('summary', words.more, {'aria-label': `${words.more}: ${one.name}`, 'data-action': 'more'});
-  list.append(button(words.label, 'run_label', one, relabel), make('hr'), fileButton(words.download, 'download', one));
+  list.append(button(words.label, 'run_label', one, relabel));
+  if (one.state !== 'damaged') list.append(button(words.again, 'run_again', one, now => trigger('run_again', {run: now.run})));
+  list.append(make('hr'), fileButton(words.download, 'download', one));
   list.append(...Object.entries(words.files).map(([kind, label]) => fileButton(label, kind, one)));
   if (!one.alive) list.append(make('hr'));
   if (!one.waits) {

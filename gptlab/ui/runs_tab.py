@@ -16,9 +16,11 @@ from gptlab.runs import archive
 from gptlab.runs.compare import FEWEST, MOST
 from gptlab.runs.rundir import RunDir
 from gptlab.ui import compare_view, run_files, words_runs
-from gptlab.ui.lab import SPEAKS, Lab, Page, guarded
+from gptlab.ui.lab import SPEAKS, Lab, Page, guarded, now, say
 from gptlab.ui.live import OPEN
+from gptlab.ui.next_run import again
 from gptlab.ui.people import check_may
+from gptlab.ui.remedies import go_on
 from gptlab.ui.run_files import said
 from gptlab.ui.runs_list import RunsList
 from gptlab.ui.which_run import run_by_id
@@ -60,11 +62,20 @@ def _connect_opening(lab: Lab, page: Page, table: gr.HTML) -> None:
     @guarded
     def on_resume(event: gr.EventData):
         run = run_by_id(lab, event.run)
-        lab.jobs.resume(run)
+        if note := go_on(lab, run):
+            say(note, 6)
         return run.id, gr.Tabs(selected="train")
+
+    @guarded
+    def on_again(draft, event: gr.EventData):
+        run = run_by_id(lab, event.run)
+        drafted = again(lab, draft, run)
+        say(words_runs.AGAIN.format(name=run.name), 8)
+        return drafted, now(), gr.Tabs(selected="model")
 
     for trigger, handler in ((table.run_open, on_open), (table.run_resume, on_resume)):
         trigger(handler, None, [page.shown, page.tabs], **SPEAKS).success(None, page.shown, None, js=OPEN)
+    table.run_again(on_again, page.draft, [page.draft, page.elsewhere, page.tabs], **SPEAKS)
 
 
 def _connect_changes(runs: RunsList, page: Page, table: gr.HTML, message: gr.HTML) -> None:

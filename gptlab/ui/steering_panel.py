@@ -11,7 +11,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
-from gptlab.config import ConfigError, RunConfig, field_type, read_value
+from gptlab.config import ConfigError, field_type, read_value
 from gptlab.runs import checkpoint, steering
 from gptlab.runs.changes import LIMITS, LIVE, live_config, value_of
 from gptlab.runs.disk import RunError

@@ -14,7 +14,7 @@ from gptlab.runs.rundir import RunDir
 from gptlab.runs.trainable import check_trainable
 from gptlab.runs.workspace import create_run
 from gptlab.ui import form, queue_view, words, words_train
-from gptlab.ui.lab import QUIET, SPEAKS, Lab, Page, draft_config, draft_dataset, guarded, say
+from gptlab.ui.lab import QUIET, SPEAKS, Lab, Page, draft_config, draft_dataset, guarded, now, say
 from gptlab.ui.live import OPEN, live_view
 from gptlab.ui.next_run import default_name
 from gptlab.ui.people import person
@@ -77,8 +77,8 @@ def build(lab: Lab, page: Page) -> None:
     def on_remedy(draft, who, event: gr.EventData):
         done = do_remedy(lab, draft, event.run, event.remedy, who, event.sure)
         say(done.note, 8)
-        return (done.run.id, gr.skip() if done.draft is None else done.draft,
-                gr.skip() if done.tab is None else gr.Tabs(selected=done.tab))
+        drafted = [gr.skip()] * 2 if done.draft is None else [done.draft, now()]
+        return done.run.id, *drafted, gr.skip() if done.tab is None else gr.Tabs(selected=done.tab)
 
     @guarded
     def on_steer(who, event: gr.EventData):
@@ -96,7 +96,8 @@ def build(lab: Lab, page: Page) -> None:
         button.click(on_button(action), live, None, js=SHOWN_RUN, **SPEAKS)
     stop.click(on_stop, [live, page.who, page.shown], None, js=STOP_WITH, **SPEAKS)
     live.sample_now(on_sample, None, None, **SPEAKS)
-    live.remedy(on_remedy, [page.draft, page.who], [page.shown, page.draft, page.tabs], **SPEAKS).success(None, page.shown, None, js=OPEN)
+    live.remedy(on_remedy, [page.draft, page.who], [page.shown, page.draft, page.elsewhere, page.tabs], **SPEAKS).success(
+        None, page.shown, None, js=OPEN)
     queue_view.connect(lab, page, live)
     live.steer(on_steer, page.who, [page.shown, page.who], **SPEAKS).success(None, page.shown, None, js=OPEN)
     write.click(on_write, None, page.tabs, js=WRITE_WITH_IT, **QUIET)

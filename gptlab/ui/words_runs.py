@@ -16,6 +16,7 @@ RUNS = {
     "found": "Found: {n} of {all} runs.", "nothing": "No run has that in its name, tags, data, owner, state or note.",
     "show_archived": "Show archived", "all_archived": "All runs are in the archive: tick Show archived to see them.",
     "archived": "in the archive", "archive": "Archive", "unarchive": "Take out of the archive", "label": "Name, tags and notes …",
+    "again": "New run with its settings",
     "empty": "No runs yet. Press Start training on the Train tab; every run is kept here.",
     "trash": "Trash", "open": "Open", "resume": "Resume", "download": "Download (zip)", "delete": "Delete", "restore": "Restore",
     "erase": "Delete for good", "keep": "Keep it", "erase_question": "Delete {name} for good? Nothing brings it back.",
@@ -39,6 +40,7 @@ ADDING = "Adding {file} …"
 IMPORTED = "{name} was added."
 IMPORTED_BUNDLE = "{name} was added, and its data set as {dataset}."
 IMPORTED_SHARED = "{name} was added. Its data set was here already: {dataset}."
+AGAIN = "These are the settings of {name}, on its data. Change what you like, then start training."
 DAMAGED = "{file} is damaged. Restore it, or delete the run."
 NO_SUCH_FILE = "That file is not made here: reload the page."
 FILES = {  # of runs: what is said while each is made, and when it is there
