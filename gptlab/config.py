@@ -1,7 +1,7 @@
 """Every setting of a run: one dataclass field each, with its default, bounds, unit and help.
 
-Forms, the command line, validation and the JSON on disk all derive from these fields. Imports nothing of ours
-and no torch. `None` means off, or "as the data says"; each field's help says which.
+Forms, the command line, validation and the JSON on disk all derive from these fields. Imports of ours only values.py,
+no torch. `None` means off, or "as the data says"; each field's help says which.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import types
 import typing
 from dataclasses import dataclass, field
 from typing import Any
+
+from gptlab import values
 
 
 class ConfigError(ValueError):
@@ -301,38 +303,7 @@ def _field(name: str) -> dataclasses.Field:
 def read_value(name: str, value: Any) -> Any:
     """`value` (a JSON value, or text from a command line or a form) as the type of setting `name`. Raises ValueError."""
     kind, optional = field_type(name)
-    words_for_none = ("", "none", "off") if optional else ("",)  # "none" is a kind of positions, "off" a bool
-    if value is None or (isinstance(value, str) and kind is not tuple and value.strip().lower() in words_for_none):
-        if optional:
-            return None
-        raise ValueError("needs a value.")
-    if kind is tuple:
-        if isinstance(value, str) and _field(name).metadata["choices"]:  # texts may hold commas, names of choices don't
-            value = [line.strip() for line in value.replace(",", "\n").split("\n")]
-        lines = value.split("\n") if isinstance(value, str) else value
-        if not isinstance(lines, (list, tuple)) or not all(isinstance(line, str) for line in lines):
-            raise ValueError(f"{value!r} is not text, or a list of texts.")
-        return tuple(line for line in lines if line)
-    if kind is str:
-        if not isinstance(value, str):
-            raise ValueError(f"{value!r} is not text.")
-        return value
-    if kind is bool:
-        words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-        if isinstance(value, bool):
-            return value
-        if str(value).strip().lower() in words:
-            return words[str(value).strip().lower()]
-        raise ValueError(f"{value!r} is neither true nor false.")
-    try:
-        if isinstance(value, bool):
-            raise ValueError
-        number = float(value)
-        if not math.isfinite(number) or (kind is int and number != int(number)):
-            raise ValueError
-        return int(value) if kind is int and isinstance(value, str) and value.strip().lstrip("+-").isdigit() else kind(number)
-    except (ValueError, TypeError, OverflowError):
-        raise ValueError(f"{value!r} is not {'a whole number' if kind is int else 'a number'}.") from None
+    return values.read(value, kind, optional=optional, of_choices=bool(_field(name).metadata["choices"]))
 
 
 def check(config: RunConfig) -> list[str]:

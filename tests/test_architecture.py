@@ -20,7 +20,8 @@ ENGINE = {"config", "events", "data", "model", "train", "generate"}
 # What each part may import of ours. A name with a dot allows that module alone.
 MAY_IMPORT = {
     "__init__": set(),
-    "config": set(),
+    "values": set(),
+    "config": {"values"},
     "processors": set(),
     "events": set(),
     "presets": {"config"},

@@ -5,7 +5,7 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-from tiny_run import tiny_workspace
+from tiny_run import Queue, tiny_workspace
 
 from gptlab.cli import parser
 from gptlab.cli.options import settings_of
@@ -14,24 +14,6 @@ from gptlab.ui.lab import Lab, read_draft
 from gptlab.ui.next_run import NextRun
 
 SMALL = {"model.n_layer": 1, "model.n_embd": 32, "model.context_length": 32, "train.max_steps": 30}
-
-
-class Queue:
-    """Stands in for Jobs: notes what it is told and trains nothing."""
-
-    def __init__(self):
-        self.current, self.queue, self.stopped = None, [], []
-
-    def submit(self, run):
-        if self.current is None:
-            self.current = run
-        else:
-            self.queue.append(run)
-
-    resume = submit
-
-    def stop(self, run):
-        self.stopped.append(run)
 
 
 @pytest.fixture

@@ -58,3 +58,21 @@ def trajectory(run: RunDir) -> list[Event]:
 def last_weights(run: RunDir) -> dict[str, bytes]:
     """The files of the last checkpoint that hold tensors: weights and optimizer."""
     return {path.name: path.read_bytes() for path in sorted(run.checkpoint_paths()[-1].glob("*.safetensors"))}
+
+
+class Queue:
+    """Stands in for Jobs: notes what it is told and trains nothing."""
+
+    def __init__(self):
+        self.current, self.queue, self.stopped = None, [], []
+
+    def submit(self, run):
+        if self.current is None:
+            self.current = run
+        else:
+            self.queue.append(run)
+
+    resume = submit
+
+    def stop(self, run):
+        self.stopped.append(run)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gptlab.config import all_settings
 from gptlab.presets import DEFAULT_PRESET, presets
 from gptlab.runs.changes import LIMITS, LIVE
+
+Command = Callable[..., argparse.ArgumentParser]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -23,6 +25,12 @@ def parser() -> argparse.ArgumentParser:
         added.set_defaults(command=f"gptlab.cli.{function}")
         return added
 
+    for group in (_preparing, _training, _listing, _steering, _writing, _handing_out):
+        group(command)
+    return top
+
+
+def _preparing(command: Command) -> None:
     command("datasets", "listing.datasets", "List the built-in data sets and the prepared ones.")
 
     prepare = command("prepare", "datasets.prepare", "Turn a text into tokens on disk.", _settings("data"))
@@ -30,6 +38,8 @@ def parser() -> argparse.ArgumentParser:
                          "TSV, JSON, JSON lines, Parquet, code; also packed, .gz), or a folder of such")
     prepare.add_argument("--name", help="what to call the data set (default: after its source)")
 
+
+def _training(command: Command) -> None:
     train = command("train", "training.train", "Train a model; Ctrl-C stops cleanly.", _settings("data model train sample"))
     train.add_argument("--dataset", metavar="NAME|FILE", help="a prepared data set, a built-in one, or a file; the last "
                        "two are prepared first (default: the preset's)")
@@ -39,6 +49,9 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--by", metavar="NAME", default="", help="whose run it is")
 
     command("resume", "training.resume", "Go on with a run that was stopped or interrupted.", _run())
+
+
+def _listing(command: Command) -> None:
     runs = command("runs", "listing.runs", "List the runs.")
     runs.add_argument("--all", action="store_true", help="those that were archived too")
 
@@ -51,6 +64,8 @@ def parser() -> argparse.ArgumentParser:
                        help="a tag in place of those it has; may be repeated; '' for none")
     label.add_argument("--archive", action=argparse.BooleanOptionalAction, help="keep it, but leave it out of lists")
 
+
+def _steering(command: Command) -> None:
     command("set", "steering.set_", "Change settings of a run while it is trained, or before it goes on.", _run(),
             _settings("train", names=LIVE, required=True))
     extend = command("extend", "steering.extend", "Make a run longer, and train it to its new end.", _run(),
@@ -66,6 +81,8 @@ def parser() -> argparse.ArgumentParser:
                              ("save", "checkpoint", "Have a run that is being trained elsewhere save a checkpoint now.")):
         command(name, "steering.tell", help, _run()).set_defaults(kind=kind)
 
+
+def _writing(command: Command) -> None:
     generate = command("generate", "text.generate", "Let a trained model write.", _run(), _checkpoint(),
                        _settings("sample"))
     generate.add_argument("--prompt", metavar="TEXT", default="", help="what the text begins with (default: nothing)")
@@ -80,6 +97,8 @@ def parser() -> argparse.ArgumentParser:
     evaluate = command("evaluate", "text.evaluate", "Measure the loss on unseen text.", _run(), _checkpoint())
     evaluate.add_argument("--text", metavar="FILE", help="measure on this file (default: the run's own held-out text)")
 
+
+def _handing_out(command: Command) -> None:
     command("compare", "handing.compare", "Set 2 to 8 runs side by side.", _runs())
     command("report", "handing.report", "Write one HTML file about a run, or about up to 8 compared.", _runs(), _out())
     metrics = command("metrics", "handing.metrics", "Write a run's numbers as CSV.", _run(), _out(required=False))
@@ -88,8 +107,9 @@ def parser() -> argparse.ArgumentParser:
     command("bundle", "handing.bundle", "Pack a run and its data into one zip, to open on another machine.", _run(), _out())
     opening = command("open", "handing.open_", "Take a bundle's run and data into the workspace.")
     opening.add_argument("file", metavar="FILE", type=Path, help="what `bundle` wrote")
-    return top
 
+
+# --- options that several commands have ---
 
 def _everywhere() -> argparse.ArgumentParser:
     """Options of every command."""

@@ -21,19 +21,19 @@ from gptlab.ui.which_run import run_by_id, run_or_none
 
 def pause_run(lab: Lab, shown: Any) -> str:
     """Pauses what trains: the run on view, or else the one that is at it."""
-    run = working(lab, shown)
-    if run is None:
-        return words_train.NOTHING_TO_PAUSE
-    run.command("pause")
-    return ""
+    return _told(working(lab, shown), "pause", words_train.NOTHING_TO_PAUSE)
 
 
 def sample_now(lab: Lab, shown: Any) -> str:
     """Asks the run on view, while it trains, for a text of every prompt."""
-    run = run_or_none(lab, shown)
+    return _told(run_or_none(lab, shown), "sample", words_train.NOTHING_TO_SAMPLE)
+
+
+def _told(run: RunDir | None, kind: str, otherwise: str) -> str:
+    """Tells a run; a sentence where there is none."""
     if run is None:
-        return words_train.NOTHING_TO_SAMPLE
-    run.command("sample")
+        return otherwise
+    run.command(kind)
     return ""
 
 

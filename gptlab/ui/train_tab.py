@@ -43,6 +43,17 @@ def build(lab: Lab, page: Page) -> None:
                           min_width=240)
     live = live_view(lab)
 
+    _connect_buttons(lab, page, live, begin, pause, resume, stop, name)
+    _connect_view(lab, page, live)
+    queue_view.connect(lab, page, live)
+    write.click(lambda: gr.Tabs(selected="playground"), None, page.tabs, js=WRITE_WITH_IT, **QUIET)
+    gr.on([page.demo.load, page.draft.change], None, [page.draft, page.shown], live,
+          js="(draft, shown) => ({...draft, shown})", show_progress="hidden")
+
+
+def _connect_buttons(lab: Lab, page: Page, live: gr.HTML, begin: gr.Button, pause: gr.Button, resume: gr.Button, stop: gr.Button,
+                     name: gr.Textbox) -> None:
+    """Start, pause, resume, stop; and what a run is called that nobody names."""
     @guarded
     def on_start(wanted_name, draft, on_view, who):
         if who is None:
@@ -58,9 +69,6 @@ def build(lab: Lab, page: Page) -> None:
         if sure and (note := stop_run(lab, shown, who, sure)):
             say(note, 5)
 
-    def named(draft):
-        return gr.Textbox(placeholder=words_train.name_hint(default_name(lab, draft)))
-
     def on_button(action):
         @guarded
         def handler(shown):
@@ -68,6 +76,19 @@ def build(lab: Lab, page: Page) -> None:
                 say(note, 5)
         return handler
 
+    def named(draft):
+        return gr.Textbox(placeholder=words_train.name_hint(default_name(lab, draft)))
+
+    begin.click(on_start, [name, page.draft, live, page.who], [name, page.shown, page.who], js=START_WITH, **SPEAKS).success(
+        None, page.shown, None, js=OPEN)
+    for control, action in ((pause, pause_run), (resume, resume_run)):
+        control.click(on_button(action), live, None, js=SHOWN_RUN, **SPEAKS)
+    stop.click(on_stop, [live, page.who, page.shown], None, js=STOP_WITH, **SPEAKS)
+    gr.on([page.demo.load, page.draft.change], named, page.draft, name, trigger_mode="multiple", **QUIET)
+
+
+def _connect_view(lab: Lab, page: Page, live: gr.HTML) -> None:
+    """What is done from the live view: a sample, a remedy of the Doctor's, the steering panel."""
     @guarded
     def on_sample(event: gr.EventData):
         if note := sample_now(lab, event.run):
@@ -87,23 +108,10 @@ def build(lab: Lab, page: Page) -> None:
             say(done.note, 8)
         return done.run.id, person(event.who) if event.who else gr.skip()
 
-    def on_write():
-        return gr.Tabs(selected="playground")
-
-    begin.click(on_start, [name, page.draft, live, page.who], [name, page.shown, page.who], js=START_WITH, **SPEAKS).success(
-        None, page.shown, None, js=OPEN)
-    for button, action in ((pause, pause_run), (resume, resume_run)):
-        button.click(on_button(action), live, None, js=SHOWN_RUN, **SPEAKS)
-    stop.click(on_stop, [live, page.who, page.shown], None, js=STOP_WITH, **SPEAKS)
     live.sample_now(on_sample, None, None, **SPEAKS)
     live.remedy(on_remedy, [page.draft, page.who], [page.shown, page.draft, page.elsewhere, page.tabs], **SPEAKS).success(
         None, page.shown, None, js=OPEN)
-    queue_view.connect(lab, page, live)
     live.steer(on_steer, page.who, [page.shown, page.who], **SPEAKS).success(None, page.shown, None, js=OPEN)
-    write.click(on_write, None, page.tabs, js=WRITE_WITH_IT, **QUIET)
-    gr.on([page.demo.load, page.draft.change], None, [page.draft, page.shown], live,
-          js="(draft, shown) => ({...draft, shown})", show_progress="hidden")
-    gr.on([page.demo.load, page.draft.change], named, page.draft, name, trigger_mode="multiple", **QUIET)
 
 
 def start_training(lab: Lab, wanted_name: str | None, draft: Any, owner: str = "") -> tuple[RunDir, str]:
