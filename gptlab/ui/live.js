@@ -4,11 +4,9 @@
 
 const words = props.words;
 const field = Object.fromEntries([...element.querySelectorAll('[data-is]')].map(node => [node.dataset.is, node]));
-const fact = name => element.querySelector(`[data-fact="${name}"]`);
-const more = name => element.querySelector(`[data-more="${name}"]`);
-const bar = element.querySelector('.live-bar');
 const notes = element.querySelector('[data-do=notes]');
 const sampleNow = element.querySelector('#sample-now');
+const numbers = new Numbers(element, words);
 const chart = new Chart(element.querySelector('#chart').parentElement, words);
 const samples = new Samples(element.querySelector('.live-samples'), words, {
   ask: question => server.pieces({run, ...question}), mark: step => chart.mark(step)});
@@ -67,7 +65,7 @@ let pinned = false;      // a person opened a run that is over: stay with it wha
 let started = false;
 const PATIENCE = 15_000;  // milliseconds until a question counts as unanswered
 let toReplay = Number(address.get('replay'));  // at this speed, once the run is known
-let timer = 0, asking = false, failures = 0, hurryUntil = 0, smallNotBefore = 0;
+let timer = 0, asking = false, failures = 0, hurryUntil = 0;
 
 const alive = state => state === 'running' || state === 'paused' || state === 'queued';
 const visible = () => document.visibilityState === 'visible' && element.offsetParent !== null;
@@ -129,7 +127,7 @@ function take(answer) {
   }
   shown = answer.shown;
   about = answer.about ?? about;
-  showMachine(answer.machine);
+  numbers.machine(answer.machine);
   if (answer.offset < offset) { history = new RunHistory(); chart.clear(); }
   const size = history.step;
   offset = answer.offset;
@@ -198,8 +196,8 @@ function render(now) {
   setHidden(replayButton, replaying || !canReplay());
   element.querySelector('.live').classList.toggle('replaying', replaying);
   if (behind || (run && !status)) return;  // still being read: nothing to sum up yet
-  if (replaying) showFacts('running', facts, history, {...status, ...replay.status});
-  else showFacts(state, facts, history, status);
+  if (replaying) numbers.facts('running', facts, unit(), history, {...status, ...replay.status});
+  else numbers.facts(state, facts, unit(), history, status);
   samples.show(history.samples);
   setHidden(sampleNow, !(state === 'running' || state === 'paused'));
   table.show(history);
@@ -211,7 +209,7 @@ function render(now) {
   const place = queue.about(run)?.sentence;
   const sentences = [over && status.reason, place, place && !history.evaluations.length ? '' : text].filter(Boolean);
   setText(field.caption, sentences.map(one => /[.!?)…]$/.test(one) ? one : `${one}.`).join(' '));
-  if (now || performance.now() > smallNotBefore) showSmall(history);
+  numbers.small(history, chart.axis, {now, soon: replaying});
 }
 
 function showHead(state) {
@@ -252,52 +250,6 @@ async function changeWho() {
   const {who_ask: question, who_yes: yes, who_no: no, who_length: length} = words.queue;
   const who = await window.gptlab.ask(question, {yes, no, field: window.gptlab.who, length});
   if (who) trigger('queue_name', {who});
-}
-
-function showMachine({cpu_percent: cpu, ram_used_bytes: used, ram_bytes: total, gpu}) {
-  const size = bytes => (bytes / 1e9).toFixed(bytes < 1e10 ? 1 : 0);
-  const parts = [fill(words.machine, {cpu: Math.round(cpu), used: size(used), total: size(total)})];
-  if (gpu) parts.push(fill(words.gpu, {...gpu, used: size(gpu.used_bytes), total: size(gpu.bytes)}));
-  setText(field.machine, parts.join(' · '));
-}
-
-function showFacts(state, facts, history, status) {
-  const step = Math.max(status?.step ?? 0, history.step), total = status?.total_steps ?? null;
-  const last = history.evaluations.at(-1);
-  const share = total ? Math.min(1, step / total) : state === 'finished' ? 1 : 0;
-  const width = `${(100 * share).toFixed(1)}%`, percent = String(Math.floor(100 * share));
-  if (bar.firstElementChild.style.width !== width) bar.firstElementChild.style.width = width;
-  if (bar.ariaValueNow !== percent) bar.ariaValueNow = percent;
-  const set = (name, value, rest = '') => { setText(fact(name), value); setText(more(name), rest); };
-  set('step', run ? whole(step) : '–', run && total ? fill(words.of, {total: whole(total)}) : '');
-  const seen = status?.tokens ? fill(words.seen, {tokens: short(status.tokens)}) : '';
-  set('epoch', run && status ? epochText(status.epoch ?? 0) : '–', seen);
-  const loss = last?.val_loss ?? null;
-  set('val', loss === null ? '–' : loss.toFixed(3));
-  const all = facts?.baselines?.uniform;  // worse than guessing is no wider choice than all there is
-  const unsure = loss === null ? '–' : loss > all ? `> ${whole(Math.exp(all))}` : among(Math.exp(loss));
-  set('perplexity', unsure, loss === null ? '' : unit().units);
-  const running = state === 'running', left = running ? status.eta_seconds : null, worked = status?.time_seconds;
-  const speed = running ? status.tokens_per_second : null;
-  set('speed', speed ? short(speed) : '–', speed ? words.per_second : '');
-  if (left !== null) set('time', duration(left), words.left);
-  else set('time', worked ? duration(worked) : '–', worked ? alive(state) ? words.worked : words.in_all : '');
-}
-
-function showSmall(history) {
-  smallNotBefore = performance.now() + (replay.history ? 500 : 2000);
-  const {axis} = chart, {curves} = history, {buckets} = curves;
-  const figure = name => element.querySelector(`[data-small="${name}"]`);
-  const shown = history.evaluations.filter(one => one.val_loss !== null), x = shown.map(one => history.along(axis, one));
-  const digits = value => value === 0 ? '0' : value.toPrecision(2);
-  drawSmall(figure('perplexity'), {x, y: shown.map(one => Math.exp(one.val_loss))}, among, true);
-  drawSmall(figure('bits'), {x, y: shown.map(one => one.val_bits_per_byte)}, value => value.toFixed(2));
-  drawSmall(figure('gap'), {x, y: shown.map(one => one.val_loss - one.train_loss)},
-    value => (Math.abs(value) < 0.005 ? 0 : value).toFixed(2));
-  drawSmall(figure('learning_rate'), curves.lastOfEach('learning_rate', axis, 0, buckets), digits);
-  drawSmall(figure('grad_norm'), curves.lowAndHigh('grad_norm', axis, 0, buckets), digits);
-  drawSmall(figure('speed'), curves.lastOfEach('tokens_per_second', axis, 0, buckets), short);
-  drawSmall(figure('copied'), history.copied(axis), value => value ? `${percent(value)} %` : '0 %');
 }
 
 // ---- what this page would start next
@@ -375,7 +327,7 @@ async function copy(button) {
 document.addEventListener('visibilitychange', () => visible() && hurry(0));
 const axis = element.querySelector('[data-do=axis]'), logarithmic = element.querySelector('[data-do=log]');
 for (const control of [axis, logarithmic]) {
-  control.addEventListener('change', () => { chart.scale(axis.value, logarithmic.checked); showSmall(onView()); });
+  control.addEventListener('change', () => { chart.scale(axis.value, logarithmic.checked); numbers.small(onView(), chart.axis, {now: true}); });
 }
 for (const id of ['start', 'pause', 'resume', 'stop']) {
   document.getElementById(id)?.addEventListener('click', () => hurry(4000));  // its answer is near
