@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -27,6 +28,14 @@ def test_a_run_is_called_as_somebody_named_it_else_as_its_id_says(run):
     assert again == Label(name="four layers, less dropout", tags=("week 3", "small"), predicted="It memorises.")
     run.relabel(name="", archived=True)
     assert (run.name, run.label().archived, run.label().predicted) == ("first", True, "It memorises.")
+
+
+def test_two_who_write_at_once_keep_each_others_words(run):
+    """Each wrote back what it had read before the other was done: of 200 pairs of a note and an observation 173 lost one."""
+    with ThreadPoolExecutor(2) as pool:
+        for i in range(40):
+            list(pool.map(lambda change: run.relabel(**change), ({"note": f"note {i}"}, {"saw": f"saw {i}"})))
+            assert run.label() == Label(note=f"note {i}", saw=f"saw {i}")
 
 
 @pytest.mark.parametrize("changes, words", [

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ LENGTHS = {"name": NAME_CHARACTERS, "owner": OWNER_CHARACTERS, "note": TEXT_CHAR
            "saw": TEXT_CHARACTERS}
 UNWRITABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 WHAT = {"name": "name", "owner": "person's name", "note": "note", "predicted": "prediction", "saw": "observation"}
+_changing = threading.Lock()  # many pages of one app write on the same run; each changes what the one before left
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,15 @@ def read(directory: Path) -> Label:
     return Label(**texts, tags=tuple(filter(None, tags))[:MOST_TAGS], archived=values.get("archived") is True)
 
 
-def save(directory: Path, label: Label) -> None:
-    """Puts a label beside a run. Raises RunError when the disk is full, OSError where it cannot be written."""
-    retry(lambda: write_atomic(directory / FILE, json.dumps(label.to_dict(), indent=2, ensure_ascii=False)))
+def change(directory: Path, **changes: Any) -> Label:
+    """Changes fields of the label beside a run; what it then is. Two threads that change different fields keep both changes.
+
+    Raises RunError for a text that is too long or when the disk is full, OSError where it cannot be written.
+    """
+    with _changing:
+        label = read(directory).replace(**changes)
+        retry(lambda: write_atomic(directory / FILE, json.dumps(label.to_dict(), indent=2, ensure_ascii=False)))
+    return label
 
 
 def _lines(text: Any) -> str:

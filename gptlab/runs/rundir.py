@@ -83,9 +83,7 @@ class RunDir:
 
     def relabel(self, **changes) -> label.Label:
         """Changes fields of the label; what it then is. Raises RunError for a text that is too long."""
-        new = self.label().replace(**changes)
-        label.save(self.path, new)
-        return new
+        return label.change(self.path, **changes)
 
     # settings
 
