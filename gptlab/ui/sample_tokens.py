@@ -7,6 +7,7 @@ bounded. A training text is taken in by a background thread; until then its ques
 from __future__ import annotations
 
 import functools
+import hashlib
 import logging
 import threading
 from itertools import accumulate
@@ -25,6 +26,7 @@ MOST_SAMPLES = 12            # in one question; more are not answered
 MOST_TOKENS = 2048           # of a sample; the rest of a longer one has no answer
 MOST_PROMPT = 2000           # characters that are read of a prompt
 MOST_TEXT = 50_000_000       # tokens of a training text: ten seconds of work. Copies from a longer one are not looked for
+KEPT_RANGES = 1000           # of samples asked about
 KEPT_TEXTS = 2               # training texts in memory, 32 MB each at most
 
 logger = logging.getLogger(__name__)
@@ -54,7 +56,7 @@ class SampleTokens:
         known, copies = self._copies_of(run) if tokenizer else (True, None)
         if copies is None:
             return {"ranges": [None] * len(samples), "again": not known}
-        return {"ranges": [copies.ranges(tuple(ids), tuple(texts(tokenizer, prompt, ids))) for prompt, ids in samples],
+        return {"ranges": [copies.ranges(ids, texts(tokenizer, prompt, ids)) for prompt, ids in samples],
                 "again": False}
 
     def _read(self, question: Any) -> tuple[RunDir | None, list[tuple[str, list[int]]]]:
@@ -106,9 +108,20 @@ class Copies:
 
     def __init__(self, stretches: ngrams.Stretches, whole: bool):
         self._stretches, self._whole = stretches, whole
-        self.ranges = functools.lru_cache(maxsize=500)(self._ranges)
+        self._known: dict[bytes, list[list[int]]] = {}  # by what was asked, in a few bytes: the samples themselves take 20 MB
 
-    def _ranges(self, ids: tuple[int, ...], pieces: tuple[str, ...]) -> list[list[int]]:
+    def ranges(self, ids: list[int], pieces: list[str]) -> list[list[int]]:
+        """[[from, to], …] of a sample's text, in UTF-16 units. Pages ask the same again and again."""
+        asked = " ".join(map(str, ids)) + "\0".join(pieces)
+        key = hashlib.blake2b(asked.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = self._ranges(ids, pieces)
+            if len(self._known) > KEPT_RANGES:
+                self._known.clear()  # made anew in a moment, and nothing to keep in order between threads
+        return found
+
+    def _ranges(self, ids: list[int], pieces: list[str]) -> list[list[int]]:
         ends = list(accumulate((len(piece.encode("utf-16-le", "surrogatepass")) // 2 for piece in pieces), initial=0))
         merged: list[list[int]] = []
         for first, last in self._tokens(ids, 0, len(ids) - self._stretches.length + 1):
@@ -118,7 +131,7 @@ class Copies:
                 merged.append([ends[first], ends[last]])
         return merged
 
-    def _tokens(self, ids: tuple[int, ...], first: int, last: int) -> list[tuple[int, int]]:
+    def _tokens(self, ids: list[int], first: int, last: int) -> list[tuple[int, int]]:
         """(from, to) of tokens copied, of the stretches that begin at `first` up to before `last`: by halves, for most
         samples are copied hardly at all or nearly whole."""
         if last <= first:
