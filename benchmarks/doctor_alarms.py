@@ -29,6 +29,7 @@ from gptlab.cli.datasets import same_or_new
 from gptlab.config import RunConfig
 from gptlab.data import ngrams
 from gptlab.data.dataset import open_dataset
+from gptlab.data.sources import read_documents
 from gptlab.data.synthetic import stories
 from gptlab.events import Alert, Evaluation
 from gptlab.presets import preset

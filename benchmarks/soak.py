@@ -13,21 +13,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import re
-import shutil
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import psutil
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from app_in_browser import LAST_DRAWN_STEP, chromium, running_app
 
 from gptlab.data.dataset import prepare
 from gptlab.presets import DEFAULT_PRESET, preset
@@ -35,10 +31,6 @@ from gptlab.runs.rundir import RunDir
 from gptlab.runs.workspace import Workspace, create_run
 
 MEGABYTE = 1e6
-CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-                  "--disable-component-update", "--disable-sync"]
-DRAWN_STEP = """() => { const line = document.querySelector('#chart .js-plotly-plot')?.data?.[1];
-    return line?.x?.length ? Math.round(line.x[line.x.length - 1]) : 0; }"""
 BUCKETS = 150         # at least, in a curve: the one that is not whole yet is not drawn
 LATE_SECONDS = 15     # a page that draws seldom, because the machine is busy, still follows
 
@@ -58,24 +50,14 @@ def main() -> None:
 
 
 def soak(args: argparse.Namespace, folder: Path) -> list[dict]:
-    from playwright.sync_api import sync_playwright
-
     run = long_run(folder, args.minutes)
-    app = App(folder)
-    try:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_FLAGS)
-            first = LookingOn(browser, app.address + f"?run={run.id}")
-            first.page.locator("#resume").click()  # it waits since before the app began
-            wait_for(lambda: run.status()["step"] > 0, "the run did not start")
-            pages = [first] + [LookingOn(browser, app.address + (f"?view=watch&run={run.id}" if i == 1 else ""))
-                               for i in range(1, args.pages)]
-            looks = watch(args, app, run, pages)
-            browser.close()
-            return looks
-    finally:
-        app.process.kill()
-        app.process.wait()
+    with running_app(folder) as (process, address), chromium() as browser:
+        first = LookingOn(browser, f"{address}/?run={run.id}")
+        first.page.locator("#resume").click()  # it waits since before the app began
+        wait_for(lambda: run.status()["step"] > 0, "the run did not start")
+        pages = [first] + [LookingOn(browser, f"{address}/" + (f"?view=watch&run={run.id}" if i == 1 else ""))
+                           for i in range(1, args.pages)]
+        return watch(args, psutil.Process(process.pid), run, pages)
 
 
 def long_run(folder: Path, minutes: float) -> RunDir:
@@ -84,25 +66,6 @@ def long_run(folder: Path, minutes: float) -> RunDir:
         {"train.max_steps": None, "train.max_minutes": 2 * minutes + 10, "data.documents": 4000})
     workspace = Workspace(folder)
     return create_run(workspace, config, prepare(config.data, workspace.datasets / "stories"), "soak")
-
-
-class App:
-    """`python app.py` in a process of its own."""
-
-    def __init__(self, folder: Path):
-        command = [sys.executable, "app.py", "--no-browser", "--port", "7900", "--workspace", str(folder)]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                                        encoding="utf-8", env={**os.environ, "PYTHONUNBUFFERED": "1"})
-        for line in self.process.stdout:
-            if found := re.search(r"http://127\.0\.0\.1:\d+", line):
-                self.address = found[0] + "/"
-                break
-        else:
-            raise SystemExit("the app did not start: try python app.py")
-        threading.Thread(target=self.process.stdout.read, daemon=True).start()  # so that it never waits to be read
-
-    def memory_bytes(self) -> int:
-        return psutil.Process(self.process.pid).memory_info().rss
 
 
 class LookingOn:
@@ -129,19 +92,19 @@ class LookingOn:
         self.opened()
 
     def look(self) -> dict:
-        drawn = self.page.evaluate(DRAWN_STEP)
+        drawn = self.page.evaluate(LAST_DRAWN_STEP)
         self.session.send("HeapProfiler.collectGarbage")
         metrics = {one["name"]: one["value"] for one in self.session.send("Performance.getMetrics")["metrics"]}
         return {"drawn_step": drawn, "heap_bytes": metrics["JSHeapUsedSize"], "nodes": metrics["Nodes"]}
 
 
-def watch(args: argparse.Namespace, app: App, run: RunDir, pages: list[LookingOn]) -> list[dict]:
+def watch(args: argparse.Namespace, app: psutil.Process, run: RunDir, pages: list[LookingOn]) -> list[dict]:
     """One look after another until the time is over. A run that ends, or an error in a page, ends the soak."""
     began = reloaded = time.monotonic()
     looks: list[dict] = []
     while (seconds := time.monotonic() - began) < 60 * args.minutes + 1:
         step = run.status()["step"]
-        look = {"seconds": seconds, "step": step, "app_bytes": app.memory_bytes(), "browser_bytes": browser_bytes(app),
+        look = {"seconds": seconds, "step": step, "app_bytes": app.memory_info().rss, "browser_bytes": browser_bytes(app),
                 "pages": [one.look() for one in pages]}
         rate = (step - looks[-1]["step"]) / (seconds - looks[-1]["seconds"]) if looks else step
         look["following"] = sum(step - one["drawn_step"] <= step / BUCKETS + LATE_SECONDS * rate for one in look["pages"])
@@ -158,12 +121,12 @@ def watch(args: argparse.Namespace, app: App, run: RunDir, pages: list[LookingOn
     return looks
 
 
-def browser_bytes(app: App) -> int:
+def browser_bytes(app: psutil.Process) -> int:
     """What Chromium's processes have for themselves, together: charts take memory outside the JavaScript heap."""
     total = 0
     for child in psutil.Process().children(recursive=True):
         try:
-            if child.pid != app.process.pid and "chrom" in child.name():
+            if child.pid != app.pid and "chrom" in child.name():
                 total += child.memory_full_info().uss
         except psutil.Error:  # it ended just now, as renderers do
             continue
