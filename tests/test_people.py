@@ -23,8 +23,8 @@ def test_anothers_run_is_left_alone_unless_somebody_is_sure(run):
     people.check_may(run, "Ben", None)  # nobody's
     run.relabel(owner="Aisha")
     people.check_may(run, "Aisha", None)
-    people.check_may(run, "Ben", True)
-    for who, sure in (("Ben", False), ("", None), (None, "true"), ({"a": 1}, 1)):
+    people.check_may(run, "Ben", run.id)
+    for who, sure in (("Ben", False), ("Ben", True), ("Ben", "another run's id"), ("", None), (None, "true"), ({"a": 1}, 1)):
         with pytest.raises(ValueError, match="This is Aisha's run: first"):
             people.check_may(run, who, sure)
 

@@ -56,11 +56,11 @@ def test_anothers_run_is_taken_out_only_when_sure(lab):
     run = tiny_run(lab.workspace)
     run.relabel(owner="Aisha", name="Aisha's try")
     lab.jobs.queue = [run]
-    for who, sure in (("Ben", None), ("", False), (None, "true")):
+    for who, sure in (("Ben", None), ("Ben", True), ("", False), (None, "true")):
         with pytest.raises(ValueError, match="This is Aisha's run: Aisha's try"):
             queue_view.cancel(lab, run.id, who, sure)
     assert lab.jobs.queue == [run]
-    assert "Aisha's try no longer waits" in queue_view.cancel(lab, run.id, "Ben", True)
+    assert "Aisha's try no longer waits" in queue_view.cancel(lab, run.id, "Ben", run.id)
     for asked in (run.id, None, 7, "../x"):
         assert "does not wait any more" in queue_view.cancel(lab, asked, "Aisha", True)
 

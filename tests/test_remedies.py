@@ -41,6 +41,21 @@ def test_buttons_mean_the_run_on_view_while_it_works_else_the_one_that_trains(la
     assert lab.jobs.stopped == [lab.jobs.current, waiting, lab.jobs.current]
 
 
+def test_who_is_asked_about_one_run_stops_no_other(lab):
+    """The one on view ended while the question stood, and the next one is somebody else's."""
+    asked, lab.jobs.current = set_state(tiny_run(lab.workspace, "asked"), "running"), tiny_run(lab.workspace, "next")
+    for run, owner in ((asked, "Aisha"), (lab.jobs.current, "Chidi")):
+        run.relabel(owner=owner)
+    assert remedies.stop_run(lab, asked.id, "Ben", asked.id) == "asked neither trains nor waits any more."
+    for shown, sure in ((asked.id, None), (lab.jobs.current.id, None), (asked.id, True), (None, "no such run")):
+        with pytest.raises(ValueError):
+            remedies.stop_run(lab, shown, "Ben", sure)
+    assert lab.jobs.stopped == []
+    with asked.lock():
+        assert "Stopping asked" in remedies.stop_run(lab, lab.jobs.current.id, "Ben", asked.id)
+    assert lab.jobs.stopped == [asked]
+
+
 def test_pressing_a_button_for_nothing_harms_nothing(lab):
     for action in (remedies.stop_run, remedies.pause_run, remedies.resume_run, remedies.sample_now):
         for shown in (None, "", "../../etc", 7, {"a": 1}):
@@ -55,7 +70,7 @@ def test_pause_and_resume_reach_the_worker(lab):
         remedies.pause_run(lab, run.id)
         set_state(run, "paused")
         remedies.resume_run(lab, run.id)
-    assert [line.split('"command": "')[1].split('"')[0] for line in run.control_path.read_text(encoding="utf-8").splitlines()] == ["pause", "resume"]
+    assert [one["command"] for one in commands(run)] == ["pause", "resume"]
     assert lab.jobs.queue == []
 
 
@@ -168,7 +183,9 @@ def test_anothers_run_is_steered_only_by_somebody_who_is_sure(lab):
     assert run.config().train.max_steps == 16
     forked = remedies.steer(lab, {"run": run.id, "action": "fork"}, "Ben").run  # takes nothing away from her
     assert forked.label().owner == "Ben"
-    remedies.steer(lab, longer, "Ben", True)
+    with pytest.raises(ValueError, match="This is Aisha's run"):
+        remedies.steer(lab, longer, "Ben", forked.id)
+    remedies.steer(lab, longer, "Ben", run.id)
     assert run.config().train.max_steps == 32
 
 

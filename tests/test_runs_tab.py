@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import orjson
@@ -172,6 +173,21 @@ def test_what_a_run_was_made_of_is_read_once(lab, runs, monkeypatch):
     assert runs.row(run)["data"] == "other"
 
 
+def test_a_room_of_pages_costs_one_reading(lab, runs, monkeypatch):
+    """Each of 30 pages had all files of 200 runs read for it whenever one thing changed, beside the training."""
+    run, read = finished(lab, "first"), []
+    monkeypatch.setattr(RunsList, "row", lambda self, run, label=None: read.append(run) or {"run": run.id})
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(runs.news_since, [None, "old"] * 8))
+    assert read == [run] and all(answer is answers[0] for answer in answers)
+    run.relabel(note="news")
+    assert runs.news_since(answers[0]["mark"])["at"] > answers[0]["at"] and len(read) == 2
+    runs.listing()  # after something was done
+    assert len(read) == 3
+    monkeypatch.setattr(runs_list, "KEPT_SECONDS", 0)  # what another program does to a run changes no mark
+    assert runs.news_since(None) and len(read) == 4
+
+
 # the archive, and the way out of the trash
 
 def test_an_archived_run_is_listed_as_one_until_it_is_taken_out(lab, runs):
@@ -215,7 +231,7 @@ def test_what_is_deleted_for_good_is_gone_and_somebody_elses_only_when_sure(lab,
         runs_tab.erase(lab, run.id, "Ben", None)
     with pytest.raises(ValueError, match="no run"):
         runs_tab.erase(lab, "../runs", "Ben", True)
-    assert runs_tab.erase(lab, run.id, "Ben", True) == "first was deleted for good."
+    assert runs_tab.erase(lab, run.id, "Ben", run.id) == "first was deleted for good."
     assert [one["run"] for one in runs.listing()["trash"]] == [other.id]
 
 

@@ -1,6 +1,6 @@
 // The Train tab's view of one run: asks the server for what is new, and shows it. Runs once, when the page has opened;
 // the other live_*.js stand before it in the same function (live.SCRIPTS). Gradio gives `element`, `props`
-// (whose value is this page's draft), `server` (read-only questions) and `watch`.
+// (whose value is this page's draft), `server` (read-only questions), `trigger` (sends what a person does) and `watch`.
 
 const words = props.words;
 const field = Object.fromEntries([...element.querySelectorAll('[data-is]')].map(node => [node.dataset.is, node]));
@@ -12,9 +12,9 @@ const samples = new Samples(element.querySelector('.live-samples'), words, {
   ask: question => server.pieces({run, ...question}), mark: step => chart.mark(step)});
 const table = new EpochTable(element.querySelector('.live-epochs'), words, samples => server.copied({run, samples}));
 const alerts = new Alerts(element.querySelector('.live-alerts'), words, async remedy => {
-  const asks = {stop: 'stop', set: 'change', extend: 'change', restore_best: 'change'}[remedy.action];
-  if (asks && !await window.gptlab.may(asks, shown)) return;
-  trigger('remedy', {run, remedy, sure: true});
+  const agreed = await agreement(remedy.action === 'restore_best' ? 'rollback' : remedy.action);
+  if (!agreed) return;
+  trigger('remedy', {remedy, ...agreed});
   hurry(4000);
 }, async ({action, changes = {}, step}) => {
   const {command} = await server.foreseen({run, action, changes, step: step ?? 'last'});
@@ -25,7 +25,7 @@ const queue = new QueuePanel(element.querySelector('.live-queue'), words.queue, 
   move: ({run}, places) => { trigger('queue_move', {run, places}); hurry(3000); },
   takeOut: async waits => {
     if (!await window.gptlab.may('cancel', waits)) return false;
-    trigger('queue_cancel', {run: waits.run, sure: true});
+    trigger('queue_cancel', {run: waits.run, sure: waits.run});
     hurry(3000);
     return true;
   },
@@ -42,11 +42,9 @@ const replay = new Replay(element.querySelector('.live-replay'), replayButton, w
 const steering = new Steering(element.querySelector('.live-steer'), words.steer, {
   options: question => server.steering(question), foresee: question => server.foreseen(question),
   act: async question => {
-    const {action} = question, what = action === 'stop' ? 'stop' : 'change';
-    if (words.steer.may.includes(action) && !await window.gptlab.may(what, shown)) return false;
-    const who = action === 'fork' ? await window.gptlab.name() : window.gptlab.who;
-    if (who === null) return false;
-    trigger('steer', {question, who, sure: true});
+    const agreed = await agreement(question.action);
+    if (agreed?.run !== question.run) return false;
+    trigger('steer', {question, ...agreed});
     hurry(5000);
     return true;
   },
@@ -77,21 +75,28 @@ function show(id, pin) {
   chart.clear();
   samples.clear();
   alerts.clear();
+  steering.clear();
   render(true);
 }
 
+// Whatever goes wrong with one answer, the next is asked for.
 async function poll() {
   if (!element.isConnected) return;
   clearTimeout(timer);
-  if (visible() && !asking) {
-    asking = true;
-    const asked = run ?? wanted, opening = run === null && !pinned;
-    const answer = await ask({run: asked, offset: run ? offset : 0, opening});
-    asking = false;
-    if (answer && (run === null || asked === run)) take(answer);
+  try {
+    if (visible() && !asking) await look();
+  } catch (problem) { console.warn(problem); } finally {
+    clearTimeout(timer);
+    timer = setTimeout(poll, pause());
   }
-  clearTimeout(timer);
-  timer = setTimeout(poll, pause());
+}
+
+async function look() {
+  asking = true;
+  const told = history, opening = run === null && !pinned;
+  const answer = await ask({run: run ?? wanted, offset: run ? offset : 0, opening});
+  asking = false;
+  if (answer && told === history) take(answer);  // else another run was opened meanwhile, perhaps this one anew
 }
 
 // The server's answer, or null where none comes in time.
@@ -120,7 +125,8 @@ function take(answer) {
     return;
   }
   if (run !== answer.run) show(answer.run, pinned);
-  if (training && training.run !== run && !pinned && (answer.status.state === 'queued' || !alive(answer.status.state))) {
+  const {state} = answer.status, stays = pinned || replay.history || (alive(state) && state !== 'queued');
+  if (training && training.run !== run && !stays) {
     show(training.run, false);  // what was waiting still waits, or is over: look at what trains
     hurry(1000);
     return;
@@ -150,10 +156,9 @@ function take(answer) {
   }
   queue.show(answer, run);
   render(turned || (size === 0 && history.step > 0));
-  if (toReplay > 0 && canReplay()) {
-    replay.begin(toReplay);
-    toReplay = 0;
-  }
+  if (status.behind) return;
+  if (toReplay > 0 && canReplay()) replay.begin(toReplay);
+  toReplay = 0;  // a later run is not meant
 }
 
 function pause() {
@@ -288,8 +293,20 @@ function stopMeans() { return shown && alive(status?.state) ? shown : training; 
 function open(id) {
   if (!id || id === run) return;
   started = true;
+  toReplay = 0;
   show(id, true);
   hurry(3000);
+}
+
+// What goes with a thing done to the run on view: its id, who does it, and that they are sure of this very run. null where
+// they turn away. Another run may be opened while they are asked.
+async function agreement(action) {
+  const asked = shown;
+  if (!asked) return null;
+  const may = words.steer.may.includes(action), what = action === 'stop' ? 'stop' : 'change';
+  if (may && !await window.gptlab.may(what, asked)) return null;
+  const who = action === 'fork' ? await window.gptlab.name() : window.gptlab.who;
+  return who === null ? null : {run: asked.run, who, sure: asked.run};
 }
 
 element.addEventListener('click', event => {
@@ -318,17 +335,19 @@ function explain(term) {
 async function copy(button) {
   setText(field.command, ahead.command);
   setHidden(field.command.parentElement, false);
-  if (!navigator.clipboard) return;  // a browser only lends it to this machine's own pages, or over https
-  await navigator.clipboard.writeText(ahead.command);
-  setText(button, words.copied);
+  setText(button, await toClipboard(ahead.command) ? words.copied : words.copy_refused);
   setTimeout(() => setText(button, words.copy), 1500);
 }
 
 document.addEventListener('visibilitychange', () => visible() && hurry(0));
 const axis = element.querySelector('[data-do=axis]'), logarithmic = element.querySelector('[data-do=log]');
 for (const control of [axis, logarithmic]) {
-  control.addEventListener('change', () => { chart.scale(axis.value, logarithmic.checked); numbers.small(onView(), chart.axis, {now: true}); });
+  control.addEventListener('change', () => {
+    chart.scale(axis.value, logarithmic.checked);
+    numbers.small(onView(), chart.axis, {now: true});
+  });
 }
+replayButton.addEventListener('click', () => { pinned = true; });  // whatever starts, its end is what they go back to
 for (const id of ['start', 'pause', 'resume', 'stop']) {
   document.getElementById(id)?.addEventListener('click', () => hurry(4000));  // its answer is near
 }

@@ -11,8 +11,8 @@ class QueuePanel {
     this.now.append(this.lead);
     this.waiting = box.querySelector('.queue-waiting');
     this.list = box.querySelector('ol');
-    this.told = box.nextElementSibling;  // not in the box: what is hidden is not read out
-    this.pressed = this.takenOut = null;  // the run whose button was pressed here last
+    this.told = box.parentElement.querySelector('[data-queue=told]');  // not in the box: what is hidden is not read out
+    this.pressed = this.takenOut = null;  // the run whose button was pressed here last, until it has moved or gone
   }
 
   // `training`, `queue`: as the server told them. Shown where something waits, or trains elsewhere than on view.
@@ -136,9 +136,11 @@ class QueuePanel {
     const begins = went.find(one => one.run === this.training?.run);
     if (came.length + went.length > 1) setText(this.told, fill(words.changed, {n: now.length}));
     else if (came.length) setText(this.told, say('joined', came[0]));
-    else if (went.length) setText(this.told, went[0].run === this.takenOut ? '' : say(begins ? 'began' : 'gone', went[0]));
+    else if (begins) setText(this.told, say('began', begins));
+    else if (went.length) setText(this.told, went[0].run === this.takenOut ? '' : say('gone', went[0]));
     else setText(this.told, say('moved', this.of(moved(old, now, this.pressed))));
     this.pressed = null;
+    if (!now.includes(this.takenOut)) this.takenOut = null;
   }
 
   // The focus goes with a run that moves, and a long list with it; where it is gone, to the one that took its place, and at

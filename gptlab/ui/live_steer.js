@@ -19,12 +19,14 @@ class Steering {
     this.clear();
   }
 
-  // Another run.
+  // Another run: nothing can be pressed until it is known.
   clear() {
+    clearTimeout(this.timer);
     Object.assign(this, {run: null, state: '', asked: null, answer: null, possible: null, sent: null, acted: false});
+    setHidden(this.box, true);
     this.part.rows.replaceChildren();
     this.part.name.value = '';
-    this.part.action.replaceChildren();
+    fillSelect(this.part.action, []);
     this.say({command: '', said: '', problem: ''});
   }
 
@@ -50,7 +52,8 @@ class Steering {
     this.possible = possible;
     const {actions} = possible, before = this.action, {from, name} = this.part;
     fillSelect(this.part.action, actions.map(one => [one, this.words.actions[one]]), before);
-    fillSelect(from, possible.checkpoints.map(one => [one.value, one.resumable ? one.label : `${one.label} · ${this.words.weights_only}`]));
+    const said = ({label, resumable}) => resumable ? label : `${label} · ${this.words.weights_only}`;
+    fillSelect(from, possible.checkpoints.map(one => [one.value, said(one)]));
     name.placeholder = possible.name;
     setHidden(this.part.form, actions.length === 0);
     setHidden(this.part.nothing, actions.length > 0);
@@ -161,7 +164,9 @@ class Steering {
     const {question} = this, twice = this.sent === JSON.stringify(question) && performance.now() < this.sentAt + WAIT;
     if (unready || twice) return;
     Object.assign(this, {sent: JSON.stringify(question), sentAt: performance.now()});
-    if (await this.act(question)) this.acted = true;
+    const done = await this.act(question);
+    if (question.run !== this.run) return;
+    if (done) this.acted = true;
     else this.sent = null;
   }
 

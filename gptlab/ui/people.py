@@ -38,7 +38,8 @@ def person(who: Any) -> str:
 
 
 def check_may(run: RunDir, who: Any, sure: Any) -> None:
-    """Raises ValueError where a run is somebody else's and nobody was asked (`sure`)."""
+    """Raises ValueError where a run is somebody else's and nobody was asked about this very one: `sure` is the id of the run
+    that was asked about, for a page may show another by the time of the answer."""
     owner = run.label().owner
-    if owner and owner != who and sure is not True:
+    if owner and owner != who and sure != run.id:
         raise ValueError(words.NOT_YOURS.format(owner=owner, name=run.name))

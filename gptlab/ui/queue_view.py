@@ -78,7 +78,7 @@ def move(lab: Lab, run_id: Any, places: Any) -> None:
 
 
 def cancel(lab: Lab, run_id: Any, who: Any, sure: Any) -> str:
-    """Takes a run out of the queue; a sentence. Raises ValueError for somebody else's, unless `who` is sure."""
+    """Takes a run out of the queue; a sentence. Raises ValueError for somebody else's, unless `sure` is its id."""
     run = _waiting(lab, run_id)
     if run is None:
         return words_train.NOT_WAITING

@@ -18,6 +18,8 @@ from gptlab.ui.people import check_may, person
 from gptlab.ui.steering_panel import Asked, fork_name, read, within_limit
 from gptlab.ui.which_run import run_by_id, run_or_none
 
+AT_WORK = ("running", "paused", "queued")  # states in which a run can be stopped
+
 
 def pause_run(lab: Lab, shown: Any) -> str:
     """Pauses what trains: the run on view, or else the one that is at it."""
@@ -65,15 +67,22 @@ def in_queue(lab: Lab, run: RunDir) -> str:
     return words_train.QUEUED.format(name=run.name, training=before.name) if before and before != run else ""
 
 
-def stop_run(lab: Lab, shown: Any, who: Any = "", sure: Any = False) -> str:
-    """Stops the run on view if it trains or waits, else the one that trains. Any number of times.
+def stop_run(lab: Lab, shown: Any, who: Any = "", sure: Any = None) -> str:
+    """Stops the run that somebody is `sure` of, by its id, and no other; without one, the run on view if it trains or waits,
+    else the one that trains. Any number of times.
 
-    Raises ValueError for somebody else's, unless `who` is sure.
+    Raises ValueError for somebody else's of which nobody is sure.
     """
-    run = working(lab, shown)
+    run = run_by_id(lab, sure) if sure else working(lab, shown)
     if run is None:
         return words_train.NOTHING_TO_STOP
     check_may(run, who, sure)
+    if run.state() not in AT_WORK and run != lab.jobs.current:
+        return words_train.ENDED_ALREADY.format(name=run.name)
+    return _stop(lab, run)
+
+
+def _stop(lab: Lab, run: RunDir) -> str:
     waiting = run.state() == "queued"
     lab.jobs.stop(run)
     return (words_train.TAKEN_BACK if waiting else words_train.STOPPING).format(name=run.name)
@@ -82,12 +91,13 @@ def stop_run(lab: Lab, shown: Any, who: Any = "", sure: Any = False) -> str:
 def working(lab: Lab, shown: Any) -> RunDir | None:
     """The run a button means: the one on view while it works or waits, else the one that trains."""
     run = run_or_none(lab, shown)
-    return run if run is not None and run.state() in ("running", "paused", "queued") else lab.jobs.current
+    return run if run is not None and run.state() in AT_WORK else lab.jobs.current
 
 
 @dataclass(frozen=True)
 class Done:
-    """What came of a remedy: the run to be on view, a sentence, and where they change the draft and the tab."""
+    """What came of a remedy: the run it was done to, or the one it made; a sentence; the draft and the tab where they
+    change."""
 
     run: RunDir
     note: str
@@ -95,7 +105,7 @@ class Done:
     tab: str | None = None
 
 
-def do_remedy(lab: Lab, draft: Any, shown: Any, remedy: Any, who: Any = "", sure: Any = False) -> Done:
+def do_remedy(lab: Lab, draft: Any, shown: Any, remedy: Any, who: Any = "", sure: Any = None) -> Done:
     """Does one of an alert's actions (`gptlab.events.Alert`) to the run it is about. Raises ValueError with what is in the way.
 
     What a page sends is checked like anything a person types: by the settings' own bounds, and by `steering`.
@@ -120,7 +130,7 @@ def do_remedy(lab: Lab, draft: Any, shown: Any, remedy: Any, who: Any = "", sure
     raise ValueError(words_train.NOT_A_REMEDY)
 
 
-def steer(lab: Lab, question: Any, who: Any = "", sure: Any = False) -> Done:
+def steer(lab: Lab, question: Any, who: Any = "", sure: Any = None) -> Done:
     """Does what somebody chose in the steering panel (`gptlab.ui.steering_panel.read`). Raises ValueError likewise."""
     try:
         return do(lab, read(lab, question), who, sure)
@@ -135,8 +145,8 @@ def do(lab: Lab, asked: Asked, who: Any, sure: Any) -> Done:
     if asked.action in words_train.STEER["may"]:
         check_may(run, who, sure)
     match asked.action:
-        case "stop" if run.state() in ("running", "paused", "queued"):
-            return Done(run, stop_run(lab, run.id, who, sure))
+        case "stop" if run.state() in AT_WORK:
+            return Done(run, _stop(lab, run))
         case "resume":
             return Done(run, resume_run(lab, run.id))
         case "pause" | "sample" | "save" as kind:

@@ -23,10 +23,13 @@ from gptlab.ui.remedies import do_remedy, in_queue, pause_run, resume_run, sampl
 SHOWN_RUN = "() => window.gptlab.shownRun()"  # the page's answer in place of the live view's value
 # Asked for once, where several people share the app: who sits here. Turned away from, nothing is started.
 START_WITH = "async (name, draft) => [name, draft, window.gptlab.shownRun(), await window.gptlab.name()]"
+# The run that was asked about, by its id; false where a person turned away; null where the page knows of none.
 STOP_WITH = """async () => {
-  const meant = window.gptlab.stopMeans?.() ?? null;
-  return [window.gptlab.shownRun(), window.gptlab.who, meant ? await window.gptlab.may('stop', meant) : true];
+  const {who, shownRun, stopMeans} = window.gptlab, meant = stopMeans?.() ?? null;
+  if (!meant) return [shownRun(), who, null];
+  return [meant.run, who, await window.gptlab.may('stop', meant) && meant.run];
 }"""
+OPEN_MADE = "run => run && window.gptlab.open(run)"
 
 WRITE_WITH_IT = "() => { window.gptlab.writeWith = window.gptlab.shownRun(); }"
 
@@ -66,7 +69,7 @@ def _connect_buttons(lab: Lab, page: Page, live: gr.HTML, begin: gr.Button, paus
 
     @guarded
     def on_stop(shown, who, sure):
-        if sure and (note := stop_run(lab, shown, who, sure)):
+        if sure is not False and (note := stop_run(lab, shown, who, sure)):
             say(note, 5)
 
     def on_button(action):
@@ -94,24 +97,32 @@ def _connect_view(lab: Lab, page: Page, live: gr.HTML) -> None:
         if note := sample_now(lab, event.run):
             say(note, 5)
 
+    made = gr.Textbox(visible="hidden")  # the id of a run that was made, which is to be on view
+
+    def answer(done, asked, named):
+        """A run that was made is on view; of any other a person may have turned away meanwhile."""
+        if done.note:
+            say(done.note, 8)
+        opened = ("", gr.skip()) if done.run.id == asked else (done.run.id, done.run.id)
+        return *opened, person(named) if named else gr.skip()
+
     @guarded
     def on_remedy(draft, who, event: gr.EventData):
-        done = do_remedy(lab, draft, event.run, event.remedy, who, event.sure)
-        say(done.note, 8)
+        done = do_remedy(lab, draft, event.run, event.remedy, event.who or who, event.sure)
         drafted = [gr.skip()] * 2 if done.draft is None else [done.draft, now()]
-        return done.run.id, *drafted, gr.skip() if done.tab is None else gr.Tabs(selected=done.tab)
+        tab = gr.skip() if done.tab is None else gr.Tabs(selected=done.tab)
+        return *answer(done, event.run, event.who), *drafted, tab
 
     @guarded
     def on_steer(who, event: gr.EventData):
         done = steer(lab, event.question, event.who or who, event.sure)
-        if done.note:
-            say(done.note, 8)
-        return done.run.id, person(event.who) if event.who else gr.skip()
+        return answer(done, event.question["run"], event.who)
 
     live.sample_now(on_sample, None, None, **SPEAKS)
-    live.remedy(on_remedy, [page.draft, page.who], [page.shown, page.draft, page.elsewhere, page.tabs], **SPEAKS).success(
-        None, page.shown, None, js=OPEN)
-    live.steer(on_steer, page.who, [page.shown, page.who], **SPEAKS).success(None, page.shown, None, js=OPEN)
+    opened = [made, page.shown, page.who]
+    live.remedy(on_remedy, [page.draft, page.who], [*opened, page.draft, page.elsewhere, page.tabs], **SPEAKS).success(
+        None, made, None, js=OPEN_MADE)
+    live.steer(on_steer, page.who, opened, **SPEAKS).success(None, made, None, js=OPEN_MADE)
 
 
 def start_training(lab: Lab, wanted_name: str | None, draft: Any, owner: str = "") -> tuple[RunDir, str]:

@@ -15,6 +15,7 @@ QUEUED = "{name} waits: it starts when {training} is done."
 QUEUED_BEHIND = "{name} waits its turn behind {others}, in the list below."
 STOPPING = "Stopping {name}: it finishes its step and saves itself."
 NOTHING_TO_STOP = "Nothing is training."
+ENDED_ALREADY = "{name} neither trains nor waits any more."
 TAKEN_BACK = "{name} no longer waits."
 NOTHING_TO_PAUSE = "Nothing is training, so there is nothing to pause."
 NEVER_STARTED = "It was still waiting when GPT Lab ended. Resume starts it."
@@ -142,6 +143,7 @@ NOTES = {  # the dialog in which a run is named and written on, and what the liv
     "saw": "I saw", "saw_help": "Afterwards: what came of it, and why?", "note": "Note",
     "save": "Save", "saving": "Saving …", "saved": "Saved.", "cancel": "Cancel",
     "unsaved": "This is not saved yet. Save keeps it; Escape once more throws it away.",
+    "since": "Saved, but not what you changed since: Save keeps that too.",
     "unreachable": "GPT Lab does not answer, so nothing is saved. Is it still running? Try again.",
 }
 NOT_A_NOTE = "That cannot be written on a run: reload the page."
