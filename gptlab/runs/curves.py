@@ -18,7 +18,7 @@ import numpy as np
 
 from gptlab.events import Event, Sample, Status, Step, to_json
 from gptlab.runs import eventlog
-from gptlab.runs.disk import write_atomic
+from gptlab.runs.disk import retry, write_atomic
 from gptlab.runs.history import BUCKETS, CHUNK_BYTES, RunHistory, counting_events, history_of, read_history, smoothed
 from gptlab.runs.rundir import RunDir
 
@@ -117,12 +117,12 @@ def load(run: RunDir) -> dict[str, Any] | None:
     """The cache as `to_dict` gave it, with `events_bytes`; None where there is none, or it is not of these events: also where
     the run went back since, for no bucket can be taken apart again."""
     try:
-        found = json.loads((run.path / FILE).read_text(encoding="utf-8"))
+        found = json.loads(retry(lambda: (run.path / FILE).read_text(encoding="utf-8")))
         whole = 0 < found["events_bytes"] <= run.events_path.stat().st_size and found["columns"].keys() == set(COLUMNS)
         with open(run.events_path, "rb") as events:
             events.seek(found["events_bytes"])
             whole = whole and not WENT_BACK.search(events.read())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return found if whole else None
 

@@ -46,6 +46,12 @@ class Jobs:
         with self._changed:
             return list(self._waiting)
 
+    @property
+    def standing(self) -> tuple[RunDir | None, list[RunDir]]:
+        """`current` and `queue` of one moment: a run that begins is in either."""
+        with self._changed:
+            return self._current, list(self._waiting)
+
     def submit(self, run: RunDir) -> None:
         """Starts a run, or goes on with one, as soon as those before it have ended. Twice is once.
 
@@ -166,6 +172,6 @@ def _note_taken_out(run: RunDir) -> None:
 
 def _note(run: RunDir, state: str, reason: str) -> None:
     with run.lock():
-        known = run.status()
+        known = run.status(at_rest=True)
         run.append(Status(step=known["step"], time_seconds=known["time_seconds"], state=state, reason=reason))
         run.write_status({**known, "state": state, "reason": reason, "events_bytes": run.events_path.stat().st_size})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -22,6 +23,7 @@ COMMANDS = ("pause", "resume", "stop", "sample", "checkpoint", "set")
 CHECKPOINT_NAME = re.compile(r"step_(\d{8,})")
 MAX_NAME_LENGTH = 60
 RESERVED = {"con", "prn", "aux", "nul"}  # what Windows keeps for itself
+_rebuilding = threading.Lock()  # a long run's status takes seconds to make: of all who ask at once, one does
 
 
 def check_name(name: str, kind: str = "run") -> str:
@@ -139,18 +141,20 @@ class RunDir:
         """queued, running, paused, finished, stopped or failed; interrupted (cut off, resumable) or damaged."""
         return self.status()["state"]
 
-    def status(self) -> dict:
+    def status(self, at_rest: bool = False) -> dict:
         """The summary that `gptlab.runs.status` describes; never raises for a damaged run: its state says so.
 
         Read from status.json while the run is alive; once it is not, rebuilt from the events where that lags behind.
+        `at_rest`: the caller holds the run and does not train it.
         """
         try:
-            events_bytes = self.events_path.stat().st_size
-            alive = self.is_alive()
-            cached = self._cached_status()
-            if cached is None or (not alive and cached["events_bytes"] != events_bytes):
-                cached = self._rebuilt_status(cached, events_bytes, keep=not alive)
-        except (RunError, OSError) as error:
+            alive = not at_rest and self.is_alive()
+            cached = self._known_status(alive)
+            if cached is None:
+                with _rebuilding:
+                    alive = not at_rest and self.is_alive()
+                    cached = self._known_status(alive) or self._rebuilt_status(keep=not alive)
+        except (RunError, OSError, TypeError, OverflowError, RecursionError) as error:
             return {**status.EMPTY, "state": "damaged", "reason": _damage(error, self)}
         if cached["state"] in ("running", "paused") and not alive:
             cached.update(state="interrupted", eta_seconds=None,
@@ -161,14 +165,21 @@ class RunDir:
         """Replaces the cache. Not waited for: it can be rebuilt."""
         write_atomic(self.path / "status.json", json.dumps(values), durable=False)
 
+    def _known_status(self, alive: bool) -> dict | None:
+        """What status.json says, if that is of all the events."""
+        events_bytes = self.events_path.stat().st_size
+        cached = self._cached_status()
+        return cached if cached and (alive or cached["events_bytes"] == events_bytes) else None
+
     def _cached_status(self) -> dict | None:
         try:
             values = json.loads(retry(lambda: (self.path / "status.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError):  # missing, half written, or being replaced for long: the events know it too
+        except (OSError, ValueError, RecursionError):  # missing, half written, or being replaced for long: the events know it too
             return None
         return values if isinstance(values, dict) and values.keys() >= status.EMPTY.keys() else None
 
-    def _rebuilt_status(self, cached: dict | None, events_bytes: int, keep: bool) -> dict:
+    def _rebuilt_status(self, keep: bool) -> dict:
+        cached, events_bytes = self._cached_status(), self.events_path.stat().st_size
         rebuilt = status.from_events(self.events(), self.config())
         if cached and rebuilt["total_steps"] is None:
             rebuilt["total_steps"] = cached["total_steps"]
@@ -237,4 +248,6 @@ class RunDir:
 def _damage(error: Exception, run: RunDir) -> str:
     if isinstance(error, FileNotFoundError):
         return f"{run.path} is not a whole run: {Path(error.filename).name} is missing. Restore it, or delete the run."
-    return str(error)
+    if isinstance(error, (RunError, OSError)):
+        return str(error)
+    return f"Run {run.id}: {run.events_path.name} says what no event says ({error}). Restore it, or delete the run."

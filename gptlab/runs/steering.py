@@ -191,10 +191,10 @@ def _at_rest(run: RunDir, purpose: str) -> Iterator[dict]:
     """Holds a run that nobody trains; gives its status. Raises RunError where somebody does, or it is damaged."""
     if run.is_alive():
         raise RunError(f"{run.name} is being trained: stop it first, then {purpose}.")
-    known = run.status()
-    if known["state"] == "damaged":
-        raise RunError(known["reason"])
     with run.lock():
+        known = run.status(at_rest=True)  # not before: another could have trained it between
+        if known["state"] == "damaged":
+            raise RunError(known["reason"])
         yield known
 
 

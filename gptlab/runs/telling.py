@@ -21,12 +21,14 @@ from gptlab.train.trainer import Trainer
 
 STATUS_SECONDS = 1.0     # between two writings of status.json
 CURVES_SECONDS = 10.0    # … and of a long run's curves
+CURVES_SHARE = 50        # … which may take one part in so many of the time
 
 logger = logging.getLogger(__name__)
 
 
 class Telling:
-    """One stretch of work on a run, as everybody else sees it. `trainer` is set once there is one."""
+    """One stretch of work on a run, as everybody else sees it. `trainer` is set once there is one that stands where the run
+    does: before, the status only gets another state."""
 
     def __init__(self, run: RunDir):
         self.run = run
@@ -35,7 +37,8 @@ class Telling:
         self.state, self.reason = "queued", ""
         self.val_loss: float | None = None
         self._diagnosis: Diagnosis | None = None
-        self._curves, self._curves_at = curves.Curves(), 0.0
+        self._curves: curves.Curves | None = None  # until `remember`: what lies on the disk holds earlier stretches too
+        self._curves_due = 0.0
         self._evaluated_step: int | None = None  # by the events
         self._best_epoch = 0.0
         self._best_bits_per_byte: float | None = None
@@ -56,6 +59,7 @@ class Telling:
         for event in counting:
             if isinstance(event, Evaluation):
                 self._note(event)
+        self.write_status()
 
     def record(self, events: list[Event]) -> None:
         """Appends events, and keeps what the status shows of them. An evaluation that the log has already is left out: it
@@ -63,7 +67,8 @@ class Telling:
         events = [event for event in events if not (isinstance(event, Evaluation) and event.step == self._evaluated_step)]
         told = self._diagnosis.told(events) if self._diagnosis else events
         self.log.append(told)
-        self._curves.add(told)
+        if self._curves is not None:
+            self._curves.add(told)
         for event in events:
             if isinstance(event, Step):
                 self._tokens_per_second = event.tokens_per_second or self._tokens_per_second
@@ -78,17 +83,21 @@ class Telling:
 
     def tell(self, state: str, reason: str = "", resumed_from_step: int | None = None, then: Sequence[Event] = ()) -> str:
         """A new state: an event that is on the disk when this returns, with those that come `then`, and status.json."""
-        known = self.run.status() if self.trainer is None else None
+        known = self.run.status(at_rest=True) if self.trainer is None else None
         self.state, self.reason = state, reason
         self.record([Status(step=known["step"] if known else self.trainer.step,
                             time_seconds=known["time_seconds"] if known else self.trainer.clock.time_seconds,
                             state=state, reason=reason, resumed_from_step=resumed_from_step), *then])
         self.log.sync()
+        if known and known["state"] == "damaged":
+            return state  # which it stays: there is nothing to say in its status but that
         if known:
             with if_possible("write status.json"):
                 self.run.write_status({**known, "state": state, "reason": reason, "events_bytes": self.log.size()})
         else:
             self.write_status()
+            if state != "running":  # it may stay so for long
+                self._write_curves()
         return state
 
     def keep_pace(self) -> None:
@@ -115,12 +124,19 @@ class Telling:
         with if_possible("write status.json"):
             self.run.write_status(values)
         self._status_at = time.monotonic()
-        due = self.state != "running" or self._status_at - self._curves_at > CURVES_SECONDS
-        if due and self.log.size() > curves.LONG_BYTES:
-            self._curves.events_bytes = self.log.size()
-            with if_possible("write curves.json"):
-                curves.save(self.run, self._curves)
-            self._curves_at = self._status_at
+        if self._status_at > self._curves_due:
+            self._write_curves()
+
+    def _write_curves(self) -> None:
+        """Keeps a long run's curves, unless the ones kept last are of the same events."""
+        size = self.log.size()
+        if self._curves is None or size == self._curves.events_bytes or size <= curves.LONG_BYTES:
+            return
+        started, self._curves.events_bytes = time.monotonic(), size
+        with if_possible("write curves.json"):
+            curves.save(self.run, self._curves)
+        ended = time.monotonic()
+        self._curves_due = ended + max(CURVES_SECONDS, CURVES_SHARE * (ended - started))
 
     def _eta_seconds(self) -> float | None:
         """Work time left, at the pace of this stretch (evaluations, samples and saving included); None if unknown."""

@@ -102,8 +102,9 @@ class _Work:
         self.prompts = samples.prompts_of(config, dataset)
         for prompt in self.prompts:
             dataset.tokenizer.encode(prompt)  # raises for characters it never saw: now, not after an hour
-        self.trainer = self.telling.trainer = Trainer(config, dataset)
+        self.trainer = Trainer(config, dataset)
         step, notes = self.restore(begun=any(not isinstance(event, (Status, Setting)) for event in earlier))
+        self.telling.trainer = self.trainer  # not before: it stood at step 0
         self.schedule = samples.Schedule(config.train.sample_every, self.trainer.epoch)
         notes = [f"{unreadable} damaged lines of events.jsonl are passed over."] * bool(unreadable) + notes
         self.tell("running", " ".join(notes), resumed_from_step=step,
@@ -297,6 +298,7 @@ class _Work:
             checkpoint.tidy(self.run, trainer.config.train.keep_checkpoints)
         self.saved_at = time.monotonic()
         self.saving_seconds = self.saved_at - started
+
 
 def _open_checked(run_dir: RunDir, dataset_dir: Path | None) -> Dataset:
     """The very data the run was made with. Raises DataError where it is missing or another."""
