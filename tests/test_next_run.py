@@ -30,6 +30,11 @@ def test_a_run_is_begun_again_as_it_was(lab, name, differing):
     assert undo(draft)["preset"] == "tiny-llama"
 
 
+def test_no_preset_for_a_gpu_is_drafted_where_there_is_none(lab):
+    begun = tiny_run(lab.workspace, model__n_layer=2)
+    assert not presets()[again(lab, None, begun)["preset"]].needs_gpu
+
+
 def test_settings_far_from_any_preset_are_told_whole(lab):
     run = tiny_run(lab.workspace)
     draft = again(lab, None, run)

@@ -44,20 +44,26 @@ def build(lab: Lab, page: Page) -> None:
             with gr.Accordion(words.COMMAND, open=False):
                 command = gr.Textbox(show_label=False, container=False, lines=2, interactive=False, elem_id="model-command",
                                      buttons=["copy"], max_lines=6)
+    filled = gr.Textbox(visible="hidden")  # the value of `page.elsewhere` that the widgets show
     boxes = [widgets[name] for name in SHOWN]
     beside = [size, facts, message, back, reset, command, about, own_data]
 
     @guarded
-    def edit(draft, *values):
+    def edit(draft, wanted, at, *values):
+        if wanted != at:  # another tab has changed the settings, and the widgets do not show that yet: they say what was
+            return [gr.skip()] * (1 + len(CONSTRAINED) + len(beside))
         draft, moved = edited(draft, dict(zip(SHOWN, values)))
         return [draft, *_ranges(lab, draft, moved), *_beside(lab, draft)]
 
     @guarded
-    def refill(draft):
+    def refill(draft, wanted=""):
+        return [wanted, *shown(draft)]
+
+    def shown(draft):
         return [read_draft(draft)["preset"], *shown_values(lab, draft), *_beside(lab, draft)]
 
     def changed(draft):
-        return [draft, *refill(draft)]
+        return [draft, *shown(draft)]
 
     @guarded
     def choose(draft, name):
@@ -66,7 +72,7 @@ def build(lab: Lab, page: Page) -> None:
     all_shown = [chooser, *boxes, *beside]
     everything = [page.draft, *all_shown]
     pasted = [box.blur for box in boxes if isinstance(box, (gr.Textbox, gr.Number))]  # Gradio 6.31: pasting is no "input"
-    gr.on([*(box.input for box in boxes), *pasted], edit, [page.draft, *boxes],
+    gr.on([*(box.input for box in boxes), *pasted], edit, [page.draft, page.elsewhere, filled, *boxes],
           [page.draft, *(widgets[name] for name in CONSTRAINED), *beside], preprocess=False, trigger_mode="always_last", **QUIET)
     chooser.input(choose, [page.draft, chooser], everything, **SPEAKS)
     back.click(guarded(lambda draft: changed(undo(draft))), page.draft, everything, **SPEAKS)
@@ -75,7 +81,7 @@ def build(lab: Lab, page: Page) -> None:
                    **QUIET)
     onward.click(lambda: gr.Tabs(selected="train"), None, page.tabs, **QUIET)
     page.draft.change(guarded(lambda draft: _beside(lab, draft)), page.draft, beside, trigger_mode="multiple", **QUIET)
-    gr.on([page.demo.load, page.elsewhere.change], refill, page.draft, all_shown, **QUIET)
+    gr.on([page.demo.load, page.elsewhere.change], refill, [page.draft, page.elsewhere], [filled, *all_shown], **QUIET)
 
 
 def _settings(base: RunConfig) -> dict[str, gr.components.Component]:

@@ -53,7 +53,7 @@ def again(lab: Lab, draft: Any, run: RunDir) -> dict:
     config, dataset = run.config(), lab.workspace.dataset_of(run).name
     settings = config.to_dict()
     differing = {name: [one for one in changes(config, base.config) if not one.startswith("data.")]
-                 for name, base in presets().items()}
+                 for name, base in presets().items() if lab.has_gpu or not base.needs_gpu}
     nearest = min(differing, key=lambda name: len(differing[name]))
     wanted = {one: settings[one.partition(".")[0]][one.partition(".")[2]] for one in differing[nearest]}
     drafted = change_draft(draft, words_train.AS_BEFORE.format(name=run.name), dataset=dataset, preset=nearest, changes=wanted)

@@ -87,21 +87,30 @@ def test_a_bundle_from_elsewhere_brings_data_that_the_data_tab_lists(rows, page,
 
 def test_a_new_run_with_the_settings_of_an_old_one_shows_them_on_the_model_tab(runs, rows, page):
     """The Model tab's widgets once kept what they showed, and the next edit there undid what another tab had set."""
-    tab(page, "Model")
-    layers = page.locator("#n-layer input[type=number]")
-    assert layers.input_value() == "2"
-    tab(page, "Runs")
-    one = row(rows, runs[0])
-    one.locator("summary").click()
-    one.locator("[data-action=run_again]").click()
-    wait_until(page, "document.querySelector('#n-layer input[type=number]').value === '1'")
+    def again(run):
+        row(rows, run).locator("summary").click()
+        row(rows, run).locator("[data-action=run_again]").click()
+
+    def holds(setting, value):
+        wait_until(page, f"document.querySelector('#{setting} input[type=number]')?.value === '{value}'")
+
+    again(runs[0])
+    holds("n-layer", 1)
+    holds("max-learning-rate", 0.001)
     page.locator("#max-steps input").fill("25")
     page.keyboard.press("Tab")
+    wait_until(page, "document.querySelector('#undo').textContent.includes('Steps')")
     tab(page, "Train")
     wait_until(page, shows("#live [data-is=next]", "tiny"))
-    tab(page, "Model")
-    wait_until(page, "document.querySelector('#undo').textContent.includes('Steps')")
-    assert layers.input_value() == "1" and page.locator("#max-learning-rate input").input_value() == "0.001"
+    tab(page, "Runs")
+    again(runs[1])
+    holds("max-learning-rate", 0.004)
+    holds("max-steps", 24)
+    page.locator("#batch-size input[type=number]").fill("9")
+    page.keyboard.press("Tab")
+    wait_until(page, "document.querySelector('#undo').textContent.includes('Batch')")
+    assert page.locator("#max-learning-rate input").input_value() == "0.004"
+    assert page.locator("#n-layer input[type=number]").input_value() == "1"
 
 
 def test_the_menu_is_worked_by_keyboard(runs, rows, page):
