@@ -6,16 +6,18 @@ takes all documents and gives as many back, None for one it leaves out. Knows no
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import html
+import itertools
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from gptlab.config import DataConfig
+from gptlab.data.markup import without_markup
 
 EXAMPLES = 10            # of each step
 AROUND_CHARACTERS = 90   # shown before and after the first place that a step changed
@@ -23,18 +25,23 @@ REPEATED_DOCUMENTS = 5   # a line is boilerplate where it stands in so many docu
 REPEATED_SHARE = 0.02    # as navigation and page heads do
 LONGEST_REPEATED = 200   # characters; longer lines are text that came twice, which is the duplicates' business
 SHINGLE_WORDS = 5
-PERMUTATIONS, BANDS, HASH_SEED = 128, 16, 7  # of MinHash; a pair of similarity 0.8 shares a band in 95 of 100 cases
+SHINGLE_CHARACTERS = 5     # where words are not set apart by spaces, as in Chinese:
+LONG_WORD_CHARACTERS = 12  # on average longer than in any language that sets them apart
+PERMUTATIONS, HASH_SEED = 120, 7     # of MinHash
+BANDS = (10, 12, 15, 20, 24, 30, 40)  # each divides them
+SURE = 0.98                          # to find a pair that is just as alike as the threshold asks
+MOST_COMPARED = 5                    # of the most alike documents, word for word
+SHINGLES_AT_ONCE = 100_000
+LONGEST_MARKS = 30                   # on one letter; sorting more of them takes the square of their number
 
-GUTENBERG_START = re.compile(r"^\s*\*\*\* ?START OF (?:THE|THIS) PROJECT GUTENBERG.*?\*\*\*[ \t]*$\n*", re.M | re.I | re.S)
-GUTENBERG_END = re.compile(r"^\s*(?:End of (?:the )?Project Gutenberg|\*\*\* ?END OF (?:THE|THIS) PROJECT GUTENBERG).*\Z",
-                           re.M | re.I | re.S)
-TAG = re.compile(r"</?[A-Za-z][A-Za-z0-9-]*(?:\s[^<>]*)?/?>|<!--.*?-->", re.S)
-HIDDEN = re.compile(r"<(script|style)\b.*?</\1\s*>", re.S | re.I)
-ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
-MARKDOWN_LINK = re.compile(r"!?\[([^\]\n]*)\]\((?:https?://|/|#|www\.)[^)\s]*(?: \"[^\"\n]*\")?\)")
+GUTENBERG_START = re.compile(r"^[ \t]*+\*\*\* ?START OF (?:THE|THIS) PROJECT GUTENBERG.{0,500}?\*\*\*[ \t]*+$\n*+",
+                             re.M | re.I | re.S)
+GUTENBERG_END = re.compile(r"^[ \t]*+(?:End of (?:the )?Project Gutenberg|\*\*\* ?END OF (?:THE|THIS) PROJECT GUTENBERG)",
+                           re.M | re.I)
 EMAIL = re.compile(r"\b[\w.+-]{1,64}@(?:[\w-]{1,63}\.)+[A-Za-z]{2,24}\b")
 IP = re.compile(r"(?<![\d.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\d.]*\d)")
 CARD = re.compile(r"(?<![\d-])\d(?:[ -]?\d){12,18}(?![\d-])")
+PHONE = re.compile(r"[(\[]?[+\uff0b](?:[ \u00a0\u2010-\u2015().\[\]/-]{0,3}\d){7,17}[^\n+\uff0b]{0,20}")  # and an extension
 IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
 SPACES = dict.fromkeys([0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F], " ")
 UNSEEN = dict.fromkeys([*range(0, 9), 11, *range(14, 32), 127, 0x200B, 0x2060, 0xFEFF, 0xAD])  # controls, zero width, hyphens
@@ -101,10 +108,25 @@ def _each(change: Callable[[str], str]) -> Callable[[Sequence[str], DataConfig],
 
 def _unicode(text: str) -> str:
     """NFC; every kind of space a plain one, nothing unseen, no spaces at ends of lines, no more than two empty lines."""
-    text = unicodedata.normalize("NFC", text).translate(SPACES).translate(UNSEEN)
+    text = _composed(text).translate(SPACES).translate(UNSEEN)
     text = re.sub(r"\r\n?|[\u2028\u2029\x85]", "\n", text)
-    text = re.sub(r"[ \t]+$", "", text, flags=re.M)
-    return re.sub(r"\n{4,}", "\n\n\n", text)
+    text = "\n".join(line.rstrip(" \t") for line in text.split("\n"))
+    return re.sub(r"\n{4,}+", "\n\n\n", text)
+
+
+def _composed(text: str) -> str:
+    """NFC, but for letters under more than LONGEST_MARKS marks, which no writing has."""
+    parts, end = [], 0
+    for match in _long_marks().finditer(text):
+        parts += [unicodedata.normalize("NFC", text[end:match.start()]), match[0]]
+        end = match.end()
+    return "".join([*parts, unicodedata.normalize("NFC", text[end:])])
+
+
+@functools.cache
+def _long_marks() -> re.Pattern:
+    marks = "".join(chr(code) for code in range(0x300, 0x1F000) if unicodedata.combining(chr(code)))
+    return re.compile(f"[{marks}]{{{LONGEST_MARKS + 1},}}+")
 
 
 def _gutenberg(text: str) -> str:
@@ -116,14 +138,6 @@ def _gutenberg(text: str) -> str:
     return text[:end.start()].rstrip() + "\n" if end else text
 
 
-def _markup(text: str) -> str:
-    """Without tags and addresses of links; &amp; as &. What only looks like a tag (a < b) stays."""
-    text = HIDDEN.sub("", text)
-    text = TAG.sub(lambda match: "\n" if re.match(r"</?(?:p|br|div|li|h\d|tr)\b", match[0], re.I) else "", text)
-    text = ENTITY.sub(lambda match: html.unescape(match[0]), text)
-    return MARKDOWN_LINK.sub(r"\1", text)
-
-
 def _personal(text: str) -> str:
     """E-mail addresses, phone numbers written with + and country, IP addresses, and card and IBAN numbers whose checksum
     holds, each as a placeholder."""
@@ -133,17 +147,16 @@ def _personal(text: str) -> str:
     text = IBAN.sub(lambda match: "<iban>" if iban.is_valid(match[0]) else match[0], text)
     text = CARD.sub(lambda match: "<card>" if luhn.is_valid(re.sub(r"[ -]", "", match[0])) else match[0], text)
     text = IP.sub("<ip>", text)
-    return _phones(text) if "+" in text else text
+    return PHONE.sub(_phone, text)
 
 
-def _phones(text: str) -> str:
+def _phone(match: re.Match) -> str:
+    """A stretch that begins like a phone number, its number masked. The matcher is shown no more: it gives up a whole text after
+    65,535 numbers that are none."""
     import phonenumbers
 
-    parts, end = [], 0
-    for match in phonenumbers.PhoneNumberMatcher(text, None, phonenumbers.Leniency.POSSIBLE):
-        parts += [text[end:match.start], "<phone>"]
-        end = match.end
-    return "".join([*parts, text[end:]])
+    found = next(iter(phonenumbers.PhoneNumberMatcher(match[0], None, phonenumbers.Leniency.POSSIBLE)), None)
+    return f"{match[0][:found.start]}<phone>{match[0][found.end:]}" if found else match[0]
 
 
 # --- all of them together ---
@@ -189,23 +202,48 @@ def _exact_duplicates(documents: Sequence[str], config: DataConfig) -> list[str 
 
 
 def _near_duplicates(documents: Sequence[str], config: DataConfig) -> list[str | None]:
-    """Without what is nearly a text before it: MinHash of five-word stretches (Broder 1997), similarity from the threshold on."""
+    """Without what is nearly a text before it: as alike (Jaccard) as the threshold in their stretches of five words. MinHash
+    (Broder 1997) finds the candidates, which are then compared exactly."""
     import rensa
 
-    index, kept = rensa.RMinHashLSH(config.near_duplicate_threshold, PERMUTATIONS, BANDS), []
+    threshold = config.near_duplicate_threshold
+    index, kept = rensa.RMinHashLSH(threshold, PERMUTATIONS, _bands(threshold)), []
     hashes: dict[int, Any] = {}
     for i, text in enumerate(documents):
-        words = text.lower().encode("utf-8", "replace").decode("utf-8").split()
         one = rensa.RMinHash(PERMUTATIONS, HASH_SEED)
-        one.update([" ".join(words[j:j + SHINGLE_WORDS]) for j in range(max(1, len(words) - SHINGLE_WORDS + 1))])
-        near = any(hashes[other].jaccard(one) >= config.near_duplicate_threshold for other in index.query(one))
-        kept.append(None if near else text)
-        if not near:
-            hashes[i] = one
-            index.insert(i, one)
+        stretches = _stretches(text)
+        while some := list(itertools.islice(stretches, SHINGLES_AT_ONCE)):
+            one.update(some)
+        near = sorted(index.query(one), key=lambda other: -hashes[other].jaccard(one))[:MOST_COMPARED]
+        if near and (own := set(_stretches(text))) and any(_alike(own, documents[other]) >= threshold for other in near):
+            kept.append(None)
+            continue
+        kept.append(text)
+        hashes[i] = one
+        index.insert(i, one)
     return kept
 
 
+def _bands(threshold: float) -> int:
+    """The fewest bands by which a pair that is as alike as `threshold` shares one, with SURE probability."""
+    return next((bands for bands in BANDS if 1 - (1 - threshold ** (PERMUTATIONS // bands)) ** bands >= SURE), BANDS[-1])
+
+
+def _alike(stretches: set[str], other: str) -> float:
+    others = set(_stretches(other))
+    return len(stretches & others) / len(stretches | others)
+
+
+def _stretches(text: str) -> Iterator[str]:
+    """Every five words that follow each other; every five characters, in a script that does not set words apart."""
+    text = text.lower().encode("utf-8", "replace").decode("utf-8")
+    words = text.split()
+    if len(text) > LONG_WORD_CHARACTERS * len(words):
+        joined = " ".join(words)
+        return (joined[j:j + SHINGLE_CHARACTERS] for j in range(max(1, len(joined) - SHINGLE_CHARACTERS + 1)))
+    return (" ".join(words[j:j + SHINGLE_WORDS]) for j in range(max(1, len(words) - SHINGLE_WORDS + 1)))
+
+
 STEPS: dict[str, Callable[[Sequence[str], DataConfig], list[str | None]]] = {
-    "unicode": _each(_unicode), "gutenberg": _each(_gutenberg), "markup": _each(_markup), "repeated-lines": _repeated_lines,
+    "unicode": _each(_unicode), "gutenberg": _each(_gutenberg), "markup": _each(without_markup), "repeated-lines": _repeated_lines,
     "personal": _each(_personal), "filters": _filtered, "duplicates": _exact_duplicates, "near-duplicates": _near_duplicates}
