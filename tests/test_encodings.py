@@ -49,6 +49,20 @@ def test_a_few_broken_bytes_do_not_turn_a_text_into_another():
     assert (found.codec, found.errors) == ("utf-8", "replace") and "broken" in found.name
 
 
+@pytest.mark.parametrize("plain", [200, 20_000])
+def test_one_broken_byte_among_few_special_characters_does_not_either(plain):
+    """It was taken for Windows-1252: “Hello” became â€œHelloâ€\x9d."""
+    raw = ("It was fine. " * plain + "“Hello” – she said. " + "It was fine. " * plain).encode()
+    found = find_encoding(io.BytesIO(raw + b"\xff" + b"more text " * 20), "a.txt")
+    assert (found.codec, found.errors) == ("utf-8", "replace")
+
+
+def test_utf16_may_end_its_sample_within_a_character():
+    """An emoji across byte 200,000 made the text none."""
+    raw = ("a" * (encodings.SAMPLE_BYTES // 2 - 1) + EMOJI * 50).encode("utf-16-le")
+    assert find_encoding(io.BytesIO(raw), "a.txt").codec == "utf-16-le"
+
+
 @pytest.mark.parametrize("raw", [bytes(range(256)) * 40, gzip.compress(b"x" * 1000) * 20, b"text\0text" * 100, bytes(5000)])
 def test_what_is_no_text_is_refused(raw):
     with pytest.raises(DataError, match="a.bin is "):

@@ -14,6 +14,7 @@ from gptlab.data.errors import DataError
 
 BLOCK_BYTES = 2**22
 SAMPLE_BYTES = 200_000
+CONTINUING = bytes(range(0x80, 0xC0))  # the second, third and fourth bytes of characters in UTF-8
 NEAR_BYTES = 32_000  # looked at on both sides of the first byte that is not UTF-8
 MARKS = ((codecs.BOM_UTF8, "utf-8-sig", "UTF-8 with byte-order mark"), (codecs.BOM_UTF32_LE, "utf-32", "UTF-32"),
          (codecs.BOM_UTF32_BE, "utf-32", "UTF-32"), (codecs.BOM_UTF16_LE, "utf-16", "UTF-16"),
@@ -41,10 +42,10 @@ def find_encoding(file: BinaryIO, name: str, most_bytes: int | None = None) -> E
     bad = _first_bad_byte(head, file, most_bytes)
     if bad is None:
         return Encoding("utf-8", "UTF-8")
-    at, near = bad
+    at, near, valid = bad
     if b"\0" in head or b"\0" in near:
         raise DataError(f"{name} is not text (it holds zero bytes): choose a text file.")
-    if _nearly_utf8(near):
+    if _nearly_utf8(near, valid):
         return Encoding("utf-8", "UTF-8, broken in places", errors="replace")
     return _guessed(head, near, name, at)
 
@@ -57,7 +58,7 @@ def _wide(head: bytes) -> Encoding | None:
     for high, low, codec in ((odd, even, "utf-16-le"), (even, odd, "utf-16-be")):
         if high.count(0) > 0.02 * len(high) and low.count(0) == 0:
             try:
-                text = head[:len(head) // 2 * 2].decode(codec)
+                text = codecs.getincrementaldecoder(codec)("strict").decode(head, final=False)  # it may end within a character
             except UnicodeDecodeError:
                 continue
             if sum(c.isprintable() or c.isspace() for c in text) > 0.97 * len(text):
@@ -65,9 +66,10 @@ def _wide(head: bytes) -> Encoding | None:
     return None
 
 
-def _first_bad_byte(head: bytes, file: BinaryIO, most_bytes: int | None) -> tuple[int, bytes] | None:
-    """(where the text is not UTF-8, the bytes about there); None where all of it is, without zero bytes."""
-    decoder, offset, block, before = codecs.getincrementaldecoder("utf-8")("strict"), 0, head, b""
+def _first_bad_byte(head: bytes, file: BinaryIO, most_bytes: int | None) -> tuple[int, bytes, int] | None:
+    """(where the text is not UTF-8, the bytes about there, how many bytes before go on a character of UTF-8); None where all of
+    it is UTF-8, without zero bytes."""
+    decoder, offset, block, before, valid = codecs.getincrementaldecoder("utf-8")("strict"), 0, head, b"", 0
     while True:
         try:
             text = decoder.decode(block, final=not block)
@@ -76,18 +78,24 @@ def _first_bad_byte(head: bytes, file: BinaryIO, most_bytes: int | None) -> tupl
             at = max(0, error.start - (len(error.object) - len(block)))  # it counts from what was left of the block before
         if at is not None:
             around = before[-NEAR_BYTES:] + block[max(0, at - NEAR_BYTES):at + NEAR_BYTES]
-            return offset + at, around
+            return offset + at, around, valid + _continuing(block[:at])
         offset += len(block)
         if not block or (most_bytes is not None and offset >= most_bytes):
             return None
+        valid += _continuing(block)
         before, block = block, file.read(BLOCK_BYTES)
 
 
-def _nearly_utf8(near: bytes) -> bool:
-    """Whether hardly anything of what is not ASCII is broken: in any other encoding nearly all of it would be."""
+def _continuing(raw: bytes) -> int:
+    return len(raw) - len(raw.translate(None, CONTINUING))
+
+
+def _nearly_utf8(near: bytes, valid: int) -> bool:
+    """Whether there is more that only UTF-8 has than is broken: in any other encoding nearly all of what is not ASCII would be.
+    `valid` counts what is known of the text before `near`, too."""
     text = near.decode("utf-8", "replace")
-    broken, beyond_ascii = text.count("\N{REPLACEMENT CHARACTER}"), sum(not c.isascii() for c in text)
-    return broken <= 0.1 * beyond_ascii
+    broken = text.count("\N{REPLACEMENT CHARACTER}")
+    return valid + sum(not c.isascii() for c in text) - broken > broken
 
 
 def _guessed(head: bytes, near: bytes, name: str, at: int) -> Encoding:
