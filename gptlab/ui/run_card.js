@@ -11,6 +11,7 @@ const fields = [...fieldset.querySelectorAll('[name]')];
 let run = null, opening = false;
 let saving = 0;       // the number of the save that is not answered yet
 let saves = 0, late = 0;
+let sent = {};        // with the last save: texts by field
 let warned = false;   // that closing would lose something
 let done = () => {}, kept = false;  // told at the end; whether something was saved
 
@@ -24,7 +25,7 @@ async function edit(id, first = 'name') {
   opening = false;
   run = id;
   kept = false;
-  fill(told);
+  showLabel(told);
   dialog.showModal();
   (told.problem ? form.querySelector('.card-cancel') : fieldset.querySelector(`[name=${first}]`)).focus();
   if (told.problem) say(told.problem);
@@ -32,7 +33,7 @@ async function edit(id, first = 'name') {
 }
 
 // What there is to see: the run's texts, or none where there is no such run.
-function fill(told) {
+function showLabel(told) {
   const {label = {}, name = ''} = told, owner = label.owner ?? '';
   for (const field of fields) field.value = field.before = label[field.name] ?? '';
   fieldset.querySelector('[name=name]').placeholder = told.made_as ?? '';
@@ -56,10 +57,6 @@ function wait(number) {
   if (number) late = setTimeout(() => { wait(0); say(words.unreachable); }, PATIENCE);
 }
 
-function close(saved) {
-  kept = saved;
-  dialog.close();
-}
 dialog.addEventListener('close', () => {  // also where the browser closes it: at a second Escape it does not ask
   done(kept);
   done = () => {};
@@ -69,20 +66,20 @@ dialog.addEventListener('close', () => {  // also where the browser closes it: a
 form.addEventListener('submit', event => {
   event.preventDefault();
   if (saving) return;
-  const changed = changes();
-  if (Object.keys(changed).length === 0) { close(false); return; }
+  sent = changes();
+  if (Object.keys(sent).length === 0) { dialog.close(); return; }
   say('');
   wait(++saves);
-  trigger('save', {run, changes: changed, number: saves});
+  trigger('save', {run, changes: sent, number: saves});
 });
 
-form.querySelector('.card-cancel').addEventListener('click', () => { if (!saving) close(false); });
+form.querySelector('.card-cancel').addEventListener('click', () => { if (!saving) dialog.close(); });
 
 // Escape: closes, but for a first time where something would be lost.
 dialog.addEventListener('cancel', event => {
   event.preventDefault();
   if (saving) return;
-  if (Object.keys(changes()).length === 0 || warned) { close(false); return; }
+  if (Object.keys(changes()).length === 0 || warned) { dialog.close(); return; }
   warned = true;
   say(words.unsaved);
 });
@@ -92,8 +89,11 @@ watch('value', () => {
   const answer = props.value;
   if (!saving || answer?.number !== saving) return;
   wait(0);
-  if (answer.problem) say(answer.problem);
-  else close(true);
+  if (answer.problem) { say(answer.problem); return; }
+  kept = true;
+  for (const field of fields) field.before = sent[field.name] ?? field.before;
+  if (Object.keys(changes()).length === 0) dialog.close();
+  else say(words.since);
 });
 
 window.gptlab.editLabel = edit;

@@ -97,6 +97,25 @@ def test_what_is_refused_or_not_saved_yet_is_not_lost(workspace, page):
     assert run.label().saw == "It did."
 
 
+def test_what_is_typed_while_it_saves_is_not_lost(workspace, page):
+    """The answer to the save closed the dialog over it."""
+    run, held = finished_run(workspace, "third"), []
+    page.route("**/gradio_api/**", lambda route: held.append(route) if not held and "at first" in (
+        route.request.post_data or "") else route.continue_())
+    look_at(page, run).click()
+    wait_until(page, f"{CARD}.open")
+    page.get_by_label("Note", exact=True).fill("at first")
+    page.get_by_role("button", name="Save").click()
+    wait_until(page, shows(".card-save", "Saving"))
+    page.get_by_label("Note", exact=True).fill("at first, then more")
+    held[0].continue_()
+    wait_until(page, shows(".card-problem", "Saved, but not what you changed since"))
+    assert page.evaluate(f"{CARD}.open") and run.label().note == "at first"
+    page.get_by_role("button", name="Save").click()
+    wait_until(page, f"!{CARD}.open")
+    assert run.label() == Label(note="at first, then more")
+
+
 def test_who_watches_a_run_train_is_asked_what_to_expect(workspace, page):
     config = RunConfig().replace({**TINY, "train.max_steps": 1_000_000})
     run = create_run(workspace, config, workspace.open_dataset("tiny"), "long")
