@@ -1,10 +1,10 @@
 // The table of runs and the trash, as runs_list.py gives them; all of it is shown as text. It asks for them when it comes into
-// view, and every few seconds while it is; Delete and its like answer with them (as the value). runs_choice.js and runs_row.js
-// stand before it, in the same function. Gradio gives `element`, `props`, `server`, `trigger` and `watch`.
+// view, and every few seconds while it is; Delete and its like answer with them (as the value). live_text.js, runs_choice.js
+// and runs_row.js stand before it, in the same function. Gradio gives `element`, `props`, `server`, `trigger` and `watch`.
 
 const SECONDS_BETWEEN_QUESTIONS = 3;
 const body = table.tBodies[0], trash = part('trash');
-let list = {runs: [], trash: [], more: '', mark: null};
+let list = {runs: [], trash: [], more: '', mark: null, at: 0};
 const known = new Map();  // what is listed of each run, by its id
 
 const ticked = new Set();  // the runs to compare
@@ -13,35 +13,32 @@ compare.addEventListener('click', () => {  // in the order of the table, whateve
   trigger('run_compare', {runs: sorted(list.runs).map(one => one.run).filter(run => ticked.has(run))});
 });
 
-function time(seconds) {
-  if (!seconds) return '–';
-  if (seconds < 90) return `${Math.round(seconds)} s`;
-  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
-  const hours = Math.floor(seconds / 3600);
-  return hours < 48 ? `${hours} h ${Math.round(seconds % 3600 / 60)} min` : `${Math.round(hours / 24)} days`;
-}
-
 // Whether what is ticked can be compared, and if not, why not. What is ticked stays so where a search leaves it out.
 function tally() {
   const n = ticked.size, {fewest, most} = words, sentence = words.tally[n > most ? 3 : Math.min(n, 2)];
   compare.disabled = n < fewest || n > most;
   const seen = [...body.rows].filter(line => ticked.has(line.dataset.run)).length;
-  const parts = [sentence.replace('{n}', n).replace('{fewest}', fewest).replace('{most}', most)];
-  if (seen < n) parts.push(words.unseen.replace('{n}', n - seen));
-  if (why.textContent !== parts.join(' ')) why.textContent = parts.join(' ');
+  const parts = [fill(sentence, {n, fewest, most})];
+  if (seen < n) parts.push(fill(words.unseen, {n: n - seen}));
+  setText(why, parts.join(' '));
 }
 
-// The node of a run as it is now: its old one, if it is there, of which only what changed is replaced.
+// The node of a run as it is now: its old one, if it is there, of which only what changed is replaced. An open menu stays so,
+// and on its side.
 function renewed(old, node) {
   if (!old?.cells) return node;
-  if (old.querySelector('.runs-menu[open]')) node.querySelector('.runs-menu').open = true;
+  const open = old.querySelector('.runs-menu[open]'), menu = node.querySelector('.runs-menu');
+  if (open) {
+    menu.open = true;
+    menu.lastElementChild.className = open.lastElementChild.className;
+  }
   [...node.cells].forEach((cell, i) => { if (!cell.isEqualNode(old.cells[i])) old.cells[i].replaceWith(cell); });
   return old;
 }
 
 // One node a run, kept while the run is listed, so that the focus and a selection stay. Where the button with the focus goes,
 // the same one gets it in the row that takes its place.
-function fill(into, ones, build) {
+function fillRows(into, ones, build) {
   const before = [...into.children], nodesBefore = new Map(before.map(node => [node.dataset.run, node]));
   const button = into.contains(document.activeElement) ? document.activeElement : null;
   const place = before.findIndex(node => node.contains(button)), run = before[place]?.dataset.run;
@@ -70,14 +67,14 @@ function draw() {
   trash.hidden = list.trash.length === 0;
   trash.querySelector('.trash-count').textContent = list.trash.length;
   part('compare').hidden = list.runs.filter(one => one.state !== 'damaged').length < words.fewest;
-  fill(body, rows, row);
-  fill(trash.querySelector('ul'), list.trash, deletedItem);
+  fillRows(body, rows, row);
+  fillRows(trash.querySelector('ul'), list.trash, deletedItem);
   tally();
 }
 
-// What the server told: the list, or how the run that trains is `now`.
+// What the server told: the list, or how the run that trains is `now`. An older list than the one that is shown comes too late.
 function show(told) {
-  if (!told) return;
+  if (!told || told.at < list.at) return;
   if (told.now) list.runs = list.runs.map(one => one.run === told.now.run ? told.now : one);
   else list = told;
   known.clear();
@@ -87,21 +84,29 @@ function show(told) {
   draw();
 }
 
+let question = null;  // the one that is not answered yet
+
+// Where a later question or another list came before the answer, that is out of date: a run deleted meanwhile would be back.
 async function ask() {
+  const mine = question = {}, before = list;
   try {
-    show(await server.news(list.mark));
+    const told = await server.news(list.mark);
+    if (question === mine && list === before) show(told);
   } catch {  // not reachable: the Train tab says so, and the next question is asked all the same
+  } finally {
+    if (question === mine) question = null;
   }
 }
 
 let seen = false;
-new IntersectionObserver(([entry]) => {
-  if (entry.isIntersecting && !seen) { list.mark = null; ask(); }
-  seen = entry.isIntersecting;
+new IntersectionObserver(entries => {
+  const {isIntersecting} = entries.at(-1);  // the latest: they come by twos after a slow moment
+  if (isIntersecting && !seen) { list.mark = null; ask(); }
+  seen = isIntersecting;
 }).observe(element);
 const asking = setInterval(() => {
   if (!element.isConnected) clearInterval(asking);
-  else if (seen && document.visibilityState === 'visible') ask();
+  else if (seen && !question && document.visibilityState === 'visible') ask();
 }, SECONDS_BETWEEN_QUESTIONS * 1000);
 
 watch('value', () => show(props.value));

@@ -1,10 +1,10 @@
 // Which runs the table shows, and in which order: search, archive, sorting. What is chosen stays while the list refreshes.
-// runs_row.js and runs.js stand after it in the same function; the latter has `draw`.
+// live_text.js stands before it in the same function, runs_row.js (which has `create`) and runs.js (`draw`) after it.
 
 const words = props.words;
 const part = name => element.querySelector(`.runs-${name}`);
-const table = element.querySelector('table'), search = part('search'), clear = part('clear'), by = part('by'), turn = part('turn');
-const archive = part('archive');
+const table = element.querySelector('table'), search = part('search'), clear = part('clear');
+const by = part('by'), turn = part('turn'), archive = part('archive');
 
 // By the names of columns: what is compared. null stands last, whichever way round.
 const begun = (one, value) => one.state === 'damaged' ? null : value;
@@ -58,27 +58,27 @@ function choose(runs) {
   let text = '';
   if (runs.length && !listed.length) text = words.all_archived;
   else if (search.value.trim()) {
-    text = shown.length ? words.found.replace('{n}', shown.length).replace('{all}', listed.length) : words.nothing;
+    text = shown.length ? fill(words.found, {n: shown.length, all: listed.length}) : words.nothing;
   }
-  if (part('found').textContent !== text) part('found').textContent = text;
+  setText(part('found'), text);
   return sorted(shown);
 }
 
 function headings() {
   for (const [key, label] of Object.entries(words.columns)) {
-    const head = make('th', '', {scope: 'col', 'data-key': key}), button = make('button', label, {type: 'button'});
+    const head = create('th', '', {scope: 'col', 'data-key': key}), button = create('button', label, {type: 'button'});
     if (key === 'best' || key === 'bits') button.setAttribute('aria-describedby', 'runs-fair');
     button.addEventListener('click', () => { sortBy(key, order.key === key && !order.down); draw(); });
     head.append(button);
     table.tHead.rows[0].append(head);
   }
-  const actions = make('th', '', {scope: 'col'});
-  actions.append(make('span', words.actions, {class: 'runs-unseen'}));
+  const actions = create('th', '', {scope: 'col'});
+  actions.append(create('span', words.actions, {class: 'runs-unseen'}));
   table.tHead.rows[0].append(actions);
 }
 
 by.append(...Object.entries({...words.orders, ...words.columns, name: words.orders.name})
-  .map(([key, label]) => make('option', label, {value: key})));
+  .map(([key, label]) => create('option', label, {value: key})));
 headings();
 sortBy('made');
 by.addEventListener('change', () => { sortBy(by.value); draw(); });

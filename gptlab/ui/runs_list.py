@@ -10,6 +10,8 @@ import hashlib
 import json
 import os
 import re
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from gptlab.ui.lab import Lab
 from gptlab.ui.which_run import run_or_none, status_here
 
 SHOWN = 200  # runs, archived runs and runs in the trash, of each
+KEPT_SECONDS = 3.0  # a room of pages asks within that time (runs.js): one reading of the files does for all of them
 RESUMABLE = ("stopped", "failed", "interrupted")
 BEGUN = ("queued", "running", "paused")  # what is waited for is no archive's
 MOST = 10**12  # of a step, a time, a loss: anything beyond is none, and no answer could carry it
@@ -39,11 +42,13 @@ class RunsList:
     def __init__(self, lab: Lab):
         self.lab = lab
         self._made_of: dict[str, tuple[tuple, dict]] = {}  # data and model by run, with what their files were when read
+        self._reading = threading.Lock()
+        self._read: tuple[float, dict] | None = None  # (when, the listing), the last one
 
     def news_since(self, mark: Any) -> dict | None:
         """The list where the page's, of that `mark`, is out of date; else `now`, how the run that trains is; or None."""
         if mark != self.mark():
-            return self.listing()
+            return self._lately()
         current = self.lab.jobs.current
         return None if current is None else {"mark": mark, "now": self.row(current)}
 
@@ -55,25 +60,40 @@ class RunsList:
                            _labels_mark(workspace.runs)])
 
     def listing(self) -> dict:
-        """What the table shows: `runs` and `trash`, the newest first, SHOWN of each kind; `more`, which says so; `mark`."""
+        """What the table shows: `runs` and `trash`, the newest first, SHOWN of each kind; `more`, which says so; `mark`; and
+        `at`, the time of it, for a page may hear of two the wrong way round."""
+        with self._reading:
+            return self._list()
+
+    def _lately(self) -> dict:
+        """The listing, or the last one where nothing that it is marked by changed since and it is not old."""
+        with self._reading:
+            at, known = self._read or (0.0, {})
+            return known if time.monotonic() - at < KEPT_SECONDS and known.get("mark") == self.mark() else self._list()
+
+    def _list(self) -> dict:
         mark = self.mark()  # before it is read: what changes meanwhile is news
         runs, trash = self.lab.workspace.list_runs(), archive.list_trash(self.lab.workspace)
-        kept = {run: run.label().archived for run in runs}
-        listed = {*[run for run in runs if not kept[run]][:SHOWN], *[run for run in runs if kept[run]][:SHOWN]}
-        counts = {"runs": len(runs) - sum(kept.values()), "in the archive": sum(kept.values()), "in the trash": len(trash)}
-        return {"mark": mark, "runs": [self.row(run) for run in runs if run in listed],
-                "trash": [_deleted(run) for run in trash[:SHOWN]], "more": words_runs.runs_left_out(SHOWN, counts)}
+        labels = {run: run.label() for run in runs}
+        archived = [run for run in runs if labels[run].archived]
+        shown = {*[run for run in runs if not labels[run].archived][:SHOWN], *archived[:SHOWN]}
+        left_out = words_runs.runs_left_out(SHOWN, len(runs) - len(archived), len(archived), len(trash))
+        told = {"mark": mark, "at": time.time(), "runs": [self.row(run, labels[run]) for run in runs if run in shown],
+                "trash": [_called(run, run.label()) for run in trash[:SHOWN]], "more": left_out}
+        self._read = time.monotonic(), told
+        return told
 
-    def row(self, run: RunDir) -> dict:
-        """One run for the table; never raises, and holds nothing that an answer could not carry."""
-        label, status, made_of = run.label(), EMPTY, {"data": "–", "model": "", "parameters": None, "size": ""}
+    def row(self, run: RunDir, label: Label | None = None) -> dict:
+        """One run for the table, with its label if that was read already; never raises, and holds nothing that an answer could
+        not carry."""
+        label, status, made_of = label or run.label(), EMPTY, {"data": "–", "model": "", "parameters": None, "size": ""}
         try:
             status = status_here(self.lab, run)
             made_of = self._data_and_model(run)
             if not _believable(status):
                 raise RunError(words_runs.DAMAGED.format(file="status.json"))
         except UNREADABLE as problem:
-            reason = str(problem) if isinstance(problem, ValueError) else words_runs.DAMAGED.format(file="A file of it")
+            reason = str(problem) if isinstance(problem, ValueError) else words_runs.A_FILE_DAMAGED
             if status["state"] == "damaged":
                 reason = status["reason"]
             status = {**EMPTY, "state": "damaged", "reason": reason}
@@ -95,7 +115,7 @@ class RunsList:
         return known[1]
 
     def _origin(self, run: RunDir) -> str:
-        """Which run's checkpoint a fork began with; "" for a run of its own. What a parent.json says may come from elsewhere."""
+        """Which run's checkpoint a fork began with; "" for a run of its own. Its parent.json may come from elsewhere."""
         try:
             parent = run.parent()
         except UNREADABLE:  # 1e999
@@ -119,10 +139,6 @@ def _called(run: RunDir, label: Label) -> dict:
     return {"run": _text(run.id), "name": _text(label.name or run.first_name), "owner": label.owner, "made": made(run)}
 
 
-def _deleted(run: RunDir) -> dict:
-    return _called(run, run.label())
-
-
 def _made_of(run: RunDir) -> dict:
     """The name of a run's data set, and its model in words and numbers. Raises RunError where its manifest lacks what the
     page tells of it."""
@@ -138,8 +154,8 @@ def _made_of(run: RunDir) -> dict:
 
 def _believable(status: dict) -> bool:
     """Whether the values the table shows are of their kinds."""
-    return (isinstance(status["state"], str) and status["state"] in words_runs.RUNS["states"] and isinstance(status["reason"], str)
-            and all(_number(status[name]) is not None for name in ("step", "time_seconds"))
+    return (isinstance(status["state"], str) and status["state"] in words_runs.RUNS["states"]
+            and isinstance(status["reason"], str) and all(_number(status[name]) is not None for name in ("step", "time_seconds"))
             and status["total_steps"] in (None, _number(status["total_steps"]))
             and all(status[name] is None or _is_number(status[name]) for name in ("best_val_loss", "best_bits_per_byte")))
 

@@ -26,7 +26,8 @@ from gptlab.ui.runs_list import RunsList
 from gptlab.ui.which_run import run_by_id
 
 HERE = Path(__file__).parent
-SCRIPTS = ("runs_choice.js", "runs_row.js", "runs.js")  # in this order, as one function
+SCRIPTS = ("live_text.js", "runs_choice.js", "runs_row.js", "runs.js")  # in this order, as one function
+EACH = {**SPEAKS, "trigger_mode": "multiple"}  # a quick hand takes the next run before the server is done with the last
 
 
 def build(lab: Lab, page: Page) -> None:
@@ -37,8 +38,8 @@ def build(lab: Lab, page: Page) -> None:
         return runs.news_since(mark)
 
     table = gr.HTML(elem_id="runs", html_template=(HERE / "runs.html").read_text(encoding="utf-8"),
-                    words={**words_runs.RUNS, "fewest": FEWEST, "most": MOST}, apply_default_css=False,
-                    js_on_load="\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS), server_functions=[news])
+                    words={**words_runs.RUNS, "fewest": FEWEST, "most": MOST}, apply_default_css=False, server_functions=[news],
+                    js_on_load="\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS))
     with gr.Row(elem_classes="tight"):
         upload = gr.UploadButton(words_runs.IMPORT_RUN, file_types=[".zip"], elem_id="import-run", size="md", scale=0,
                                  min_width=330)
@@ -75,7 +76,7 @@ def _connect_opening(lab: Lab, page: Page, table: gr.HTML) -> None:
 
     for trigger, handler in ((table.run_open, on_open), (table.run_resume, on_resume)):
         trigger(handler, None, [page.shown, page.tabs], **SPEAKS).success(None, page.shown, None, js=OPEN)
-    table.run_again(on_again, page.draft, [page.draft, page.elsewhere, page.tabs], **SPEAKS)
+    table.run_again(on_again, page.draft, [page.draft, page.elsewhere, page.tabs], **EACH)
 
 
 def _connect_changes(runs: RunsList, page: Page, table: gr.HTML, message: gr.HTML) -> None:
@@ -94,8 +95,8 @@ def _connect_changes(runs: RunsList, page: Page, table: gr.HTML, message: gr.HTM
         told = put_away(runs.lab, run_by_id(runs.lab, event.run), event.archived is True)
         return runs.listing(), said(told)
 
-    table.run_delete(on_delete, page.who, [table, message], **SPEAKS)
-    table.run_archive(on_archive, None, [table, message], **SPEAKS)
+    table.run_delete(on_delete, page.who, [table, message], **EACH)
+    table.run_archive(on_archive, None, [table, message], **EACH)
 
 
 def _connect_trash(runs: RunsList, page: Page, table: gr.HTML, message: gr.HTML) -> None:
@@ -110,8 +111,8 @@ def _connect_trash(runs: RunsList, page: Page, table: gr.HTML, message: gr.HTML)
         told = erase(runs.lab, str(event.run), who, event.sure)
         return runs.listing(), said(told)
 
-    table.run_restore(on_restore, None, [table, message], **SPEAKS)
-    table.run_erase(on_erase, page.who, [table, message], **SPEAKS)
+    table.run_restore(on_restore, None, [table, message], **EACH)
+    table.run_erase(on_erase, page.who, [table, message], **EACH)
 
 
 def _connect_import(runs: RunsList, page: Page, table: gr.HTML, upload: gr.UploadButton, message: gr.HTML) -> None:
@@ -155,7 +156,7 @@ def adding(runs: RunsList, path: Path) -> Iterator[tuple]:
 def add(lab: Lab, path: Path) -> str:
     """Takes in a run, or a bundle with its data set; a sentence that says what was added. Raises RunError."""
     if not _holds_data(path):
-        return words_runs.IMPORTED.format(name=archive.import_zip(lab.workspace, path).name)
+        return words_runs.IMPORTED.format(name=bundle.open_run_zip(lab.workspace, path).name)
     opened = bundle.open_bundle(lab.workspace, path)
     told = words_runs.IMPORTED_SHARED if opened.shared else words_runs.IMPORTED_BUNDLE
     return told.format(name=opened.run.name, dataset=opened.dataset)

@@ -42,6 +42,7 @@ IMPORTED_BUNDLE = "{name} was added, and its data set as {dataset}."
 IMPORTED_SHARED = "{name} was added. Its data set was here already: {dataset}."
 AGAIN = "These are the settings of {name}, on its data. Change what you like, then start training."
 DAMAGED = "{file} is damaged. Restore it, or delete the run."
+A_FILE_DAMAGED = "A file of this run is damaged. Restore it, or delete the run."
 NO_SUCH_FILE = "That file is not made here: reload the page."
 FILES = {  # of runs: what is said while each is made, and when it is there
     "download": ("Packing {name} into one zip …",
@@ -59,7 +60,8 @@ FILES = {  # of runs: what is said while each is made, and when it is there
 
 COMPARE = {
     "reading": "Reading the runs …", "title": "Compared", "report": "Report (one HTML file)", "close": "Close",
-    "results": "At their best", "curves": "Curves", "differ": "What differs", "family": "Where they come from", "written": "What they write",
+    "results": "At their best", "curves": "Curves", "differ": "What differs", "family": "Where they come from",
+    "written": "What they write",
     "columns": ["Run", "Loss (val)", "Perplexity", "Bits per byte", "At step", "Steps", "Parameters", "Data"],
     "show": "Show", "over": "over", "whole": "Show all", "chart": "Curves of the runs; the table above holds their best numbers.",
     "quantities": {"loss": "loss", "bits": "bits per byte"},
@@ -74,8 +76,9 @@ COMPARE = {
 }
 
 
-def runs_left_out(shown: int, counts: dict[str, int]) -> str:
-    """That not all are listed, if so; `counts` by what they are: runs, in the archive, in the trash."""
+def runs_left_out(shown: int, runs: int, archived: int, deleted: int) -> str:
+    """That not all are listed, if so; how many there are of each kind, of which `shown` are listed."""
+    counts = {"runs": runs, "in the archive": archived, "in the trash": deleted}
     parts = [f"{count:,} {what}" for what, count in counts.items() if count > shown]
     return f"Listed are the newest {shown} of {' and of '.join(parts)}; the others are kept all the same." if parts else ""
 

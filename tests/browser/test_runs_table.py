@@ -149,6 +149,39 @@ def test_what_is_in_the_trash_is_deleted_for_good_only_after_a_question(app, run
     assert not (app.workspace / "trash" / run.id).exists() and trash.count() == 0
 
 
+def test_a_quick_hand_and_a_late_answer(app, runs, table, page):
+    """Of two runs restored in a moment one stayed in the trash, and a list asked for before a run was deleted showed it again."""
+    workspace = Workspace(app.workspace)
+    two = [tiny_run(workspace, name) for name in ("mistake-1", "mistake-2")]
+    here = f"{[run.id for run in two]!r}.filter(id => document.querySelector(`#runs tr[data-run='${{id}}']`)).length"
+    for run in two:
+        archive.move_to_trash(workspace, run)
+    wait_until(page, "document.querySelectorAll('#runs li[data-run] [data-action=run_restore]').length === 2", 10)
+    page.evaluate("document.querySelectorAll('#runs [data-action=run_restore]').forEach(button => button.click())")
+    wait_until(page, f"{here} === 2")
+
+    held = []
+    page.route("**/component_server**", lambda route: held.append((route, route.fetch())) if not held and '"news"' in (
+        route.request.post_data or "") else route.continue_())
+    two[0].relabel(note="news")
+    while not held:
+        page.wait_for_timeout(100)
+    for run in two:
+        page.evaluate("id => document.querySelector(`#runs tr[data-run='${id}'] [data-action=run_delete]`).click()", run.id)
+    wait_until(page, f"{here} === 0")
+    assert two[0].id in held[0][1].text()
+    table.evaluate("""(table, rows) => {
+      new MutationObserver(() => { window.back ||= table.querySelectorAll('tbody tr').length > rows; })
+        .observe(table, {childList: true, subtree: true});
+    }""", len(runs))
+    with page.expect_response("**/component_server**"):
+        held[0][0].fulfill(response=held[0][1])
+    page.wait_for_timeout(200)
+    assert page.evaluate("window.back") is None
+    for run in two:
+        archive.delete_from_trash(workspace, run.id)
+
+
 def test_the_row_of_a_run_that_trains_follows_under_a_still_focus(app, runs, table, page):
     """Each answer once made the row anew: who had the focus in it heard the same button again every few seconds."""
     run = tiny_run(Workspace(app.workspace), "long", train__max_steps=1_000_000)
@@ -165,7 +198,15 @@ def test_the_row_of_a_run_that_trains_follows_under_a_still_focus(app, runs, tab
     before = page.evaluate(steps)
     wait_until(page, f"{steps} !== {before!r}")
     assert more.evaluate("node => node === document.activeElement") and page.evaluate("window.again") is None
+    page.set_viewport_size({"width": 1440, "height": 600})
+    more.evaluate("node => node.scrollIntoView({block: 'end'})")
     more.click()
+    wait_until(page, f"{row}.querySelector('.runs-menu .up')")  # no room below; and there it stays under a still focus
+    page.keyboard.press("Tab")
+    page.evaluate("window.focused = document.activeElement")
+    before = page.evaluate(steps)
+    wait_until(page, f"{steps} !== {before!r}")
+    assert page.evaluate("window.focused.closest('.up') && window.focused === document.activeElement")
     assert table.locator(f"tr[data-run='{run.id}'] [data-action=run_archive]").count() == 0  # nor Delete, while it trains
     run.command("stop")
     wait_until(page, f"{row}.innerText.includes('Stopped')")
