@@ -76,8 +76,9 @@ function settings() {
 function lines() {
   part('lines').replaceChildren(...found.runs.map((run, i) => {
     const item = make('li', ''), svg = document.createElementNS(SVG, 'svg'), line = document.createElementNS(SVG, 'line');
-    for (const [name, value] of Object.entries({viewBox: '0 0 40 12', 'aria-hidden': 'true'})) svg.setAttribute(name, value);
-    for (const [name, value] of Object.entries({x1: 0, x2: 40, y1: 6, y2: 6, 'stroke-dasharray': SWATCHES[i]})) line.setAttribute(name, value);
+    const set = (node, values) => { for (const [name, value] of Object.entries(values)) node.setAttribute(name, value); };
+    set(svg, {viewBox: '0 0 40 12', 'aria-hidden': 'true'});
+    set(line, {x1: 0, x2: 40, y1: 6, y2: 6, 'stroke-dasharray': SWATCHES[i]});
     svg.style.setProperty('color', `var(--run-${i})`);
     svg.append(line);
     item.append(svg, called(run, i));
@@ -112,7 +113,8 @@ function texts() {
 
 const colour = name => getComputedStyle(box).getPropertyValue(name).trim();
 
-// What is drawn, each run in a colour, dash and mark of its own: a thin line of the text it trains on, a thick one of unseen text.
+// What is drawn, each run in a colour, dash and mark of its own: a thin line of the text it trains on, a thick one of unseen
+// text.
 function traces(quantity, axis, per) {
   const drawn = quantity === 'loss' ? ['train_loss', 'val_loss'] : ['val_bits_per_byte'];
   return found.runs.flatMap((run, i) => drawn.map(name => {
@@ -120,7 +122,8 @@ function traces(quantity, axis, per) {
     return {
       x: x[axis].map(value => value / per), y, name: run.letter, opacity: train ? 0.7 : 1, connectgaps: false,
       mode: train ? 'lines' : 'lines+markers', line: {color: ink, width: train ? 1.2 : 2.4, dash: DASHES[i]},
-      marker: {color: ink, size: found.runs.length < 5 ? 8 : 6, symbol: MARKERS[i], maxdisplayed: MOST_MARKERS}, hovertemplate: `<b>${run.letter}</b> %{y:.4f}<extra></extra>`,
+      marker: {color: ink, size: found.runs.length < 5 ? 8 : 6, symbol: MARKERS[i], maxdisplayed: MOST_MARKERS},
+      hovertemplate: `<b>${run.letter}</b> %{y:.4f}<extra></extra>`,
     };
   }));
 }
@@ -182,7 +185,9 @@ function draw() {
   if (!plot.watched) {
     plot.watched = true;
     plot.on('plotly_relayout', () => {
-      const {xaxis, yaxis} = plot.layout, same = (a, b) => a.every((value, i) => Math.abs(value - b[i]) < 1e-9 + 1e-6 * Math.abs(b[i]));
+      const near = (a, b) => Math.abs(a - b) < 1e-9 + 1e-6 * Math.abs(b);
+      const same = (a, b) => a.every((value, i) => near(value, b[i]));
+      const {xaxis, yaxis} = plot.layout;
       part('reset').hidden = same(xaxis.range, home.x) && same(yaxis.range, home.y);
     });
   }
@@ -220,7 +225,11 @@ for (const name of ['quantity', 'axis']) part(name).addEventListener('change', (
 part('prompt').addEventListener('change', texts);
 part('reset').addEventListener('click', () => P.relayout(plot, {'xaxis.range': [...home.x], 'yaxis.range': [...home.y]}));
 part('report').addEventListener('click', () => trigger('report', {runs: found.runs.map(run => run.run)}));
-part('close').addEventListener('click', () => { found = null; box.hidden = true; document.querySelector('#runs [data-action=run_compare]')?.focus(); });
+part('close').addEventListener('click', () => {
+  found = null;
+  box.hidden = true;
+  document.querySelector('#runs [data-action=run_compare]')?.focus();
+});
 new ResizeObserver(draw).observe(plot);
 new MutationObserver(draw).observe(document.body, {attributes: true, attributeFilter: ['class']});
 watch('value', show);
