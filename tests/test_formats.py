@@ -107,7 +107,8 @@ def test_of_a_long_file_the_beginning_is_read_and_its_share_known(tmp_path):
 @pytest.mark.parametrize("name, content, count, first", [
     ("a.jsonl", '{{"text": "{0}"}}\n[1]\n{{"text": "{0}"}}\n{{"text": 7}}\n{{"text": "cut', 3, "Line 2 of a.jsonl is not an object"),
     ("a.csv", "id,text\n1,{0}\n2,a,b\n3,{0}\n", 1, "Line 3 of a.csv has 3 fields where the header has 2"),
-    ("b.csv", 'id,text\n1,{0}\n2,{0}\n3,"never closed\n', 1, "b.csv cannot be read as CSV at line"),
+    ("b.csv", 'id,text\n1,{0}\n2,{0}\n3,"never closed\n5,{0}\n', 1, "b.csv cannot be read as CSV from line 4 on"),
+    ("c.csv", 'id,text\n1,{0}\n2,"a"b\n3,{0}\n4,"x"y\n5,a,b\n', 3, "c.csv cannot be read as CSV at line 3"),
     ("a.json", '[{{"text": "{0}"}}, 5, {{"text": "{0}"}}]', 1, "Item 2 of a.json is neither"),
     ("a.txt", None, 1, "bytes that are no character")])
 def test_what_is_good_in_a_partly_bad_file_is_kept_and_the_rest_listed(tmp_path, name, content, count, first):
@@ -116,6 +117,64 @@ def test_what_is_good_in_a_partly_bad_file_is_kept_and_the_rest_listed(tmp_path,
     texts, found = documents(tmp_path / name)
     assert found.bad_count == len(found.bad) == count and first in found.bad[0]
     assert texts[:2] == [TEXT, TEXT] if content else texts[0].startswith("naïve")
+
+
+def test_after_a_bad_quote_a_table_is_read_on(tmp_path):
+    """One bad quote dropped the rest of 100,000 rows, told as one row."""
+    good = f"1,\"{TEXT}\nand more\"\n"
+    (tmp_path / "a.csv").write_text("id,text\n" + good * 3 + '2,"so "called" table"\n' + good * 50 + "3,a,b\n", encoding="utf-8")
+    texts, found = documents(tmp_path / "a.csv")
+    assert texts == [f"{TEXT}\nand more"] * 53
+    assert [sentence.partition(" (")[0].partition(" has")[0] for sentence in found.bad] == [
+        "a.csv cannot be read as CSV at line 8", "Line 109 of a.csv"]
+
+
+def test_columns_of_one_name_are_all_there(tmp_path):
+    (tmp_path / "a.csv").write_text("text,text,\n" + f"{TEXT},short,x\n" * 5, encoding="utf-8")
+    texts, found = documents(tmp_path / "a.csv")
+    assert texts == [TEXT] * 5 and found.columns == ("text", "text (column 2)", "column 3")
+    assert documents(tmp_path / "a.csv", "text (column 2)")[0] == ["short"] * 5
+
+
+def test_a_small_table_that_holds_gigabytes_is_refused(tmp_path, monkeypatch):
+    """5.5 KB of Parquet held 24 GB, one text in a million rows."""
+    import pyarrow
+    import pyarrow.parquet
+
+    monkeypatch.setattr(formats, "LARGEST_FILE_BYTES", 2**20)
+    monkeypatch.setattr(formats, "BYTES_AT_ONCE", 2**16)
+    texts = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 50_000, type=pyarrow.int32()), pyarrow.array([TEXT * 100]))
+    table = pyarrow.table({"text": texts, "id": range(50_000), "tags": [["a"]] * 50_000})
+    pyarrow.parquet.write_table(table, tmp_path / "bomb.parquet")
+    pyarrow.parquet.write_table(table.slice(0, 50), tmp_path / "few.parquet")
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["x" * 2**21]}), tmp_path / "zeros.parquet")
+    for name in ("bomb", "zeros"):
+        with pytest.raises(DataError, match=f"{name}.parquet holds more text than can be read"):
+            documents(tmp_path / f"{name}.parquet")
+    assert len(documents(tmp_path / "bomb.parquet", most=10**5)[0]) == 8
+    texts, found = documents(tmp_path / "few.parquet")
+    assert texts == [TEXT * 100] * 50 and found.columns == ("text", "id", "tags")
+
+
+def test_the_beginning_of_a_table_may_be_without_the_wanted_text(tmp_path):
+    """A column that is empty at the start was said to hold no text, of a file that preparing reads well."""
+    rows = [{"a": "x" * 100, "b": None if i < 500 else TEXT} for i in range(600)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    assert len(documents(tmp_path / "a.jsonl", "b")[0]) == 100
+    with pytest.raises(DataError, match="no text in column 'b' of the first part.*preparing reads all.*a, b"):
+        documents(tmp_path / "a.jsonl", "b", most=1000)
+    assert len(documents(tmp_path / "a.jsonl", "b", most=13_000)[0]) == 9, "looked for in four times as much"
+    (tmp_path / "b.jsonl").write_text(json.dumps({"a": TEXT, "b": None}) + "\n", encoding="utf-8")
+    with pytest.raises(DataError, match="Column 'b' of b.jsonl holds no text"):
+        documents(tmp_path / "b.jsonl", "b", most=1000)
+
+
+def test_what_a_preview_does_not_check_it_does_not_stumble_over(tmp_path):
+    """Its rows held more bytes than characters of text: it read on beyond what it knew to be UTF-8."""
+    row = json.dumps({"n": list(range(300)), "text": "abc"}) + "\n"
+    (tmp_path / "a.jsonl").write_bytes(row.encode() * 500 + '{"n": [], "text": "café"}\n'.encode("cp1252"))
+    assert len(documents(tmp_path / "a.jsonl", "text", most=4000)[0]) == 501
+    assert documents(tmp_path / "a.jsonl", "text")[1].encoding != "UTF-8"
 
 
 def test_no_more_is_listed_than_a_page_can_show(tmp_path):

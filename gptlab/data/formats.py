@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from gptlab.data.encodings import find_encoding
-from gptlab.data.errors import DataError
+from gptlab.data.errors import DataError, TooMuchText
 
 LARGEST_FILE_BYTES = 512 * 2**20  # read whole into memory; beyond this preparing would need more than 4 GB
 MOST_LISTED = 20                  # of what could not be read
+LOOKED_THROUGH = 4                # times as many characters, of all columns, are gone through for those wanted of one
+ROWS_AT_ONCE, BYTES_AT_ONCE = 1000, 64 * 2**20  # of Parquet
 CODE = ("py pyi js mjs ts tsx jsx java kt c h cc cpp hpp cs go rs rb php pl lua r jl swift scala hs ml sh bash ps1 sql css "
         "xml yaml yml toml ini cfg tex rst org adoc log srt vtt").split()
 TEXT = ("", ".txt", ".md", ".markdown", ".text", *(f".{suffix}" for suffix in CODE))
@@ -36,10 +38,11 @@ class Found:
     """What was met while a file was read; whole once its documents are through. `bad` are sentences, the first MOST_LISTED.
 
     With `most_characters` reading ends after about so many, where a format allows that; `share` is how much of the file that
-    was (0 to 1).
+    was (0 to 1). `most_allowed` is how many it may hold, by default as many as the largest file has bytes.
     """
 
     most_characters: int | None = None
+    most_allowed: int | None = None
     share: float = 1.0
 
     encoding: str = ""
@@ -48,9 +51,16 @@ class Found:
     bad: list[str] = field(default_factory=list)
     bad_count: int = 0
 
-    def enough(self, characters: int) -> bool:
-        """Whether so many are as many as were wanted."""
-        return self.most_characters is not None and characters >= self.most_characters
+    def enough(self, characters: int, looked_through: int = 0) -> bool:
+        """Whether so many are as many as were wanted, or as many were gone through as may be in looking for them."""
+        return self.most_characters is not None and (characters >= self.most_characters
+                                                     or looked_through >= LOOKED_THROUGH * self.most_characters)
+
+    def check(self, name: str, characters: int) -> None:
+        """Raises TooMuchText where a file holds more than may be: a few KB of Parquet can hold gigabytes."""
+        if characters > (LARGEST_FILE_BYTES if self.most_allowed is None else self.most_allowed):
+            raise TooMuchText(f"{name} holds more text than can be read (at most {LARGEST_FILE_BYTES // 2**20} million "
+                              "characters): cut it into smaller files and choose one.")
 
     def left_out(self, sentence: str) -> None:
         """Notes down a row or a page that could not be read."""
@@ -68,15 +78,17 @@ def read_file(path: Path, text_column: str | None, found: Found) -> Iterator[str
     if kind not in READERS:
         raise DataError(f"{path.name} is of a kind that cannot be read here ({kind}): save it as text (.txt), or as one of "
                         f"{', '.join(sorted(one[1:] for one in READERS if one and one not in TEXT))}.")
+    characters = 0
     try:
         for text in READERS[kind](path, text_column, found):
+            found.check(path.name, characters := characters + len(text))
             if text.strip():  # JSON can spell half a character (a lone surrogate), which no encoding can hold
                 yield text.replace("\r\n", "\n").encode("utf-8", "replace").decode("utf-8")
     except (zlib.error, EOFError, gzip.BadGzipFile) as error:
         raise DataError(f"{path.name} is cut off or damaged ({error}): get it anew.") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path.name} begins as {found.encoding}, but goes on otherwise (byte "
-                        f"0x{error.object[error.start]:02x}): open it in a text editor and save it with the encoding UTF-8.") from error
+        raise DataError(f"{path.name} begins as {found.encoding}, but goes on otherwise (byte 0x{error.object[error.start]:02x}): "
+                        "open it in a text editor and save it with the encoding UTF-8.") from error
     except (OSError, ValueError) as error:
         if isinstance(error, DataError):
             raise
@@ -137,6 +149,9 @@ def _pdf(path: Path, text_column: str | None, found: Found) -> Iterator[str]:
                 try:
                     pages.append(page.extract_text())
                     characters += len(pages[-1])
+                    found.check(path.name, characters)
+                except DataError:
+                    raise
                 except Exception as error:  # whatever a damaged page makes of a parser; the others may be whole
                     found.left_out(f"Page {number:,} of {path.name} cannot be read ({type(error).__name__}).")
                 if found.enough(characters):
@@ -169,16 +184,49 @@ def _parquet(path: Path, text_column: str | None, found: Found) -> Iterator[str]
 
     def rows(bad: Callable[[str], None]) -> Iterator[tuple[str, dict]]:
         with _binary(path) as file:
-            table, number = pyarrow.parquet.ParquetFile(file), 0
-            for batch in table.iter_batches(batch_size=1000):
-                for row in batch.to_pylist():
-                    number += 1
-                    found.share = number / table.metadata.num_rows
-                    yield f"Row {number:,}", row
+            number, total = 0, pyarrow.parquet.ParquetFile(file).metadata.num_rows
+            for row in _parquet_rows(file, path.name, found):
+                number += 1
+                found.share = number / total
+                yield f"Row {number:,}", row
     try:
         yield from _table(rows, path.name, text_column, found)
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{path.name} is not a whole Parquet file ({str(error).splitlines()[0]}): get it anew.") from error
+
+
+def _parquet_rows(file: BinaryIO, name: str, found: Found) -> Iterator[dict]:
+    """Rows, of which lists and the like are None. Texts stay packed until their rows are asked for: one may stand for a million
+    rows."""
+    import pyarrow
+    import pyarrow.parquet
+    from pyarrow import types
+
+    table = pyarrow.parquet.ParquetFile(file)
+    groups = [table.metadata.row_group(i) for i in range(table.metadata.num_row_groups)]
+    found.check(name, max((group.column(j).total_uncompressed_size for group in groups for j in range(group.num_columns)),
+                          default=0))
+    nested = dict.fromkeys(column.name for column in table.schema_arrow if types.is_nested(column.type))
+    plain = [column for column in table.schema_arrow if column.name not in nested]
+    texts = [column.name for column in plain if types.is_string(column.type) or types.is_large_string(column.type)]
+    table = pyarrow.parquet.ParquetFile(file, read_dictionary=texts)
+    for batch in table.iter_batches(ROWS_AT_ONCE, columns=[column.name for column in plain]):
+        at_once = len(batch) if _unpacked_bytes(batch) <= BYTES_AT_ONCE else 1
+        for start in range(0, len(batch), at_once):
+            for row in batch.slice(start, at_once).to_pylist():
+                yield row | nested
+
+
+def _unpacked_bytes(batch: Any) -> int:
+    import pyarrow
+    import pyarrow.compute
+
+    size = batch.nbytes
+    for column in batch.columns:
+        if pyarrow.types.is_dictionary(column.type):
+            lengths = pyarrow.compute.binary_length(column.dictionary)
+            size += pyarrow.compute.sum(pyarrow.compute.take(lengths, column.indices)).as_py() or 0
+    return size
 
 
 def _json(path: Path, text_column: str | None, found: Found) -> Iterator[str]:
@@ -211,19 +259,39 @@ def _csv_rows(path: Path, found: Found, bad: Callable[[str], None]) -> Iterator[
     with _opened(path, found, newline="") as (file, share):
         header_line = file.readline()
         delimiter = "\t" if kind_of(path) == ".tsv" else max(",;\t", key=header_line.count)
-        reader = csv.reader(_chained(header_line, file), delimiter=delimiter, strict=True)
-        try:
-            header = [column.strip() or f"column {n}" for n, column in enumerate(next(reader, []), start=1)]
-            for row in reader:
-                if row and len(row) != len(header):
-                    bad(f"Line {reader.line_num:,} of {path.name} has {len(row)} fields where the header has {len(header)}: "
-                        "put quotes around text that holds the separator.")
-                elif row:
-                    found.share = share()
-                    yield f"Line {reader.line_num:,}", dict(zip(header, row))
-        except csv.Error as error:  # from here on nobody knows where a row begins
-            bad(f"{path.name} cannot be read as CSV at line {reader.line_num:,} ({error}): mend that line, or save the table "
-                "anew.")
+        lines, header, passed = _chained(header_line, file), [], 0
+        while True:  # once more after each row that cannot be read
+            reader, row_begins = csv.reader(lines, delimiter=delimiter, strict=True), passed + 1
+            try:
+                if not header:
+                    header, row_begins = _header(next(reader, [])), reader.line_num + 1
+                for row in reader:
+                    line, row_begins = passed + reader.line_num, passed + reader.line_num + 1
+                    if row and len(row) != len(header):
+                        bad(f"Line {line:,} of {path.name} has {len(row)} fields where the header has {len(header)}: "
+                            "put quotes around text that holds the separator.")
+                    elif row:
+                        found.share = share()
+                        yield f"Line {line:,}", dict(zip(header, row))
+                return
+            except csv.Error as error:
+                passed += reader.line_num
+                if "end of data" in str(error):
+                    bad(f"{path.name} cannot be read as CSV from line {row_begins:,} on, where a quote is opened and never closed: "
+                        "nothing after it was read. Mend that line, or save the table anew.")
+                    return
+                bad(f"{path.name} cannot be read as CSV at line {passed:,} ({error}): mend that line, or save the table anew.")
+                if not header:
+                    return
+
+
+def _header(fields: list[str]) -> list[str]:
+    """Names of columns, those that are missing or come twice numbered: else one would take the other's place."""
+    names: list[str] = []
+    for number, field_name in enumerate(fields, start=1):
+        name = field_name.strip() or f"column {number}"
+        names.append(name if name not in names else f"{name} (column {number})")
+    return names
 
 
 def _chained(first: str, rest: Iterable[str]) -> Iterator[str]:
@@ -254,34 +322,50 @@ def _jsonl_rows(path: Path, found: Found, bad: Callable[[str], None]) -> Iterato
 def _table(rows: Callable[[Callable[[str], None]], Iterator[tuple[str, dict]]], name: str, wanted: str | None,
            found: Found) -> Iterator[str]:
     """The texts of the wanted column, else of the one that holds the most text. Goes through the rows twice."""
-    problems: list[str] = []
-    characters: dict[str, int] = {}
-    for _, row in rows(problems.append):
-        for column, value in row.items():
-            characters[column] = characters.get(column, 0) + (len(value.strip()) if isinstance(value, str) else 0)
-        if found.enough(sum(characters.values())):
-            break
-    found.columns = tuple(characters)
-    if not characters:
-        raise DataError(problems[0] if problems else f"{name} has no rows with text: it needs a header or named fields, and a "
-                        "text in each row.")
-    if wanted is not None and wanted not in characters:
-        raise DataError(f"{name} has no column '{wanted}': set data.text_column to one of {', '.join(characters)}.")
-    column = found.text_column = wanted if wanted is not None else max(characters, key=characters.get)
-    if not characters[column]:
-        raise DataError(f"Column '{column}' of {name} holds no text: set data.text_column to another of "
-                        f"{', '.join(characters)}.")
-    read = 0
+    column = found.text_column = _column(rows, name, wanted, found)
+    read = looked_through = 0
     for where, row in rows(found.left_out):
         value = row.get(column)
+        looked_through += sum(len(text) for text in row.values() if isinstance(text, str))
         if isinstance(value, str):
             read += len(value)
             yield value
-            if found.enough(read):
-                return
         elif value is not None:
             found.left_out(f"{where} of {name} holds {json.dumps(value, default=str)[:40]} in '{column}' where a text should be.")
+        if found.enough(read, looked_through):
+            return
     found.share = 1.0
+
+
+def _column(rows: Callable[[Callable[[str], None]], Iterator[tuple[str, dict]]], name: str, wanted: str | None,
+            found: Found) -> str:
+    """Which column holds the text. Raises DataError for one that is not there or holds none."""
+    problems: list[str] = []
+    characters: dict[str, int] = {}
+    looked_through, only_begun = 0, False
+    for _, row in rows(problems.append):
+        for column, value in row.items():
+            length = len(value.strip()) if isinstance(value, str) else 0
+            characters[column] = characters.get(column, 0) + length
+            looked_through += length
+        found.check(name, max(characters.values(), default=0) if wanted is None else characters.get(wanted, 0))
+        if found.enough(looked_through if wanted is None else characters.get(wanted, 0), looked_through):
+            only_begun = True
+            break
+    found.columns = tuple(characters)
+    others = ", ".join(characters)
+    if not characters:
+        raise DataError(problems[0] if problems else f"{name} has no rows with text: it needs a header or named fields, and a "
+                        "text in each row.")
+    if only_begun and wanted is not None and not characters.get(wanted):
+        raise DataError(f"There is no text in column '{wanted}' of the first part of {name}, so there is nothing to show yet: "
+                        f"preparing reads all of it. Its columns: {others}.")
+    if wanted is not None and wanted not in characters:
+        raise DataError(f"{name} has no column '{wanted}': set data.text_column to one of {others}.")
+    column = wanted if wanted is not None else max(characters, key=characters.get)
+    if not characters[column]:
+        raise DataError(f"Column '{column}' of {name} holds no text: set data.text_column to another of {others}.")
+    return column
 
 
 # --- bytes ---
@@ -300,10 +384,13 @@ def _opened(path: Path, found: Found, newline: str) -> Iterator[tuple[io.TextIOW
     if encoding.errors == "replace" and found.encoding != encoding.name:  # a table is opened twice
         found.left_out(f"{path.name} is UTF-8, but for bytes that are no character: each became \N{REPLACEMENT CHARACTER}.")
     found.encoding = encoding.name
+    errors = encoding.errors  # of a part, no more than its beginning was checked
+    if found.most_characters is not None and encoding.codec == "utf-8":
+        errors = "replace"
     size = max(1, path.stat().st_size)
     with open(path, "rb") as raw:
         unpacked = gzip.GzipFile(fileobj=raw) if _is_packed(path) else raw
-        with io.TextIOWrapper(unpacked, encoding=encoding.codec, errors=encoding.errors, newline=newline) as file:
+        with io.TextIOWrapper(unpacked, encoding=encoding.codec, errors=errors, newline=newline) as file:
             yield file, lambda: min(1.0, raw.tell() / size)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gptlab.config import DataConfig, unknown_name
 from gptlab.data import formats
-from gptlab.data.errors import DataError
+from gptlab.data.errors import DataError, TooMuchText
 
 FEWEST_CHARACTERS = 100
 DOCS_PART_CHARACTERS = 4000
@@ -92,10 +92,10 @@ def files_of(path: Path) -> list[Path]:
         if path.is_file():
             return [path]
         if path.is_dir():
-            files = [one for one in sorted(path.rglob("*")) if one.is_file() and formats.kind_of(one) in formats.READERS
+            files = [one for one in path.rglob("*") if one.is_file() and formats.kind_of(one) in formats.READERS
                      and not any(part.startswith(".") for part in one.relative_to(path).parts)]
             if files:
-                return files
+                return sorted(files, key=lambda one: one.relative_to(path).as_posix())  # alike on every system
             raise DataError(f"The folder {path.name} holds no file that can be read: choose one with texts, tables or PDFs.")
     except (OSError, ValueError) as error:
         if isinstance(error, DataError):
@@ -107,25 +107,27 @@ def files_of(path: Path) -> list[Path]:
 
 def _read_folder(folder: Path, files: list[Path], text_column: str | None, most_characters: int | None) -> Source:
     """The documents of many files. One that cannot be read is left out and listed, as long as another can."""
-    documents, encodings, whole, size, share = [], set(), formats.Found(most_characters), 0, 1.0
+    documents, encodings, whole, share = [], set(), formats.Found(most_characters), 1.0
+    size = characters = 0
     for number, file in enumerate(files, start=1):
-        found, before = formats.Found(most_characters), len(documents)
+        found, before = formats.Found(most_characters, formats.LARGEST_FILE_BYTES - characters), len(documents)
         try:
             formats.check_size(file)
             size += file.stat().st_size
             if size > formats.LARGEST_FILE_BYTES:
-                raise DataError(f"The folder {folder.name} holds more than {formats.LARGEST_FILE_BYTES // 2**20} MB: choose a "
-                                "part.")
+                raise TooMuchText
             documents += formats.read_file(file, text_column, found)
+        except TooMuchText:
+            raise DataError(f"The folder {folder.name} holds more than {formats.LARGEST_FILE_BYTES // 2**20} MB of text: choose a "
+                            "part.") from None
         except DataError as error:
-            if size > formats.LARGEST_FILE_BYTES:
-                raise
             found.left_out(str(error))
         encodings |= {found.encoding} if len(documents) > before else set()
         for sentence in found.bad:
             whole.left_out(sentence)
         whole.bad_count += found.bad_count - len(found.bad)
-        if whole.enough(sum(map(len, documents))):
+        characters += sum(map(len, documents[before:]))
+        if whole.enough(characters):
             share = number / len(files)
             break
     if not documents:
