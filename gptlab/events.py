@@ -121,20 +121,27 @@ EVENT_TYPES: dict[str, type[Event]] = {cls.type: cls for cls in (Step, Evaluatio
 def to_json(event: Event) -> str:
     """One line of JSON, `type` first, without the newline. Numbers that are not finite become null (JSON has none)."""
     values: dict[str, Any] = {"type": event.type, **dataclasses.asdict(event)}
-    return json.dumps({name: [_finite(v) for v in value] if isinstance(value, list) else _finite(value)
-                       for name, value in values.items()}, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return json.dumps(_finite(values), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def from_json(line: str) -> Event:
     """The event on a line; fields that this version does not know are ignored. Raises ValueError on anything else."""
-    values = json.loads(line)
-    if not isinstance(values, dict) or values.get("type") not in EVENT_TYPES:
+    try:
+        values = json.loads(line)
+    except RecursionError:
+        raise ValueError(f"not an event, nested too deeply: {line[:80]!r}") from None
+    kind = values.get("type") if isinstance(values, dict) else None
+    if not isinstance(kind, str) or kind not in EVENT_TYPES:
         raise ValueError(f"not an event: {line[:80]!r}")
-    cls = EVENT_TYPES[values["type"]]
+    cls = EVENT_TYPES[kind]
     names = {item.name: item for item in dataclasses.fields(cls)}
     try:
         return cls(**{name: (math.nan if v is None and names[name].type == "float" else v)

@@ -53,6 +53,17 @@ def test_numbers_in_a_list_are_held_to_the_same():
     assert json.loads(line, parse_constant=pytest.fail)["logprobs"] == [None]
 
 
+def test_numbers_in_settings_and_remedies_are_held_to_the_same():
+    """A setting from elsewhere that became NaN ended the run that went on from there, each time anew."""
+    odd = {"train.patience": math.nan, "train.epochs": (1.0, math.inf)}
+    setting = Setting(step=1, time_seconds=0.0, changes=odd, before={"a": {"b": [math.inf, 2]}})
+    values = json.loads(to_json(setting), parse_constant=pytest.fail)
+    assert values["changes"] == {"train.patience": None, "train.epochs": [1.0, None]} and values["before"] == {"a": {"b": [None, 2]}}
+    alert = Alert(step=9, time_seconds=1.5, code="x", severity="info", message="", evidence="", remedy="",
+                  actions=[{"action": "set", "changes": odd}])
+    assert json.loads(to_json(alert), parse_constant=pytest.fail)["actions"][0]["changes"]["train.patience"] is None
+
+
 def test_lines_of_before_alerts_had_actions_and_samples_a_copied_share_are_read():
     """What an earlier version wrote stays readable."""
     for event, name, value in ((EVENTS[4], "actions", []), (EVENTS[2], "copied_share", None)):
@@ -66,7 +77,8 @@ def test_fields_of_a_later_version_are_ignored():
     assert from_json(json.dumps(values)) == STEP
 
 
-@pytest.mark.parametrize("line", ["", "{", "null", "[1]", '{"type":"nothing","step":1}', '{"step":1}',
+@pytest.mark.parametrize("line", ["", "{", "null", "[1]", '{"type":"nothing","step":1}', '{"step":1}', '{"type":[]}',
+                                  '{"type":{"a":1},"step":1}', '{"type":"step","step":' + "[" * 100_000,
                                   '{"type":"step","step":1}', to_json(STEP)[:-10], to_json(STEP)[10:]])
 def test_a_torn_or_foreign_line_is_a_value_error(line):
     with pytest.raises(ValueError):

@@ -270,7 +270,7 @@ def served_from(tmp_path, monkeypatch):
 
 
 def test_a_download_opens_in_another_workspace(lab, runs, tmp_path, served_from):
-    run = finished(lab, "first")
+    run = finished_run(lab.workspace, "first", train__max_steps=4)
     path = make_file(lab, "download", [run])
     assert path.name == f"{run.id}.zip" and served_from in path.parents and zipfile.is_zipfile(path)
     other = make_file(lab, "download", [tiny_run(lab.workspace, "other")])

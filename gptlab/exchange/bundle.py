@@ -23,7 +23,8 @@ from pathlib import Path
 from gptlab.data.dataset import open_dataset
 from gptlab.data.sources import DataError
 from gptlab.exchange import members
-from gptlab.exchange.members import DATASET_FILES, BadBundle
+from gptlab.exchange.foreign_events import BadBundle
+from gptlab.exchange.members import DATASET_FILES
 from gptlab.runs import archive
 from gptlab.runs.disk import (RunError, check_space, explained, remove_file, remove_tree, replace, temporary_sibling,
                               write_atomic)
@@ -85,8 +86,16 @@ def open_bundle(workspace: Workspace, path: Path) -> Opened:
         remove_tree(staged)
 
 
+def open_run_zip(workspace: Workspace, path: Path) -> RunDir:
+    """The run of a zip without data, as `archive.zip_run` writes it; held to what a bundle's run is. Raises RunError."""
+    with _explained(path, "zip of a run"):
+        with zipfile.ZipFile(path) as file:
+            members.check_run(file, path)
+    return archive.import_zip(workspace, path)
+
+
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _explained(path: Path, what: str = "bundle") -> Iterator[None]:
     """Turns whatever a bad bundle raises into one sentence; trouble with this machine's disk passes."""
     try:
         yield
@@ -97,7 +106,7 @@ def _explained(path: Path) -> Iterator[None]:
     except (*DAMAGED, OSError) as error:
         if isinstance(error, OSError) and error.errno != errno.EINVAL:  # that one is a seek to nowhere
             raise
-        raise RunError(f"{path.name} cannot be opened: it is not a whole bundle ({error}). Get it anew.") from error
+        raise RunError(f"{path.name} cannot be opened: it is not a whole {what} ({error}). Get it anew.") from error
 
 
 def _unpack(workspace: Workspace, path: Path, staged: Path) -> members.Contents:

@@ -2,23 +2,21 @@
 
 Only known names, each once, none of them a link or a folder; no more than a zip of such a size can honestly hold; JSON
 parsed and held against what its readers expect; weights that are safetensors. Executes nothing, and knows no workspace.
+The zip of a run without its data, which may hold other files that are left in it, is held to the same.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 import stat
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gptlab.config import ConfigError, RunConfig
 from gptlab.data import dataset
-from gptlab.events import EVENT_TYPES, Event, from_json
+from gptlab.exchange.foreign_events import BadBundle, brief, check_event, number, parsed, whole
 from gptlab.runs import archive, status
 from gptlab.runs.disk import RunError, readable
 from gptlab.runs.rundir import RESERVED, check_name
@@ -36,12 +34,9 @@ BASELINES = ("uniform", "unigram", "bigram", "entropy_floor")
 MOST_MEMBERS = 100
 MOST_JSON_BYTES = 64 * 2**20  # a tokenizer with 200,000 tokens has a quarter of that
 MOST_LINE_BYTES = 16 * 2**20  # of events.jsonl
+MOST_TORN_LINES = 1000        # … a run that was cut off leaves one
 HONEST_BYTES = 256 * 2**20    # however small the zip
 HONEST_RATIO = 60             # tokens and events pack to about a quarter
-
-
-class BadBundle(ValueError):
-    """Why a zip is not opened: the rest of a sentence that begins with its name."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +60,30 @@ def check(file: zipfile.ZipFile, path: Path) -> Contents:
         raise BadBundle("its run was made with other data than the bundle holds.")
     if reading.bytes(run["tokenizer.json"]) != reading.bytes(data["tokenizer.json"]):
         raise BadBundle("its run and its data set have different tokenizers.")
-    try:
-        RunConfig.from_dict(config)
-        RunConfig.from_dict({"data": manifest["config"]})
-    except ConfigError as error:
-        raise BadBundle(f"its settings cannot be used ({' '.join(error.problems)})") from error
+    _check_settings(config)
+    _check_settings({"data": manifest["config"]})
+    _check_files(reading, run)
+    return Contents(run_id, dataset_name, manifest, data)
+
+
+def check_run(file: zipfile.ZipFile, path: Path) -> None:
+    """Looks at what `archive.import_zip` would take out of the zip of a run. Raises BadBundle, RunError for one that holds no
+    run, or what zipfile raises for a damaged zip."""
+    run_id, found = archive.members_of(file, path.name)
+    if not _can_be_an_id(run_id):
+        raise BadBundle(f"no run is called {run_id[:80]!r}.")
+    for member, _ in found:
+        _check_kind(member)
+    _check_size([member for member, _ in found], path.stat().st_size)
+    reading, run = _Reader(file), {name: member for member, name in found}
+    _check_settings(reading.json(run["config.json"]))
+    if "manifest.json" in run:
+        _check_manifest(reading.json(run["manifest.json"]))
+    _check_files(reading, run)
+
+
+def _check_files(reading: _Reader, run: dict[str, zipfile.ZipInfo]) -> None:
+    """Looks at each of a run's members, by path in it."""
     for name, member in run.items():
         if name.endswith(".safetensors"):
             reading.check_safetensors(member)
@@ -80,7 +94,6 @@ def check(file: zipfile.ZipFile, path: Path) -> Contents:
         elif name.endswith(".json"):
             reading.json(member)
     reading.check_events(run["events.jsonl"])
-    return Contents(run_id, dataset_name, manifest, data)
 
 
 def content_hash(folder: Path) -> str:
@@ -93,8 +106,7 @@ def content_hash(folder: Path) -> str:
 def _sorted(file: zipfile.ZipFile, zip_bytes: int) -> tuple[str, dict, str, dict]:
     """(the run's id, its members by path in it, the data set's name, its members)."""
     listed = file.infolist()
-    if len(listed) > MOST_MEMBERS:
-        raise BadBundle(f"it holds {len(listed):,} files, where a bundle has at most {MOST_MEMBERS}.")
+    _check_size(listed, zip_bytes)
     run: dict[str, zipfile.ZipInfo] = {}
     data: dict[str, zipfile.ZipInfo] = {}
     ids, names = set(), set()
@@ -117,10 +129,15 @@ def _sorted(file: zipfile.ZipFile, zip_bytes: int) -> tuple[str, dict, str, dict
     if missing or len(ids) != 1 or len(names) != 1:
         raise BadBundle(f"it is not a bundle of one run with its data ({', '.join(missing) or 'several runs'} "
                         f"{'missing' if missing else 'in it'}). Make one with: python -m gptlab bundle RUN --out FILE.")
-    total = sum(member.file_size for member in listed)
+    return ids.pop(), run, _named(names.pop()), data
+
+
+def _check_size(members: list[zipfile.ZipInfo], zip_bytes: int) -> None:
+    if len(members) > MOST_MEMBERS:
+        raise BadBundle(f"it holds {len(members):,} files, where a bundle has at most {MOST_MEMBERS}.")
+    total = sum(member.file_size for member in members)
     if total > max(HONEST_BYTES, HONEST_RATIO * zip_bytes):
         raise BadBundle(f"it would unpack from {readable(zip_bytes)} to {readable(total)}, which no honest bundle does.")
-    return ids.pop(), run, _named(names.pop()), data
 
 
 def _can_be_an_id(run_id: str) -> bool:
@@ -163,9 +180,9 @@ class _Reader:
 
     def json(self, member: zipfile.ZipInfo) -> dict:
         try:
-            values = json.loads(self.bytes(member).decode("utf-8"), parse_constant=_no_number)
+            values = parsed(self.bytes(member))
         except (ValueError, RecursionError) as error:
-            raise BadBundle(f"{member.filename} is damaged ({_brief(error)}).") from error
+            raise BadBundle(f"{member.filename} is damaged ({brief(error)}).") from error
         if not isinstance(values, dict):
             raise BadBundle(f"{member.filename} is damaged (it holds no settings).")
         return values
@@ -189,65 +206,22 @@ class _Reader:
 
         Every step has a line of its own, so none has a number beyond the lines before it: readers make room for all.
         """
-        count = 0
+        count = torn = 0
         with self._file.open(member) as source:
             while line := source.readline(MOST_LINE_BYTES):
                 if len(line) == MOST_LINE_BYTES:
                     raise BadBundle(f"{member.filename} has a line of more than {readable(MOST_LINE_BYTES)}.")
-                self._check_event(member.filename, line, count)
+                torn += not check_event(member.filename, line, count)
+                if torn > MOST_TORN_LINES:
+                    raise BadBundle(f"{member.filename} has more than {MOST_TORN_LINES:,} lines that are no events.")
                 count += 1
 
-    @staticmethod
-    def _check_event(filename: str, line: bytes, lines_before: int) -> None:
-        try:
-            values = json.loads(line.decode("utf-8"))
-        except ValueError:
-            return
-        except RecursionError as error:
-            raise BadBundle(f"{filename} is damaged ({_brief(error)}).") from error
-        if not isinstance(values, dict):
-            raise BadBundle(f"{filename} has a line that is no event.")
-        if values.get("type") not in EVENT_TYPES:
-            return  # a newer version's
-        try:
-            event = from_json(line.decode("utf-8"))
-        except ValueError as error:
-            raise BadBundle(f"{filename} is damaged ({_brief(error)}).") from error
-        wrong = _wrong_field(event)
-        if wrong is None and not 0 <= event.step <= lines_before:
-            wrong = "step"
-        if wrong:
-            raise BadBundle(f"{filename} has an event of type {event.type} whose {wrong} cannot be.")
 
-
-def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _list_of(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, list) and all(map(check, value))
-
-
-def _word(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-FITS: dict[str, Callable[[Any], bool]] = {  # by the annotation of an event's field
-    "int": _whole, "float": _number, "str": _word, "bool": lambda value: isinstance(value, bool),
-    "float | None": lambda value: value is None or _number(value), "int | None": lambda value: value is None or _whole(value),
-    "list[int]": _list_of(_whole), "list[float]": _list_of(lambda value: value is None or _number(value)),
-    "list[str]": _list_of(_word), "list[dict[str, Any]]": _list_of(lambda value: isinstance(value, dict)),
-    "dict[str, Any]": lambda value: isinstance(value, dict) and all(
-        one is None or isinstance(one, (str, int, float)) for one in value.values())}
-
-
-def _wrong_field(event: Event) -> str | None:
-    """The name of the first field that is not of its type."""
-    return next((item.name for item in dataclasses.fields(event) if not FITS[item.type](getattr(event, item.name))), None)
+def _check_settings(values: dict) -> None:
+    try:
+        RunConfig.from_dict(values)
+    except ConfigError as error:
+        raise BadBundle(f"its settings cannot be used ({' '.join(error.problems)})") from error
 
 
 def _check_manifest(manifest: dict) -> None:
@@ -257,7 +231,7 @@ def _check_manifest(manifest: dict) -> None:
             raise BadBundle(f"the manifest of its data set is damaged ({name}).")
     if manifest["dtype"] not in ("uint16", "uint32"):
         raise BadBundle(f"its data set holds {manifest['dtype'][:40]!r}, where tokens are uint16 or uint32.")
-    if not all(manifest["baselines"].get(name) is None or _number(manifest["baselines"][name]) for name in BASELINES) \
+    if not all(manifest["baselines"].get(name) is None or number(manifest["baselines"][name]) for name in BASELINES) \
             or manifest["baselines"].get("uniform") is None:
         raise BadBundle("the manifest of its data set is damaged (baselines).")
     if not all(isinstance(alert, dict) and all(isinstance(alert.get(key), str) for key in ("severity", "message", "remedy"))
@@ -267,22 +241,14 @@ def _check_manifest(manifest: dict) -> None:
 
 def _check_state(state: dict, step: int) -> None:
     files, loss = state.get("files"), state.get("val_loss")
-    if not (state.get("step") == step and _number(state.get("epoch")) and (loss is None or _number(loss))
-            and isinstance(state.get("trainer"), dict) and isinstance(files, dict) and all(map(_whole, files.values()))):
+    if not (state.get("step") == step and number(state.get("epoch")) and (loss is None or number(loss))
+            and isinstance(state.get("trainer"), dict) and isinstance(files, dict) and all(map(whole, files.values()))):
         raise BadBundle(f"the checkpoint of step {step:,} is damaged.")
 
 
 def _check_status(values: dict) -> None:
     """A cache that lists read without looking twice."""
     words = {name for name, value in status.EMPTY.items() if isinstance(value, str)}
-    if not all(isinstance(values.get(name), str) if name in words else values.get(name) is None or _number(values[name])
+    if not all(isinstance(values.get(name), str) if name in words else values.get(name) is None or number(values[name])
                for name in status.EMPTY):
         raise BadBundle("its status.json is damaged.")
-
-
-def _no_number(text: str) -> None:
-    raise ValueError(f"{text} is no number of JSON")
-
-
-def _brief(error: Exception) -> str:
-    return "nested too deeply" if isinstance(error, RecursionError) else str(error)[:120]

@@ -99,11 +99,14 @@ def _zip(run: RunDir, paths: list[Path], target: Path) -> Path:
 
 
 def import_zip(workspace: Workspace, path: Path) -> RunDir:
-    """A run from a zip that `zip_run` wrote. Nothing in it is executed or used as a path. Raises RunError if it is no run."""
+    """A run from a zip that `zip_run` wrote. Nothing in it is executed or used as a path. Raises RunError if it is no run.
+
+    What its files say is believed: of a zip from elsewhere, `gptlab.exchange` looks at that first.
+    """
     temporary = temporary_sibling(workspace.runs / "import")
     try:
         with zipfile.ZipFile(path) as archive:
-            run_id, members = _members(archive, path.name)
+            run_id, members = members_of(archive, path.name)
             check_space(workspace.runs, sum(member.file_size for member, _ in members), f"open {path.name}")
             for member, name in members:
                 target = temporary / name
@@ -119,8 +122,9 @@ def import_zip(workspace: Workspace, path: Path) -> RunDir:
         remove_tree(temporary)
 
 
-def _members(archive: zipfile.ZipFile, filename: str) -> tuple[str, list[tuple[zipfile.ZipInfo, str]]]:
-    """(the run's id, [(member, its path inside the run)]): only names that a run has, so none can lead elsewhere."""
+def members_of(archive: zipfile.ZipFile, filename: str) -> tuple[str, list[tuple[zipfile.ZipInfo, str]]]:
+    """(the run's id, [(member, its path inside the run)]): only names that a run has, so none can lead elsewhere. Raises RunError
+    for the zip of anything else."""
     found, ids = [], set()
     for member in archive.infolist():
         run_id, _, name = member.filename.partition("/")

@@ -6,6 +6,7 @@ Knows files, settings and events; nothing of models, training or threads, and ne
 from __future__ import annotations
 
 import json
+import math
 import re
 import threading
 import uuid
@@ -163,7 +164,8 @@ class RunDir:
 
     def write_status(self, values: dict) -> None:
         """Replaces the cache. Not waited for: it can be rebuilt."""
-        write_atomic(self.path / "status.json", json.dumps(values), durable=False)
+        finite = {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()}
+        write_atomic(self.path / "status.json", json.dumps(finite), durable=False)
 
     def _known_status(self, alive: bool) -> dict | None:
         """What status.json says, if that is of all the events."""
