@@ -52,15 +52,15 @@ class DataConfig:
                              minimum=20, maximum=1_000_000, step=1000, unit="documents")
     cleaning: tuple[str, ...] = setting((), "Cleaning", "What is mended before anything is learnt; the file itself stays as "
                                         "it is. Nothing: the text as it stands.", choices=CLEANING)
-    min_characters: int = setting(50, "Shortest document", "For the cleaning step filters: shorter documents are left out.",
+    min_characters: int = setting(50, "Shortest document", "Where short documents are left out (cleaning step filters): shorter than this.",
                                   minimum=1, maximum=1_000_000, step=10, unit="characters")
-    max_symbol_share: float = setting(0.4, "Most symbols", "For the cleaning step filters: documents with a larger share of "
-                                      "characters that are neither letters nor digits are left out.",
+    max_symbol_share: float = setting(0.4, "Most symbols", "Where documents that are mostly symbols are left out (cleaning step "
+                                      "filters): a larger share than this of neither letters nor digits.",
                                       minimum=0.0, maximum=1.0, step=0.05)
-    script: str | None = setting(None, "Script", "For the cleaning step filters: the script that most letters must be in, such "
-                                 "as Latin, Cyrillic, Bengali or CJK. Empty: any.")
-    near_duplicate_threshold: float = setting(0.8, "Nearly the same", "For the cleaning step near-duplicates: how alike two "
-                                              "documents are, from which on the later one is left out.",
+    script: str | None = setting(None, "Script", "Where documents are left out (cleaning step filters): the script that most letters "
+                                 "must be in, such as Latin, Cyrillic, Bengali or CJK. Empty: any.")
+    near_duplicate_threshold: float = setting(0.8, "Nearly the same", "Where documents that are nearly the same are left out: "
+                                              "how alike two must be (1: word for word).",
                                               minimum=0.5, maximum=1.0, step=0.05)
     tokenizer: str = setting("char", "Tokenizer", "What a token is: a character, a byte, a frequent piece of text "
                              "learnt from the data (bpe), or whatever a tokenizer.json says (file).",

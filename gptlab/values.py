@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+LARGEST = 2**53  # whole numbers beyond are none in JSON, nor in a browser
 WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
@@ -47,6 +48,8 @@ def _number(value: Any, kind: type) -> int | float:
         number = float(value)
         if not math.isfinite(number) or (kind is int and number != int(number)):
             raise ValueError
-        return int(value) if kind is int and isinstance(value, str) and value.strip().lstrip("+-").isdigit() else kind(number)
     except (ValueError, TypeError, OverflowError):
         raise ValueError(f"{value!r} is not {'a whole number' if kind is int else 'a number'}.") from None
+    if kind is int and abs(number) >= LARGEST:
+        raise ValueError(f"{value!r} is too large a number.")
+    return int(value) if kind is int and isinstance(value, str) and value.strip().lstrip("+-").isdigit() else kind(number)

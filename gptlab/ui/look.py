@@ -22,6 +22,7 @@ FRAME = CALM + """<meta name="color-scheme" content="light dark"><style>
 .gradio-container { overflow: clip !important; }  /* hidden, as Gradio has it, nothing in it could stick to the window */
 :root { color-scheme: light; }
 :root:has(body.dark) { color-scheme: dark; }
+body.watching .gradio-container > .main.app { max-width: none !important; }
 .toast-wrap.toast-wrap { top: auto; bottom: 20px; }
 @media (max-width: 760px) { .gradio-container > .main.app { padding: 10px 12px; } }
 </style>"""

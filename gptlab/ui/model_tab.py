@@ -173,7 +173,13 @@ def _beside(lab: Lab, draft) -> list:
         size = facts = gr.skip()
     return [size, facts, message, gr.Button(undo_words, interactive=bool(draft["history"])), gr.Button(interactive=has_changes),
             model_facts.command(lab, draft), model_facts.preset_html(lab, draft),
-            gr.Button(words.USE_PRESET_DATA.format(goes_with), visible=bool(goes_with and draft["dataset"]))]
+            gr.Button(words.USE_PRESET_DATA.format(goes_with), visible=_other_data(lab, draft))]
+
+
+def _other_data(lab: Lab, draft: dict) -> bool:
+    """Whether the preset has data of its own and the draft another."""
+    preset = draft_preset(draft)
+    return bool(preset.dataset and draft["dataset"]) and lab.preparations.find(preset.config.data) != draft["dataset"]
 
 
 def _value(config: RunConfig, name: str):

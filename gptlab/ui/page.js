@@ -46,3 +46,7 @@ window.gptlab = {
     return await this.ask(question, {yes: WORDS.may[what], no: WORDS.may_no}) === true;
   },
 };
+
+// The large view is large from the beginning: its controls never flash up.
+document.addEventListener('DOMContentLoaded', () => document.body.classList.toggle(
+  'watching', new URLSearchParams(location.search).get('view') === 'watch'));

@@ -157,7 +157,7 @@ QUEUE = {  # what trains and what waits, read in the browser
     "starts": "starts in about {time}", "soon": "starts in less than a minute", "next": "starts next",
     "after": {"one": "after 1 other", "many": "after {n} others"},
     "up": "Up", "down": "Down", "out": "Take out",
-    "up_named": "Move {name} up", "down_named": "Move {name} down", "out_named": "Take {name} out of the queue",
+    "up_named": "Up: {name}", "down_named": "Down: {name}", "out_named": "Take out: {name}",
     "moved": "{name} is now {place} of {n}.", "joined": "{name} waits: {place} of {n}.",
     "began": "{name} begins to train.", "gone": "{name} no longer waits.", "changed": "{n} runs wait now.",
     "waits": "It waits its turn: {place} of {n}.", "waits_next": "It waits its turn, and is the next.",

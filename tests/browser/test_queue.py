@@ -101,19 +101,19 @@ def test_two_pages_see_one_queue_and_a_keyboard_moves_it(queue, visit):
         wait_until(page, names("one", "two", "three"))
     text = aisha.locator(".live-queue").inner_text()
     assert "held" in text and "by Ben" in text and "you" in text and "10 min left" in text and "starts in about 10 min" in text
-    assert press(aisha, "Move one up").get_attribute("aria-disabled") == "true"
+    assert press(aisha, "Up: one").get_attribute("aria-disabled") == "true"
 
-    press(aisha, "Move three up").focus()
+    press(aisha, "Up: three").focus()
     aisha.keyboard.press("Enter")
     for page in (aisha, ben):
         wait_until(page, names("one", "three", "two"))
         wait_until(page, "document.querySelector('.live-queue + [role=status]').textContent === 'three is now 2nd of 3.'")
-    assert aisha.evaluate("document.activeElement.ariaLabel") == "Move three up"
+    assert aisha.evaluate("document.activeElement.ariaLabel") == "Up: three"
     aisha.keyboard.press("Enter")
     wait_until(ben, names("three", "one", "two"))
-    assert aisha.evaluate("document.activeElement.ariaLabel") == "Move three up"
+    assert aisha.evaluate("document.activeElement.ariaLabel") == "Up: three"
     aisha.keyboard.press("Enter")  # there is no further up
-    press(ben, "Move three down").click()
+    press(ben, "Down: three").click()
     wait_until(aisha, names("one", "three", "two"))
 
     press(ben, "three").click()
@@ -125,12 +125,12 @@ def test_ones_own_is_taken_out_at_once_anothers_after_a_question(queue, visit, r
     held, one, two, three = queue
     aisha, ben = visit("Aisha"), visit("Ben")
     wait_until(aisha, names("one", "two", "three"))
-    press(aisha, "Take one out of the queue").focus()
+    press(aisha, "Take out: one").focus()
     aisha.keyboard.press("Enter")
     for page in (aisha, ben):
         wait_until(page, names("two", "three"))
     assert one.state() == "stopped"
-    assert aisha.evaluate("document.activeElement.ariaLabel") == "Take two out of the queue"
+    assert aisha.evaluate("document.activeElement.ariaLabel") == "Take out: two"
 
     aisha.keyboard.press("Enter")
     dialog = aisha.locator("dialog.ask")
@@ -138,7 +138,7 @@ def test_ones_own_is_taken_out_at_once_anothers_after_a_question(queue, visit, r
     aisha.keyboard.press("Escape")
     dialog.wait_for(state="detached")
     assert room.lab.jobs.queue == [two, three]
-    press(aisha, "Take two out of the queue").click()
+    press(aisha, "Take out: two").click()
     dialog.locator(".ask-yes").click()
     for page in (aisha, ben):
         wait_until(page, names("three"))
