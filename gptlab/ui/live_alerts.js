@@ -41,7 +41,8 @@ class Alerts {
 
   announce(alerts) {
     const fresh = this.announced && alerts.filter(one => !this.announced.has(nameOf(one)));
-    if (fresh?.length) setText(this.told, fresh.map(one => `${this.words.severities[one.severity] ?? ''}: ${one.message}`).join(' '));
+    const said = one => `${this.words.severities[one.severity] ?? ''}: ${one.message}`;
+    if (fresh?.length) setText(this.told, fresh.map(said).join(' '));
     if (!this.announced || fresh.length) this.announced = new Set([...this.announced ?? [], ...alerts.map(nameOf)]);
   }
 
@@ -75,7 +76,8 @@ class Alerts {
   showActions(card, alert, state, history) {
     const saved = history.checkpoints.length > 0;
     const can = one => this.words.remedies[one.action] && POSSIBLE[one.action]?.(state, saved, one.changes ?? {});
-    const possible = (alert.actions ?? []).filter(can), now = JSON.stringify(possible);
+    const possible = (Array.isArray(alert.actions) ? alert.actions : []).filter(one => one && can(one));
+    const now = JSON.stringify([possible, possible.map(one => this.label(one, history))]);
     if (card.shown === now) return;
     card.shown = now;
     const first = possible.slice(0, 1).filter(one => HAVE_COMMANDS.has(one.action));
@@ -113,7 +115,8 @@ class Alerts {
     const {remedies, settings} = this.words, said = Object.entries(changes);
     const value = one => one === null ? this.words.no_value : typeof one === 'number' ? plainNumber(one) : String(one);
     if (action === 'set' && said.length === 1 && said[0][0] === 'train.max_learning_rate') {
-      const before = Math.max(...history.curves.columns.learning_rate.filter(Number.isFinite));
+      const before = history.settings.findLast(one => said[0][0] in one.changes)?.changes[said[0][0]]
+        ?? Math.max(...history.curves.columns.learning_rate);
       return fill(said[0][1] > before ? remedies.raise : remedies.lower, {value: value(said[0][1])});
     }
     const list = said.map(([name, one]) => `${(settings[name] ?? name).toLowerCase()} ${value(one)}`).join(', ');
@@ -124,7 +127,8 @@ class Alerts {
 
   // The page's labels in place of the settings' names.
   plain(text) {
-    return text.replace(/\b(?:data|model|train|sample)\.\w+/g, name => this.words.settings[name] ? `“${this.words.settings[name]}”` : name);
+    const {settings} = this.words;
+    return text.replace(/\b(?:data|model|train|sample)\.\w+/g, name => settings[name] ? `“${settings[name]}”` : name);
   }
 }
 

@@ -3,6 +3,7 @@
 const SHOWN_EVALUATIONS = 300;
 const SHARE_OF_TIME = {live: 0.04, replay: 0.4};  // a slow machine draws less often, so that drawing never takes more
 const SHORTEST = {live: 500, replay: 250};        // milliseconds from one drawing to the next
+const LETTER = 7, HALF_LINE = 10;                 // pixels that a letter of a label takes at most, and half of its height
 
 class Chart {
   constructor(box, words) {
@@ -163,6 +164,7 @@ class Chart {
     const marked = this.marked === null ? null : history.curves.along(this.axis, this.marked);
     const settings = history.settings.slice(-8).map(one => ({at: history.along(this.axis, one), text: changed(one)}));
     const ends = this.ends(history, x[1], y[1] - y[0]);
+    this.makeRoom(ends, references, x[1], y.map(log), log);
     const lines = JSON.stringify([references, marked, settings, ends, this.logarithmic]);
     if (this.drawn.references !== lines) {
       this.drawn.references = lines;
@@ -173,9 +175,10 @@ class Chart {
         change.annotations.push({x: at, yref: 'paper', y: 1, text, showarrow: false, textangle: -90, xanchor: 'right',
           yanchor: 'top', font: {color: this.colour('--live-count'), size: 12.5}});
       }
-      for (const {name, x: at, y: height, above, left, colour} of ends) {
-        change.annotations.push({x: at, y: log(height), text: name, showarrow: false, xanchor: left ? 'left' : 'right', xshift: left ? 4 : 0,
-          yanchor: above ? 'bottom' : 'top', yshift: above ? 7 : -7, font: {color: this.colour(colour), size: 13}});
+      for (const {name, x: at, y: height, above, left, aside, lift, colour} of ends) {
+        change.annotations.push({x: at, y: log(height), text: name, showarrow: false, xanchor: left ? 'left' : 'right',
+          xshift: left ? 4 : -aside, yanchor: above ? 'bottom' : 'top', yshift: above ? 7 + lift : -7,
+          font: {color: this.colour(colour), size: 13}});
       }
       if (marked !== null) change.shapes.push({type: 'line', yref: 'paper', x0: marked, x1: marked, y0: 0, y1: 1,
         line: {color: this.colour('--body-text-color'), width: 1.5}});
@@ -193,6 +196,22 @@ class Chart {
     return [[val, last.val_loss, history.along(this.axis, last), above, '--live-val'],
       [train, smooth, curves.along(this.axis, curves.step), !above, '--live-train']].map(([name, y, x, over, colour]) => ({
       name, x: round(x, right / 100), y: round(y, height / 100), above: over, left: x < 0.2 * right, colour}));
+  }
+
+  // Where the name of a reference line stands in the way of a line's, in pixels: that one goes up and above it, or, below its
+  // line, to the left of it; the other way it would lie on the curves, which come from above.
+  makeRoom(ends, references, right, [bottom, top], log) {
+    const {w: width, h: height} = this.plot._fullLayout._size, down = value => (top - log(value)) / (top - bottom) * height;
+    const stands = references.map(one => ({at: down(one.value) + (isBelow(one, references) ? HALF_LINE : -HALF_LINE),
+      from: width - referenceText(one).length * LETTER}));
+    for (const end of ends) {
+      const at = end.x / right * width, middle = down(end.y) + (end.above ? -1 : 1) * (7 + HALF_LINE);
+      const inTheWay = middle => stands.find(one => Math.abs(one.at - middle) < 2 * HALF_LINE && at > one.from);
+      let up = middle;
+      for (let one = inTheWay(up); end.above && one; one = inTheWay(up)) up = one.at - 2 * HALF_LINE - 1;
+      end.lift = Math.round(middle - up);
+      end.aside = end.above ? 0 : Math.round(at - (inTheWay(middle)?.from ?? at));
+    }
   }
 
   // As far as the run has come, with room to go on that doubles now and then; all of it once it is over.
@@ -232,17 +251,20 @@ class Chart {
       })),
       annotations: references.map(one => ({
         xref: 'paper', x: 1, xanchor: 'right', y: log(one.value), showarrow: false,
-        yanchor: one.below && one.value > 0.06 * references[0].value ? 'top' : 'bottom',  // the curves come from above
-        text: `${one.label}  ${one.value.toFixed(2)}`, font: {color: this.colour(one.colour), size: one.main ? 14 : 12.5},
+        yanchor: isBelow(one, references) ? 'top' : 'bottom', text: referenceText(one),
+        font: {color: this.colour(one.colour), size: one.main ? 14 : 12.5},
       })),
     };
   }
 }
 
+const referenceText = ({label, value}) => `${label}  ${value.toFixed(2)}`;
+const isBelow = ({below, value}, references) => below && value > 0.06 * references[0].value;  // the curves come from above
+
 // What was changed, as a mark on the chart says it; Plotly would read < as markup.
 function changed({changes, before}) {
-  const parts = Object.entries(changes).map(([name, value]) => `${name.split('.')[1]} ${before?.[name] ?? '–'} → ${value ?? '–'}`);
-  return parts.join(', ').replaceAll('_', ' ').replaceAll('<', '‹');
+  const said = ([name, value]) => `${name.split('.')[1]} ${before?.[name] ?? '–'} → ${value ?? '–'}`;
+  return Object.entries(changes).map(said).join(', ').replaceAll('_', ' ').replaceAll('<', '‹');
 }
 
 // One small curve without axes: its name, its latest value, its range. `points`: {x, y}.

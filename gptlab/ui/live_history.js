@@ -3,6 +3,7 @@
 const CAPACITY = 300;  // buckets; the rules here are those of gptlab/runs/curves.py, which sums up long runs
 const EXTREMES = ['loss', 'grad_norm'];
 const LASTS = ['smooth', 'learning_rate', 'tokens_per_second', 'tokens', 'epoch', 'time_seconds'];
+const MOST_SAMPLES = 400, LATEST_SAMPLES = 9;  // kept of a long run, as there
 const AXES = {step: null, tokens: 'tokens', epoch: 'epoch', time: 'time_seconds'};  // what a curve can be drawn over
 
 // The steps of a run, however many, in buckets of `width` steps, a power of two that doubles when they are full. Each keeps
@@ -123,6 +124,24 @@ function smoothed(before, loss, step) {
   return before === null ? loss : before + (loss - before) / Math.min(step, Math.max(5, step / 25));
 }
 
+// What an event needs to be taken, by its kind and as gptlab/events.py has it; "number" may be null: not a finite one.
+const COUNTED = {step: 'number', time_seconds: 'number'}, READ = {...COUNTED, epoch: 'number'};
+const NEEDED = {
+  step: {...READ, tokens: 'number', loss: 'number', learning_rate: 'number', grad_norm: 'number', tokens_per_second: 'number'},
+  evaluation: {...READ, train_loss: 'number', val_loss: 'number', val_bits_per_byte: 'number'},
+  sample: {...READ, sample_id: 'string', prompt: 'string', text: 'string', token_ids: 'list', logprobs: 'list'},
+  checkpoint: COUNTED,
+  alert: {...COUNTED, code: 'string', severity: 'string', message: 'string', evidence: 'string', remedy: 'string'},
+  setting: {...COUNTED, changes: 'object'},
+  status: COUNTED,
+};
+
+function isWhole(event) {
+  const is = value => Array.isArray(value) ? 'list' : value === null ? 'number' : typeof value;
+  return is(event) === 'object' && Object.hasOwn(NEEDED, event.type) && Number.isFinite(event.step)
+    && Object.entries(NEEDED[event.type]).every(([name, kind]) => is(event[name]) === kind);
+}
+
 class RunHistory {
   constructor() {
     this.curves = new Curves();
@@ -132,6 +151,7 @@ class RunHistory {
     this.alerts = [];
     this.settings = [];       // changed while it ran
     this.rewrites = 0;        // how often something already said was superseded
+    this.worked = 0;          // for so many seconds: the latest that anything is told of
     this.seconds = 0;         // of work, where it is a cut of `whole`: see until
     this.whole = this;
     this.outdated = false;    // what a resume superseded cannot be taken out any more: begin again from the start
@@ -140,6 +160,7 @@ class RunHistory {
   // Takes over what the server has summed up of a long run: {width, step, columns, lines}.
   restore({width, step, columns, lines}) {
     Object.assign(this.curves, {width, step, columns});
+    this.measure();
     this.add(lines);
   }
 
@@ -149,18 +170,33 @@ class RunHistory {
       if (!line) continue;
       let event;
       try { event = JSON.parse(line); } catch { continue; }
-      this.take(event);
+      if (isWhole(event)) this.take(event);
     }
   }
 
   take(event) {
+    if (event.type !== 'status') this.worked = Math.max(this.worked, event.time_seconds);
     if (event.type === 'step') this.curves.add(event);
     else if (event.type === 'evaluation') this.evaluations.push(event);
-    else if (event.type === 'sample') this.samples.set(event.sample_id, event);
+    else if (event.type === 'sample') this.takeSample(event);
     else if (event.type === 'checkpoint') this.checkpoints.push(event);
     else if (event.type === 'alert') this.alerts.push(event);
     else if (event.type === 'setting') this.settings.push(event);
     else if (event.type === 'status' && event.resumed_from_step != null) this.goBack(event.resumed_from_step);
+  }
+
+  // Each holds all of its tokens: of a long run some are kept, evenly over its steps and of a step all or none.
+  takeSample(event) {
+    this.samples.set(event.sample_id, event);
+    if (this.samples.size <= 2 * MOST_SAMPLES) return;
+    const all = [...this.samples], [[, first]] = all, steps = new Set(all.map(([, one]) => one.step)).size;
+    const apart = (event.step - first.step) / (steps * MOST_SAMPLES / all.length);
+    let kept = -Infinity;
+    this.samples = new Map(all.filter(([, {step}], i) => {
+      if (step !== kept && step < kept + apart && i < all.length - LATEST_SAMPLES) return false;
+      kept = step;
+      return true;
+    }));
   }
 
   // A resumed run goes on from `step`: what came after it no longer counts.
@@ -173,24 +209,26 @@ class RunHistory {
     this.alerts = this.alerts.filter(counts);
     this.settings = this.settings.filter(counts);
     this.samples = new Map([...this.samples].filter(([, sample]) => counts(sample)));
+    this.measure();
+  }
+
+  // How long it has worked, from all that is told.
+  measure() {
+    const told = [this.evaluations, this.checkpoints, this.alerts, this.settings, [...this.samples.values()]].flat();
+    const times = [...this.curves.columns.time_seconds, ...told.map(one => one.time_seconds)];
+    this.worked = times.reduce((latest, time) => Math.max(latest, time), 0);
   }
 
   // The run as it stood after so many seconds of work. `past`: what an earlier call gave, brought to that time instead of
   // made anew, so that what was drawn of it need not be drawn again.
   until(seconds, past = new RunHistory()) {
     if (seconds < past.seconds) past.rewrites += 1;
-    Object.assign(past, {seconds, whole: this});
+    Object.assign(past, {seconds, whole: this, worked: Math.min(seconds, this.worked)});
     past.curves = this.curves.until(seconds);
     const counts = event => event.time_seconds <= seconds;
     for (const name of ['evaluations', 'checkpoints', 'alerts', 'settings']) past[name] = this[name].filter(counts);
     past.samples = new Map([...this.samples].filter(([, sample]) => counts(sample)));
     return past;
-  }
-
-  // How long it has worked: the latest that anything is told of.
-  get worked() {
-    const told = [this.evaluations, this.checkpoints, this.alerts, this.settings, [...this.samples.values()]].flat();
-    return Math.max(0, ...this.curves.columns.time_seconds, ...told.map(one => one.time_seconds));
   }
 
   // The mean share of copied text of the samples of each step; only where somebody looked.

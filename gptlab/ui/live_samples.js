@@ -3,6 +3,7 @@
 
 const DOUBTS = [0.5, 0.2, 0.05, 0.01, 0.001];  // a token less likely than these is shaded one degree more each
 const ASKED_AT_ONCE = 8;                       // samples whose tokens the server is asked about
+const MOST_KNOWN = 1000;                       // samples whose tokens are kept
 
 // One text on the page, its tokens each in a span once the server has said where they end.
 class TokenText {
@@ -81,6 +82,7 @@ class Pieces {
       const {pieces} = await this.ask(samples.map(({prompt, token_ids}) => ({prompt, token_ids})));
       if (era === this.era) {
         samples.forEach((one, i) => this.known.set(one.sample_id, {tokens: one.token_ids.length, pieces: pieces[i] ?? []}));
+        for (const id of [...this.known.keys()].slice(0, -MOST_KNOWN)) this.known.delete(id);
         this.told();
       }
     } catch { this.notBefore = performance.now() + 5000; }  // text stays unshaded meanwhile
@@ -249,7 +251,8 @@ class Samples {
 
   seen(entries) {
     entries.forEach(({target, isIntersecting}) => { target.card.inSight = isIntersecting; });
-    entries.filter(one => one.isIntersecting && one.target.card.sample).forEach(({target: {card}}) => this.update(card, card.sample));
+    const seen = entries.filter(one => one.isIntersecting).map(one => one.target.card);
+    seen.filter(card => card.sample).forEach(card => this.update(card, card.sample));
   }
 
   // The token a person is at, by keyboard or by a tap; -1: none.

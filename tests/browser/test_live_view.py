@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import math
 import random
 from pathlib import Path
@@ -11,7 +13,7 @@ from tiny_run import tiny_run
 
 from gptlab.config import DataConfig
 from gptlab.data.dataset import prepare
-from gptlab.events import Checkpoint, Evaluation, Sample, Status, Step, to_json
+from gptlab.events import Checkpoint, Evaluation, Sample, Setting, Status, Step, to_json
 from gptlab.runs.curves import Curves
 from gptlab.runs.eventlog import effective_events
 from gptlab.runs.workspace import Workspace
@@ -46,7 +48,7 @@ def resumed(step):
 def scripts(chromium):
     """A page that knows nothing but what the live view is made of."""
     page = chromium.new_page()
-    for name in ("live_history.js", "live_text.js"):
+    for name in ("live_history.js", "live_text.js", "live_alerts.js"):
         page.add_script_tag(content=(UI / name).read_text(encoding="utf-8"))
     yield page
     page.close()
@@ -80,8 +82,28 @@ def test_what_a_resume_supersedes_is_forgotten_just_as_the_run_itself_says(scrip
 
 
 def test_a_damaged_line_does_not_hide_the_rest(scripts):
-    assert scripts.evaluate("lines => { const history = new RunHistory(); history.add(lines); return history.curves.columns.loss_low; }",
-                            to_json(step(1)) + '\n{"type":"step",\nnot json\n' + to_json(step(2)) + "\n") == [2.99, 2.98]
+    damaged = ['{"type":"step",', "not json", "null", "7", "[]", '"step"', "{}", '{"type":"toString","step":1}',
+               '{"type":"evaluation","step":1,"time_seconds":1,"epoch":0.1,"train_loss":2.0}',
+               '{"type":"setting","step":1,"time_seconds":1,"before":{}}', '{"type":"sample","step":1,"time_seconds":1,"epoch":0}',
+               *(to_json(event).replace('"step":1', f'"step":{number}') for event in (evaluation(1, 2.0), sample(1, "text"), resumed(1))
+                 for number in ("null", '"1"', "[1]"))]
+    assert scripts.evaluate("""lines => { const history = new RunHistory(); history.add(lines);
+        return [history.curves.columns.loss_low, history.evaluations, history.settings, history.samples.size]; }""",
+                            "\n".join([to_json(step(1)), *damaged, to_json(step(2)), ""])) == [[2.99, 2.98], [], [], 0]
+
+
+def test_of_many_samples_some_are_kept_evenly_and_the_latest_all(scripts):
+    """Two prompts each time: a step's samples stay together. The longest work is told of what was thinned, too."""
+    samples = [dataclasses.replace(sample(n, "text", prompt=prompt), sample_id=f"{n}-{prompt}")
+               for n in range(0, 20_000, 10) for prompt in "AB"]
+    steps, worked, back = scripts.evaluate("""lines => { const history = new RunHistory(); history.add(lines);
+        const kept = [...history.samples.values()].map(one => one.step), {worked} = history;
+        history.goBack(10_000);
+        return [kept, worked, history.worked]; }""", "".join(to_json(event) + "\n" for event in samples))
+    assert 400 <= len(steps) <= 810 and all(steps.count(n) == 2 for n in steps) and steps[0] == 0
+    assert steps[-8:] == [event.step for event in samples[-8:]]
+    assert max(b - a for a, b in zip(steps, steps[1:])) <= 20_000 / 50, "the beginning of a run is as dear as what came after"
+    assert worked == 1999 and 900 <= back <= 1000
 
 
 def noisy(count):
@@ -149,6 +171,17 @@ def test_the_epoch_table_has_a_row_an_epoch_and_never_drops_the_best(scripts):
     assert len(history(scripts, few)["table"]) == 10
 
 
+def test_a_rate_is_lowered_or_raised_from_the_one_in_force(scripts):
+    """Not from the highest there ever was: warm-up and decay are none of the setting's doing."""
+    changed = Setting(step=20, time_seconds=2.0, changes={"train.max_learning_rate": 1e-4}, before={"train.max_learning_rate": 1e-3})
+    for events, said in (([step(1)], "lower"), ([step(1), changed], "raise")):
+        assert scripts.evaluate("""lines => { const history = new RunHistory(); history.add(lines);
+            const words = {remedies: {lower: 'lower', raise: 'raise'}, settings: {}};
+            const action = {action: 'set', changes: {'train.max_learning_rate': 0.0005}};
+            return Alerts.prototype.label.call({words}, action, history); }""",
+                                "".join(to_json(event) + "\n" for event in events)) == said
+
+
 BASELINES = {"uniform": 4.0, "unigram": 3.0, "bigram": 2.4, "entropy_floor": None}
 FLOOR = {**BASELINES, "entropy_floor": 1.0}
 
@@ -209,7 +242,9 @@ def test_a_run_being_written_is_followed_and_comes_back_after_a_reload(workspace
         page.locator(".reset-zoom").click()
         assert page.evaluate("document.querySelector('#chart .js-plotly-plot').layout.xaxis.range[0]") == 0
 
-        # killed and resumed: no overlap, no gap
+        # a line that is damaged, then killed and resumed: no overlap, no gap
+        with open(run.events_path, "a", encoding="utf-8") as file:
+            file.write("null\n")
         run.append(resumed(80), *[step(n, loss=1.0) for n in range(81, 121)], evaluation(120, 1.0))
         wait_for(page, f"{DRAWN}?.[0][0].length === 120")
         x, y = page.evaluate(DRAWN)[0]
@@ -243,10 +278,16 @@ def test_another_run_brings_nothing_of_the_one_before(workspace, page):
 
 def test_curves_can_be_drawn_over_tokens_or_time_and_on_a_log_scale(workspace, page):
     run = tiny_run(workspace, "scaled")
-    run.append(evaluation(0, 4.0), *[step(n) for n in range(1, 101)], evaluation(100, 2.0),
-               Status(step=100, time_seconds=10, state="stopped"))
+    run.append(evaluation(0, 4.0), *[step(n) for n in range(1, 101)],
+               evaluation(100, run.manifest()["baselines"]["bigram"] + 0.03), Status(step=100, time_seconds=10, state="stopped"))
     page.reload()
-    wait_for(page, "document.querySelector('#live [data-is=name]')?.textContent === 'scaled'")
+    wait_for(page, f"document.querySelector('#live [data-is=name]')?.textContent === 'scaled' && {DRAWN}?.[0][0].length === 100")
+    names = page.evaluate("""[...document.querySelectorAll('#chart .annotation')].map(one => [one.textContent, one.getBoundingClientRect()])
+      .map(([text, {left, right, top, bottom}]) => ({text, left, right, top, bottom}))""")
+    assert {"train", "unseen"} <= {one["text"] for one in names}
+    for one, other in itertools.combinations(names, 2):
+        apart = one["right"] <= other["left"] or other["right"] <= one["left"]
+        assert apart or one["bottom"] <= other["top"] + 1 or other["bottom"] <= one["top"] + 1, (one, other)
     for axis, each, val_at in (("tokens", 256, 25600), ("time", 0.1, 10), ("epoch", 0.02, 2)):
         page.locator("[data-do=axis]").select_option(axis)
         wait_for(page, f"Math.abs({DRAWN}?.[0][0].at(-1) - {100 * each}) < 1e-6 && {DRAWN}[2][0].at(-1) === {val_at}")

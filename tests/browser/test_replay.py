@@ -184,3 +184,7 @@ def test_the_large_view_replays_at_once_and_ends_with_the_run(app, runs, page):
     wait_for(page, f"{LAST_STEP} === {STEPS} && document.querySelector('#live [data-is=state]').textContent === 'Finished'")
     page.wait_for_timeout(600)
     assert shown(page, "state") == "Finished" and not page.locator("#live [data-do=replay]").is_visible()
+    page.evaluate("id => window.gptlab.open(id)", runs["first"].id)
+    wait_for(page, f"document.querySelector('#live [data-is=name]').textContent === 'first' && {LAST_STEP} === {STEPS}")
+    page.wait_for_timeout(300)
+    assert shown(page, "state") == "Finished", "only the run of the address is replayed"

@@ -10,6 +10,7 @@ from tiny_run import finished_run, tiny_run
 from gptlab.cli.arguments import parser
 from gptlab.config import DataConfig
 from gptlab.data.dataset import prepare
+from gptlab.events import Status
 from gptlab.runs.workspace import Workspace
 
 ANNOTATIONS = "document.querySelector('#chart .js-plotly-plot')?.layout?.annotations?.map(one => one.text) ?? []"
@@ -79,7 +80,17 @@ def test_settings_are_changed_while_it_trains(workspace, page):
 
 
 def test_a_fork_with_another_rate_is_on_view(workspace, finished, page):
-    shown(page, finished)
+    other = tiny_run(workspace, "other")
+    other.append(Status(step=0, time_seconds=0.0, state="finished"), Status(step=8, time_seconds=1.0, state="stopped"))
+    shown(page, other)
+    page.locator("[data-steer=action]").select_option("set")
+    page.get_by_label("Learning rate", exact=True).fill("0.0005")
+    said(page, "Learning rate from 0.001 to 0.0005")
+    page.evaluate("id => { document.querySelector('[data-steer=do]').click(); window.gptlab.open(id); }", finished.id)
+    page.get_by_text("other goes on with learning rate 0.0005").wait_for()
+
+    shown(page, finished)  # and what was done to the other did not pull it back
+    assert page.evaluate("window.gptlab.shownRun()") == finished.id
     page.locator("[data-steer=action]").select_option("fork")
     page.locator("[data-steer=from]").select_option("8")
     said(page, "by step 8; the optimizer starts afresh, because that checkpoint holds weights alone.")
