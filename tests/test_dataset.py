@@ -18,7 +18,7 @@ from gptlab.config import DataConfig, RunConfig
 from gptlab.data import dataset as dataset_module
 from gptlab.data.dataset import (entropy_floor, estimate_tokens, excerpts, made_from, open_dataset, prepare, preview_tokenizer,
                                  token_preview)
-from gptlab.data.sources import BUILTINS, Builtin, DataError, Source, read_documents
+from gptlab.data.sources import BUILTINS, Builtin, DataError, Source, read_documents, state_of_files
 from gptlab.data.split import plan_split
 from gptlab.data.tokenizers import END_OF_TEXT
 
@@ -297,10 +297,42 @@ def test_a_data_set_of_before_a_setting_came_is_still_made_from_the_same():
     assert made_from(old, config) and not made_from(old, dataclasses.replace(config, cleaning=("unicode",)))
 
 
-def test_the_floor_is_known_as_long_as_no_document_is_changed(tmp_path):
-    config = DataConfig(source="arithmetic", documents=40)
-    assert prepare(dataclasses.replace(config, cleaning=("duplicates",)), tmp_path / "a").baselines["entropy_floor"] is not None
-    source = Source("x", "", [TEXT, TEXT + "  \n"], floor_logprobs=[-1.0, -2.0])
-    kept = dataclasses.replace(config, cleaning=("duplicates",))
-    assert dataset_module.cleaned(source, kept)[0].floor_logprobs == [-1.0]
-    assert dataset_module.cleaned(source, dataclasses.replace(config, cleaning=("unicode",)))[0].floor_logprobs is None
+def test_the_floor_is_known_as_long_as_nothing_is_changed_or_left_out(tmp_path):
+    """It was kept where duplicates went: the rest is no draw of the grammar, and a model can do better than the floor said."""
+    source = Source("x", "", [TEXT, TEXT + "!"], floor_logprobs=[-1.0, -2.0])
+    twice = dataclasses.replace(source, documents=[TEXT, TEXT + "  \n"])
+    for step, given, floor in (("duplicates", source, [-1.0, -2.0]), ("unicode", source, [-1.0, -2.0]),
+                               ("duplicates", twice, None), ("unicode", twice, None)):
+        assert dataset_module.cleaned(given, DataConfig(cleaning=(step,)))[0].floor_logprobs == floor
+
+
+def test_documents_that_a_grammar_drew_are_known_as_such_after_cleaning_too():
+    """Else those that are alike by chance would be told as a leak."""
+    config = DataConfig(source="stories", documents=300, cleaning=("filters",), min_characters=250)
+    source = read_documents(config)
+    left = dataset_module.cleaned(source, config)[0]
+    assert 10 < len(left.documents) < len(source.documents) == 300
+    assert (left.drawn, left.floor_logprobs) == (True, None) and not Source("x", "", []).drawn
+
+
+def test_what_a_data_set_is_made_of_is_known_again(tmp_path):
+    """A file in a folder below that was deleted, or copied there with an old date, once went unseen: the old data set was used."""
+    folder = tmp_path / "texts"
+    (folder / "part").mkdir(parents=True)
+    for name in ("a.txt", "part/b.txt"):
+        (folder / name).write_text(TEXT, encoding="utf-8")
+    config, before = DataConfig(source=str(folder)), {}
+    before["at first"] = made = prepare(config, tmp_path / "sets" / "texts").manifest["files"]
+    assert state_of_files(config) == made and state_of_files(DataConfig()) is None
+    (folder / "part" / "c.txt").write_text(TEXT, encoding="utf-8")
+    os.utime(folder / "part" / "c.txt", (1, 1))
+    before["one more"] = state_of_files(config)
+    (folder / "part" / "b.txt").unlink()
+    before["one less"] = state_of_files(config)
+    (folder / "part" / "c.txt").write_text(TEXT + "!", encoding="utf-8")
+    os.utime(folder / "part" / "c.txt", (1, 1))
+    before["one longer"] = state_of_files(config)
+    before["with a tokenizer"] = state_of_files(dataclasses.replace(config, tokenizer="file", tokenizer_file=str(folder / "a.txt")))
+    assert len(set(before.values())) == 5
+    (folder / "new.png").write_text("x", encoding="utf-8")
+    assert state_of_files(config) == before["one longer"], "what is not read does not count"

@@ -14,7 +14,7 @@ from gptlab.cli.options import settings_of, workspace_of
 from gptlab.config import DataConfig, RunConfig, unknown_name
 from gptlab.data.dataset import Dataset, made_from, prepared_settings
 from gptlab.data.dataset import prepare as prepare_dataset
-from gptlab.data.sources import BUILTINS, DataError, files_of
+from gptlab.data.sources import BUILTINS, DataError, state_of_files
 from gptlab.runs.rundir import clean_name
 from gptlab.runs.workspace import Workspace
 
@@ -108,10 +108,7 @@ def name_after(source: str) -> str:
 def _made_from(manifest: Path, config: DataConfig) -> bool:
     """Whether a data set was prepared with exactly these settings, and its files have not changed since."""
     try:
-        if not made_from(json.loads(manifest.read_text(encoding="utf-8")), config):
-            return False
+        content = json.loads(manifest.read_text(encoding="utf-8"))
+        return made_from(content, config) and content.get("files") == state_of_files(config)
     except (ValueError, KeyError, TypeError, AttributeError):
         return False  # damaged, so of no use here
-    paths = [Path(config.source), *files_of(Path(config.source))] if config.source not in BUILTINS else []  # a folder, and its files
-    paths += [Path(config.tokenizer_file)] if config.tokenizer == "file" else []
-    return all(path.exists() and path.stat().st_mtime <= manifest.stat().st_mtime for path in paths)

@@ -24,7 +24,7 @@ import numpy as np
 from gptlab.config import DataConfig
 from gptlab.data import baselines, health
 from gptlab.data.cleaning import StepReport, clean
-from gptlab.data.sources import FEWEST_CHARACTERS, DataError, Source, read_documents
+from gptlab.data.sources import FEWEST_CHARACTERS, DataError, Source, read_documents, state_of_files
 from gptlab.data.split import Split, plan_split
 from gptlab.data.synthetic import STORY_GRAMMAR
 from gptlab.data.tokenizers import Tokenizer, build_tokenizer, load_tokenizer
@@ -73,6 +73,7 @@ def prepare(config: DataConfig, directory: Path, *, progress: Progress | None = 
     if directory.exists():
         raise _taken(directory)
     tell(0.0, "Reading the text")
+    files = state_of_files(config)  # before they are read: what changes meanwhile is another text
     source = read_documents(config)
     reports: list[StepReport] = []
     if config.cleaning:
@@ -86,7 +87,7 @@ def prepare(config: DataConfig, directory: Path, *, progress: Progress | None = 
         temporary.mkdir(parents=True)
         _remove_leftovers(directory.parent)
         _check_space(temporary, tokenizer, source)
-        _write(config, source, reports, split, tokenizer, temporary, directory.name, tell)
+        _write(config, source, files, reports, split, tokenizer, temporary, directory.name, tell)
         os.replace(temporary, directory)
     except OSError as error:
         raise _plain(error, directory) from error
@@ -99,16 +100,14 @@ def prepare(config: DataConfig, directory: Path, *, progress: Progress | None = 
 def cleaned(source: Source, config: DataConfig) -> tuple[Source, list[StepReport]]:
     """The source with its documents cleaned, and what each step did. Raises DataError where nothing is left.
 
-    What is changed has no known best possible loss any more, what is left out or kept as it was still has.
+    The best possible loss is known no more once anything is changed or left out: what is left is no draw of the grammar.
     """
     texts, reports = clean(source.documents, config)
-    kept = [i for i, text in enumerate(texts) if text is not None]
-    documents = [texts[i] for i in kept]
+    documents = [text for text in texts if text is not None]
     if sum(map(len, documents)) < FEWEST_CHARACTERS:
         raise DataError(f"Cleaning leaves hardly anything of {source.name}: take out some of its steps "
                         f"({', '.join(config.cleaning)}).")
-    whole = source.floor_logprobs is not None and all(texts[i] == source.documents[i] for i in kept)
-    logprobs = [source.floor_logprobs[i] for i in kept] if whole else None
+    logprobs = source.floor_logprobs if texts == source.documents else None
     return dataclasses.replace(source, documents=documents, floor_logprobs=logprobs), reports
 
 
@@ -161,8 +160,8 @@ def _check_space(folder: Path, tokenizer: Tokenizer, source: Source) -> None:
                         "free: free some space, or choose another workspace.")
 
 
-def _write(config: DataConfig, source: Source, reports: list[StepReport], split: Split, tokenizer: Tokenizer, folder: Path,
-           name: str, tell: Progress) -> None:
+def _write(config: DataConfig, source: Source, files: str | None, reports: list[StepReport], split: Split, tokenizer: Tokenizer,
+           folder: Path, name: str, tell: Progress) -> None:
     """All four files, the manifest last."""
     tokenizer.save(folder / "tokenizer.json")
     share = sum(map(len, split.val)) / source.characters
@@ -179,14 +178,14 @@ def _write(config: DataConfig, source: Source, reports: list[StepReport], split:
         train_bytes=train_bytes, val_bytes=val_bytes,
         dtype=np.dtype(tokenizer.dtype).name, vocab_size=tokenizer.vocab_size, tokenizer=tokenizer.kind, split=split.kind,
         encoding=source.encoding, text_column=source.text_column, config=dataclasses.asdict(config),
-        grammar=_grammar(config),
+        grammar=_grammar(config), files=files,
         baselines=dict(uniform=baselines.uniform(tokenizer.vocab_size),
                        unigram=baselines.unigram(train, val, tokenizer.vocab_size),
                        bigram=baselines.bigram(train, val, tokenizer.vocab_size, tokenizer.end_of_text),
                        entropy_floor=entropy_floor(source, split, len(val))),
         cleaning=[report.to_dict() for report in reports], left_out=dict(count=source.bad_count, first=source.bad),
         alerts=[found.to_dict() for found in health.examine(
-            config, source.documents, split, tokenizer, train, val, drawn=source.floor_logprobs is not None,
+            config, source.documents, split, tokenizer, train, val, drawn=source.drawn,
             left_out=source.bad_count)])
     text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / "manifest.json").write_text(text + "\n", encoding="utf-8", newline="\n")

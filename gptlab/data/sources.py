@@ -5,6 +5,7 @@ A text is one document; a table gives one a row (see formats.py). Files are read
 
 from __future__ import annotations
 
+import hashlib
 import random
 import sysconfig
 from collections.abc import Callable
@@ -37,6 +38,7 @@ class Source:
     bad_count: int = 0
     share: float = 1.0
     floor_logprobs: list[float] | None = None
+    drawn: bool = False  # by a grammar, each by itself: some may well be alike
 
     @property
     def characters(self) -> int:
@@ -59,7 +61,7 @@ def read_documents(config: DataConfig, most_characters: int | None = None) -> So
     if config.source in BUILTINS:
         builtin = BUILTINS[config.source]
         documents, logprobs = builtin.generate(config)
-        return Source(config.source, builtin.description, documents, floor_logprobs=logprobs)
+        return Source(config.source, builtin.description, documents, floor_logprobs=logprobs, drawn=logprobs is not None)
     source = _read_file(Path(config.source), config.text_column, most_characters)
     if source.characters < FEWEST_CHARACTERS:
         characters = "1 character" if source.characters == 1 else f"{source.characters} characters"
@@ -103,6 +105,18 @@ def files_of(path: Path) -> list[Path]:
         raise DataError(f"{path.name} cannot be read ({error}): check the file, or choose another.") from error
     hint = unknown_name(str(path), BUILTINS, "file or built-in data set")
     raise DataError(f"{hint} Built-in are {', '.join(BUILTINS)}; anything else is the path of a text file.")
+
+
+def state_of_files(config: DataConfig) -> str | None:
+    """SHA-256 of the names, sizes and times of what a data set is made of; None where no file is. Raises DataError."""
+    folder = Path(config.source)
+    files = [] if config.source in BUILTINS else [(path, path.relative_to(folder).as_posix()) for path in files_of(folder)]
+    files += [(Path(config.tokenizer_file), "tokenizer")] if config.tokenizer == "file" else []
+    try:
+        stats = [(name, path.stat().st_size, path.stat().st_mtime_ns) for path, name in files]
+    except OSError as error:
+        raise DataError(f"{error.filename} cannot be read ({error.strerror}): check the file, or choose another.") from error
+    return hashlib.sha256(repr(stats).encode("utf-8", "replace")).hexdigest() if files else None
 
 
 def _read_folder(folder: Path, files: list[Path], text_column: str | None, most_characters: int | None) -> Source:
