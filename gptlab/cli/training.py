@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import signal
 import sys
 import threading
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 from gptlab.cli.datasets import find_or_prepare, same_or_new
 from gptlab.cli.options import settings_of, workspace_of
 from gptlab.cli.progress import Progress
+from gptlab.cli.spelling import spelled
 from gptlab.config import ConfigError, DataConfig
 from gptlab.data.dataset import Dataset, open_dataset
 from gptlab.presets import preset
@@ -89,9 +89,9 @@ def ending(run: RunDir, status: dict, options: argparse.Namespace) -> str:
     where = [] if options.workspace is None else ["--workspace", str(options.workspace)]
     name = run.id if run.path.parent == workspace_of(options).runs else str(run.path)
     if status["state"] == "finished":
-        lines.append("Let it write: " + shlex.join(["python", "-m", "gptlab", "generate", name, *where]))
+        lines.append("Let it write: " + spelled(["generate", name, *where]))
     else:
-        lines.append("Go on with it: " + shlex.join(["python", "-m", "gptlab", "resume", name, *where]))
+        lines.append("Go on with it: " + spelled(["resume", name, *where]))
     return "\n".join(lines)
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import html
 import os
-import shlex
 
 from gptlab.config import ConfigError, RunConfig
+from gptlab.cli.spelling import spelled
 from gptlab.data.sources import DataError
 from gptlab.model import estimate
 from gptlab.train.plan import Plan
@@ -108,10 +108,10 @@ def command(lab: Lab, draft) -> str:
         changed = draft_changes(draft)
     except ConfigError:
         changed = draft["changes"]
-    parts = ["python", "-m", "gptlab", "train", "--dataset", name, "--preset", draft["preset"]]
+    parts = ["train", "--dataset", name, "--preset", draft["preset"]]
     for setting, value in changed.items():
         parts += ["--set", f"{setting}={form.value_text(setting, value)}"]
-    return shlex.join(parts + workspace_option(lab))
+    return spelled(parts + workspace_option(lab))
 
 
 def workspace_option(lab: Lab) -> list[str]:

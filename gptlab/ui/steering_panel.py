@@ -7,10 +7,10 @@ gptlab.ui.remedies. Questions come from anybody's browser: every argument is che
 from __future__ import annotations
 
 import re
-import shlex
 from dataclasses import dataclass
 from typing import Any
 
+from gptlab.cli.spelling import spelled
 from gptlab.config import ConfigError, field_type, read_value
 from gptlab.runs import checkpoint, steering
 from gptlab.runs.changes import LIMITS, LIVE, live_config, value_of
@@ -137,14 +137,14 @@ def read(lab: Lab, question: Any) -> Asked:
 
 def command(lab: Lab, asked: Asked) -> str:
     """The command that does the same."""
-    parts, changes = ["python", "-m", "gptlab", asked.action, asked.run.id], asked.changes
+    parts, changes = [asked.action, asked.run.id], asked.changes
     if asked.action == "fork":
         parts += ["--checkpoint", str(asked.which), "--name", asked.name]
     if asked.action in ("fork", "extend"):
         changes = within_limit(lab, asked.run, changes)
     for setting, value in changes.items():
         parts += ["--set", f"{setting}={form.value_text(setting, value)}"]
-    return shlex.join(parts + workspace_option(lab))
+    return spelled(parts + workspace_option(lab))
 
 
 def within_limit(lab: Lab, run: RunDir, changes: dict[str, Any]) -> dict[str, Any]:
