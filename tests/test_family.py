@@ -8,6 +8,7 @@ from tiny_run import tiny_run, tiny_workspace
 
 from gptlab.events import Setting
 from gptlab.runs import family as family_module
+from gptlab.runs.changes import live_config, settings_of
 from gptlab.runs.family import DEEPEST, family, told
 from gptlab.runs.rundir import RunDir
 
@@ -61,6 +62,26 @@ def test_what_a_member_tells(workspace):
     assert top.name == "Renamed" and late.changes is None and told(late) == "from step 10 · queued"
 
 
+def test_a_parent_that_was_extended_since_has_its_old_settings_where_it_was_forked(workspace, monkeypatch):
+    """A finished run's fork was told to have fewer steps than its parent, once that was made longer; and what a hundred
+    forks were forked from was read for each of them anew."""
+    first = tiny_run(workspace, "first", train__max_steps=20)
+    first.append(status(0, "running"), *(step(n) for n in range(1, 21)), status(20, "finished"))
+    forks = [forked(workspace, first, f"f{at}", at=at, train__max_steps=20) for at in (10, 20)]
+    longer = first.config().replace({"train.max_steps": 50, "train.patience": 7})
+    (first.path / "config.json").write_text(json.dumps(longer.to_dict()), encoding="utf-8")
+    first.append(Setting(step=20, time_seconds=9.0, changes={"train.max_steps": 50, "train.patience": 7},
+                         before={"train.max_steps": 20, "train.patience": None}),
+                 *(step(n) for n in range(21, 31)))
+    after = forked(workspace, first, "after", at=30, train__max_steps=50, train__patience=7)
+    read = []
+    monkeypatch.setattr(family_module, "settings_of", lambda run: read.append(run) or settings_of(run))
+    members = {one.run: one for one in family({"A": first})}
+    assert members[forks[0].id].changes == members[after.id].changes == [] and read == [first]
+    assert [one.name for one in members[forks[1].id].changes] == ["train.patience"], "which can be changed at any step"
+    assert live_config(first, until_step=25).train == longer.train == live_config(first).train
+
+
 def test_a_parent_that_is_gone_keeps_its_forks_together(workspace):
     one, two = forked(workspace, "20260101-120000-lost", "one"), forked(workspace, "20260101-120000-lost", "two", at=20)
     assert outline(two) == ["- lost", "  - one @10", "  A two @20"]
@@ -80,7 +101,8 @@ def test_circles_end(workspace):
 
 @pytest.mark.parametrize("content", [
     '{"run": "../../secret", "step": 1}', '{"run": "/", "step": 3}', '{"run": "..", "step": 1}', '{"run": "", "step": 1}',
-    '{"run": "a\\u0000b", "step": 1}', '{"run": "' + "x" * 100_000 + '", "step": 1}', '{"run": {"a": [1]}, "step": 1}'])
+    '{"run": "a\\u0000b", "step": 1}', '{"run": "\\u001b[2Jevil\\ud800", "step": 1}',
+    '{"run": "' + "x" * 100_000 + '", "step": 1}', '{"run": {"a": [1]}, "step": 1}'])
 def test_a_name_that_is_no_runs_is_only_shown(workspace, content):
     """What lies outside the folder of runs is never opened, and a name is short and plain whatever it was."""
     (workspace.path.parent / "secret").mkdir()
@@ -89,7 +111,8 @@ def test_a_name_that_is_no_runs_is_only_shown(workspace, content):
     (run.path / "parent.json").write_text(content, encoding="utf-8")
     gone, fork = family({"A": run})
     assert gone.state is None and gone.changes is None and fork.run == run.id
-    assert 0 < len(gone.name) <= 60 and len(gone.run) <= 80 and set(gone.name) <= set("abcdefghijklmnopqrstuvwxyz-1")
+    assert 0 < len(gone.name) <= 60 and 0 < len(gone.run) <= 80
+    assert (gone.name + gone.run).replace("-", "").isalnum() and (gone.name + gone.run).isascii(), "no terminal obeys it"
 
 
 @pytest.mark.parametrize("content", [

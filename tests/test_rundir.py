@@ -1,10 +1,13 @@
 """The directory of a run, the log of its events, its lock, and the workspace around it."""
 
 import json
+import math
 import os
 import subprocess
 import sys
+import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from tiny_run import tiny_run, tiny_workspace
 from gptlab.data.sources import DataError
 from gptlab.events import Evaluation, Status, Step, to_json
 from gptlab.runs import archive, control, curves, disk
+from gptlab.runs import status as run_status
 from gptlab.runs.disk import RunError, write_atomic
 from gptlab.runs.eventlog import EventLog, effective_events, read_lines
 from gptlab.runs.rundir import check_name, clean_name
@@ -153,6 +157,42 @@ def test_running_without_its_lock_is_interrupted(run):
     assert run.state() == "interrupted"
     run.append(status(1, "finished"))
     assert run.state() == "finished"
+
+
+def test_who_holds_a_run_without_training_it_sees_what_it_was_when_it_was_left(run):
+    """To its own holder a run looked alive, so that status.json was believed, however long before the end it was written."""
+    run.append(status(0, "running"), step(1))
+    run.write_status({**run.status(), "state": "running", "step": 0})
+    run.append(step(2))
+    with run.lock():
+        assert (run.status()["state"], run.status()["step"]) == ("running", 0)
+        assert (run.status(at_rest=True)["state"], run.status(at_rest=True)["step"]) == ("interrupted", 2)
+
+
+def test_of_all_who_ask_at_once_one_reads_the_events(run, monkeypatch):
+    """A run that was cut after 300,000 steps was read for each page that asked at that moment: three seconds each."""
+    run.append(status(0, "running"), step(1), status(1, "stopped"))
+    began, go_on, made, summary = threading.Event(), threading.Event(), [], run_status.from_events
+
+    def slow(*arguments):
+        began.set()
+        made.append(go_on.wait(60))
+        return summary(*arguments)
+    monkeypatch.setattr(run_status, "from_events", slow)
+    with ThreadPoolExecutor(5) as pages:
+        asked = [pages.submit(run.status) for _ in range(5)]
+        assert began.wait(60)
+        go_on.set()
+        assert {one.result()["step"] for one in asked} == {1}
+    assert made == [True]
+
+
+def test_a_status_holds_no_number_that_is_none(run):
+    """JSON has none: a browser, or another workspace, could not read a run whose loss was lost."""
+    run.append(status(0, "failed"))
+    run.write_status({**run.status(), "val_loss": math.nan, "tokens_per_second": math.inf})
+    found = json.loads((run.path / "status.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
+    assert (found["val_loss"], found["tokens_per_second"], found["state"]) == (None, None, "failed")
 
 
 def test_the_lock_holds_between_processes_and_dies_with_its_holder(run):

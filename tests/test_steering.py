@@ -439,9 +439,39 @@ def test_extensions_that_are_refused(copy, changes, words, monkeypatch):
     if "minutes" in words:
         copy.write_status({**copy.status(), "training_seconds": 60.0})
     before = (copy.path / "config.json").read_bytes(), copy.events_path.read_bytes()
+    known = copy.status()
+    with monkeypatch.context() as patch, pytest.raises(ValueError, match=words):
+        patch.setattr(RunDir, "read_all", lambda run: pytest.fail("all of a long run read, at each question of the panel"))
+        steering.extension(copy, known, changes)
     with pytest.raises(ValueError, match=words):
         steering.extend(copy, changes)
     assert ((copy.path / "config.json").read_bytes(), copy.events_path.read_bytes()) == before and not copy.is_alive()
+
+
+def test_what_a_run_was_extended_from_is_what_its_older_forks_had(workspace, copy):
+    """Also one that was forked at its very end; a change of what it learns by, there, holds for what is forked from there."""
+    forks = {which: steering.fork(workspace, copy, which, {}, f"of-{which}") for which in ("last", 8)}
+    steering.extend(copy, {"train.max_steps": 60})
+    steering.set_live(copy, {"train.max_learning_rate": 5e-4})
+    for step, fork in ((40, forks["last"]), (8, forks[8])):
+        assert live_config(copy, until_step=step).train.max_steps == fork.config().train.max_steps == 40
+    assert live_config(copy, until_step=41).train.max_steps == 60 == live_config(copy).train.max_steps
+    rates = [live_config(copy, until_step=step).train.max_learning_rate for step in (39, 40, 41)]
+    assert rates == [1e-3, 5e-4, 5e-4]
+
+
+def test_a_run_that_somebody_trained_meanwhile_is_changed_where_it_stands_now(copy, monkeypatch):
+    """Its status was read before it was held, and then told of a run that had gone on."""
+    steering.extend(copy, {"train.max_steps": 50})
+    lock = RunDir.lock
+
+    def meanwhile(run):
+        monkeypatch.setattr(RunDir, "lock", lock)
+        assert worker.run(run) == "finished"
+        return lock(run)
+    monkeypatch.setattr(RunDir, "lock", meanwhile)
+    steering.extend(copy, {"train.max_steps": 60})
+    assert of_type(copy, Setting)[-1].step == copy.status()["step"] == 50
 
 
 # back to the best

@@ -123,8 +123,8 @@ def import_zip(workspace: Workspace, path: Path) -> RunDir:
 
 
 def members_of(archive: zipfile.ZipFile, filename: str) -> tuple[str, list[tuple[zipfile.ZipInfo, str]]]:
-    """(the run's id, [(member, its path inside the run)]): only names that a run has, so none can lead elsewhere. Raises RunError
-    for the zip of anything else."""
+    """(the run's id, [(member, its path inside the run)]): only names that a run has, so none can lead elsewhere. Raises
+    RunError for the zip of anything else."""
     found, ids = [], set()
     for member in archive.infolist():
         run_id, _, name = member.filename.partition("/")

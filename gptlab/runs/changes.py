@@ -19,9 +19,7 @@ LIVE = ("train.max_learning_rate", "train.min_learning_rate", "train.eval_every"
         "train.checkpoint_every", "train.keep_checkpoints", "train.patience")
 LIMITS = ("train.max_steps", "train.epochs", "train.max_minutes", "train.patience")  # what can end a run
 
-LARGEST = 1e15  # of the values of LIVE
-CHUNK_BYTES = 2**20
-OF_INTEREST = (b'{"type":"setting"', b'{"type":"status"')
+LARGEST = 1e15  # of the values of these
 
 
 def live_changes(events: Iterable[Event]) -> dict[str, Any]:
@@ -51,8 +49,8 @@ def course(settings: Iterable[Setting], name: str, value: Any) -> tuple[Any, lis
 
 
 def _says(values: Any, name: str) -> bool:
-    """Whether `values`, of an event, hold what a setting of LIVE can be: a number, or None for off."""
-    if name not in LIVE or not isinstance(values, dict) or name not in values:
+    """Whether `values`, of an event, hold what a setting of LIVE or LIMITS can be: a number, or None for off."""
+    if name not in LIVE + LIMITS or not isinstance(values, dict) or name not in values:
         return False
     value = values[name]
     return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < LARGEST)
@@ -63,12 +61,28 @@ def live_config(run: RunDir, until_step: int | None = None) -> RunConfig:
 
     Reads the few events that matter of however many there are.
     """
-    found, offset = [], 0
-    while content := (chunk := run.read_events(offset, CHUNK_BYTES))[0]:
-        offset = chunk[1]
-        found += [line for line in content.splitlines() if line.startswith(OF_INTEREST)]
-    events = eventlog.effective_events(eventlog.parse_lines(b"\n".join(found))[0])
-    return run.config().replace(live_changes(event for event in events if until_step is None or event.step <= until_step))
+    config, settings = run.config(), settings_of(run)
+    return config.replace(live_changes(settings)) if until_step is None else config_at(config, settings, until_step)
+
+
+def settings_of(run: RunDir) -> list[Setting]:
+    """The changes of settings that count."""
+    return eventlog.read_kinds(run.events_path, Setting)
+
+
+def config_at(config: RunConfig, settings: list[Setting], step: int) -> RunConfig:
+    """What the settings of a run were after `step` updates, by its `config.json` and what changed them. Raises ConfigError.
+
+    A run is extended where it ended, so an extension at that very step came after all that was done by then.
+    """
+    changes = {}
+    for name in dict.fromkeys(LIVE + LIMITS):
+        value, later = course(settings, name, now := value_of(config, name))
+        reached = step if name in LIVE else step - 1
+        value = next((new for at, new in reversed(later) if at <= reached), value)
+        if value != now:
+            changes[name] = value
+    return config.replace(changes)
 
 
 def value_of(config: RunConfig, name: str) -> Any:

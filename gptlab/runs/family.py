@@ -8,15 +8,16 @@ needs no torch.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gptlab.config import ConfigError, all_settings
+from gptlab.config import ConfigError, RunConfig, all_settings
 from gptlab.config import changes as differing
-from gptlab.events import STATES
-from gptlab.runs.changes import live_config, value_of
+from gptlab.events import STATES, Setting
+from gptlab.runs.changes import config_at, settings_of, value_of
 from gptlab.runs.disk import RunError
 from gptlab.runs.rundir import RunDir, clean_name
 from gptlab.runs.workspace import MAX_ID_LENGTH
@@ -45,8 +46,8 @@ class Member:
     """A run in its family tree. `depth` 0 begins a tree; every other one was forked, at `step`, from the nearest above it
     that is one less deep.
 
-    `letter` is how it is called where it is one of those asked for. `state` None: it is not here any more. `changes` None:
-    they cannot be told. `left_out`: how many forks of it are not shown.
+    `letter` is how it is called where it is one of those asked for. `state` None: it is not here any more, and `run` is as much
+    of its id as can be one. `changes` None: they cannot be told. `left_out`: how many forks of it are not shown.
     """
 
     run: str
@@ -104,6 +105,7 @@ class _Folder:
         self.forks: dict[str, list[str]] = {}
         for id, (parent, _) in sorted(self.parents.items(), key=lambda item: (item[1][1], item[0])):
             self.forks.setdefault(parent, []).append(id)
+        self._settings: dict[str, tuple[RunConfig, list[Setting]] | None] = {}  # of parents: each has them read once
 
     def members(self) -> list[Member]:
         """Depth first."""
@@ -150,12 +152,26 @@ class _Folder:
     def _member(self, id: str, depth: int, above: str | None, left_out: int) -> Member:
         run, step = self.here.get(id), self.parents[id][1] if above is not None else None
         if run is None:
-            return Member(id[:MAX_ID_LENGTH], clean_name(RunDir(Path(id[:MAX_ID_LENGTH])).first_name), depth, step, None, None, None, None, left_out)
+            lost = re.sub(r"[^A-Za-z0-9_-]+", "-", id[:MAX_ID_LENGTH]).strip("-") or "run"
+            return Member(lost, clean_name(RunDir(Path(lost)).first_name), depth, step, None, None, None, None, left_out)
         status = run.status()
         state = status["state"] if status["state"] in (*STATES, "interrupted") else "damaged"
         best = status["best_val_loss"]
         return Member(id, run.name, depth, step, self.letters.get(id), state, best if _is_loss(best) else None,
-                      _changes(self.here.get(above), step, run) if above is not None else None, left_out)
+                      self._changes(above, step, run) if above in self.here else None, left_out)
+
+    def _changes(self, parent: str, step: int, run: RunDir) -> list[Change] | None:
+        """Which settings a run was given that its parent did not have at that step."""
+        if parent not in self._settings:
+            self._settings[parent] = _settings(self.here[parent])
+        try:
+            if (known := self._settings[parent]) is None:
+                return None
+            before, after = config_at(*known, step), run.config()
+        except (RunError, ConfigError):
+            return None  # damaged, as its state says
+        labels = {name: item.metadata["label"] for name, item in all_settings()}
+        return [Change(name, labels[name], value_of(before, name), value) for name, value in differing(after, before).items()]
 
 
 def _parent(run: RunDir) -> tuple[str, int] | None:
@@ -167,16 +183,12 @@ def _parent(run: RunDir) -> tuple[str, int] | None:
     return (found["run"], found["step"]) if found and found["run"] != run.id and 0 <= found["step"] < MOST_STEPS else None
 
 
-def _changes(parent: RunDir | None, step: int, run: RunDir) -> list[Change] | None:
-    """Which settings it was given that its parent did not have at that step."""
-    if parent is None:
-        return None
+def _settings(run: RunDir) -> tuple[RunConfig, list[Setting]] | None:
+    """What a run was started with, and how that changed; None of a damaged one, as its state says."""
     try:
-        before, after = live_config(parent, until_step=step), run.config()
-    except (RunError, ConfigError):
-        return None  # damaged, as its state says
-    labels = {name: item.metadata["label"] for name, item in all_settings()}
-    return [Change(name, labels[name], value_of(before, name), value) for name, value in differing(after, before).items()]
+        return run.config(), settings_of(run)
+    except (RunError, TypeError):  # events from elsewhere may have no step to go by
+        return None
 
 
 def _is_loss(value: Any) -> bool:

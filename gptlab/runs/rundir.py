@@ -164,7 +164,8 @@ class RunDir:
 
     def write_status(self, values: dict) -> None:
         """Replaces the cache. Not waited for: it can be rebuilt."""
-        finite = {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()}
+        finite = {name: None if isinstance(value, float) and not math.isfinite(value) else value
+                  for name, value in values.items()}
         write_atomic(self.path / "status.json", json.dumps(finite), durable=False)
 
     def _known_status(self, alive: bool) -> dict | None:
@@ -176,7 +177,7 @@ class RunDir:
     def _cached_status(self) -> dict | None:
         try:
             values = json.loads(retry(lambda: (self.path / "status.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError, RecursionError):  # missing, half written, or being replaced for long: the events know it too
+        except (OSError, ValueError, RecursionError):  # missing, half written, being replaced for long: the events know it
             return None
         return values if isinstance(values, dict) and values.keys() >= status.EMPTY.keys() else None
 

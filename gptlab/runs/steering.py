@@ -18,7 +18,7 @@ from gptlab.config import ConfigError, RunConfig, all_settings, unknown_name
 from gptlab.config import changes as differing
 from gptlab.data.dataset import open_dataset
 from gptlab.events import Evaluation, Setting, Status
-from gptlab.runs import checkpoint
+from gptlab.runs import checkpoint, eventlog
 from gptlab.runs.changes import LIMITS, LIVE, live_config, value_of
 from gptlab.runs.checkpoint import Saved
 from gptlab.runs.disk import RunError, write_atomic
@@ -259,7 +259,7 @@ def _check_goes_on(run: RunDir, plan: Plan, step: int, seconds: float) -> None:
     if train.max_minutes is not None and train.max_minutes * 60 <= seconds:
         raise RunError(f"{where}: it has trained for {seconds / 60:.3g} minutes, and train.max_minutes is "
                        f"{train.max_minutes:g}. Set it to more, or to none.")
-    losses = [event.val_loss for event in run.events() if isinstance(event, Evaluation)] if train.patience else []
+    losses = [event.val_loss for event in eventlog.read_kinds(run.events_path, Evaluation)] if train.patience else []
     if losses and len(losses) - 1 - losses.index(min(losses)) >= train.patience:
         raise RunError(f"{where}: no better loss on unseen text in {train.patience} evaluations. Raise train.patience too, "
                        "or set it to none.")
