@@ -1,23 +1,20 @@
 """The Data tab's handlers, without a browser; and preparing in a process of its own."""
 
 import json
-import pickle
 import re
 import time
 
 import pytest
-from gradio.utils import NamedString
 
 from gptlab.config import DataConfig
 from gptlab.data.dataset import open_dataset, prepare
-from gptlab.data.sources import BUILTINS
 from gptlab.presets import presets
 from gptlab.runs.preparing import CANCELLED
 from gptlab.runs.workspace import Workspace
-from gptlab.ui import data_facts, data_tab, page, words
+from gptlab.ui import data_choice, data_facts, data_tab, page, words
 from gptlab.ui.lab import Lab, draft_dataset, read_draft, undo
 
-AS_IS = {name: getattr(DataConfig(), name.partition(".")[2]) for name in data_tab.SETTINGS}
+AS_IS = {name: getattr(DataConfig(), name.partition(".")[2]) for name in data_choice.SETTINGS}
 
 
 @pytest.fixture
@@ -99,7 +96,7 @@ def test_cleaning_is_previewed_with_what_it_changes(tmp_path):
     assert [does.partition(",")[0] for _, does in told] == ["nothing to change", "20 documents changed", "15 documents left out"]
     assert "&lt;b&gt;box 1" in shown and "<b>box" not in shown and "<b>5</b> documents" in shown
     assert "hardly anything" in look(path, **{"data.cleaning": ["filters"], "data.min_characters": 9999})
-    config = data_tab.data_config("file", str(path), {**AS_IS, "data.cleaning": ["unicode"]})
+    config = data_choice.data_config("file", str(path), {**AS_IS, "data.cleaning": ["unicode"]})
     assert config.cleaning == ("unicode",)
 
 
@@ -132,60 +129,15 @@ def test_columns_of_a_table_are_offered(tmp_path):
     path.write_text("id,body\n" + "".join(f"{i},A sentence about the number {i}.\n" for i in range(99)), encoding="utf-8")
     *_, columns = data_tab.preview("file", str(path), AS_IS)
     assert columns["choices"] == ["id", "body"] and columns["value"] == "body" and columns["visible"]
-    assert data_tab.data_config("file", str(path), {**AS_IS, "data.text_column": "id"}).text_column == "id"
-    assert data_tab.data_config("stories", None, {**AS_IS, "data.text_column": "id"}).text_column is None
-
-
-def test_settings_that_cannot_be_used_are_told_in_the_pages_words():
-    with pytest.raises(ValueError, match="“Vocabulary”"):
-        data_tab.data_config("stories", None, {**AS_IS, "data.tokenizer": "bpe", "data.vocab_size": 3})
-    with pytest.raises(ValueError, match="file first"):
-        data_tab.data_config("file", None, AS_IS)
-
-
-def test_a_spawned_process_need_not_load_gradio_to_read_its_settings(text_file):
-    """Gradio gives paths as a str of its own class. Pickled to the process that prepares, it cost 5 s of imports there."""
-    config = data_tab.data_config("file", NamedString(text_file), AS_IS)
-    assert b"gradio" not in pickle.dumps(config)
-
-
-def test_every_source_is_offered_and_described():
-    assert {value for _, value in data_tab.sources()} == {*BUILTINS, data_tab.FILE}
-
-
-@pytest.mark.parametrize("file, name", [("My notes.txt", "My-notes"), ("../../etc/passwd", "passwd"), ("আমি.txt", "text"),
-                                        ("a" * 200 + ".csv", "a" * 40)])
-def test_a_name_is_made_of_the_files(file, name):
-    assert data_tab.suggested_name("file", file) == name
-
-
-def test_what_is_chosen_survives_a_reload_but_only_our_uploads_do(tmp_path, monkeypatch):
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
-    mine, other = tmp_path / "uploads" / "1" / "notes.txt", tmp_path / "secret.txt"
-    mine.parent.mkdir(parents=True)
-    mine.write_text("mine", encoding="utf-8")
-    other.write_text("secret", encoding="utf-8")
-    held = {"name": "diary", "source": "file", "file": str(mine), **AS_IS, "data.tokenizer": "bpe", "data.vocab_size": 999}
-    file, source, _, name, tokenizer, vocab_size, *_ = data_tab.restored(None, held)
-    assert (file, source, name, tokenizer["value"], vocab_size["value"]) == (str(mine), "file", "diary", "bpe", 999)
-    kept = dict(zip(data_tab.KEYS, ["diary", "file", str(mine), *list(held.values())[3:]]))
-    assert data_tab.restored(None, kept)[:2] == (str(mine), "file")
-    for path in (other, tmp_path / "uploads" / ".." / "secret.txt", mine.with_name("gone.txt"), 7):
-        assert data_tab.restored(None, {"source": "file", "file": str(path)})[:2] == (None, "stories")
-
-
-def test_a_preset_suggests_how_to_cut_its_own_kind_of_text():
-    draft = {**read_draft(None), "preset": "julius-caesar-124m"}
-    _, _, name, *boxes = data_tab.chosen_source(draft, "file", "caesar.txt")
-    shown = {setting: box["value"] for setting, box in zip(data_tab.SETTINGS, boxes) if isinstance(box, dict)}
-    assert (name, shown["data.tokenizer"], shown["data.vocab_size"], shown["data.split"]) == ("caesar", "bpe", 4096, "tail")
+    assert data_choice.data_config("file", str(path), {**AS_IS, "data.text_column": "id"}).text_column == "id"
+    assert data_choice.data_config("stories", None, {**AS_IS, "data.text_column": "id"}).text_column is None
 
 
 # preparing
 
 def test_preparing_runs_elsewhere_and_ends_in_use(lab, text_file):
     draft = read_draft(None)
-    config = data_tab.data_config("file", str(text_file), AS_IS)
+    config = data_choice.data_config("file", str(text_file), AS_IS)
     started = lab.preparations.start(config, "notes")
     with pytest.raises(ValueError, match="still being prepared"):
         lab.preparations.start(config, "other")
@@ -204,7 +156,7 @@ def test_preparing_runs_elsewhere_and_ends_in_use(lab, text_file):
 
 def test_a_page_asks_on_until_it_has_taken_up_what_it_waited_for(lab, text_file):
     """Preparing once ended between a page's two looks: it had stopped asking, and its draft never came to use the data."""
-    started = lab.preparations.start(data_tab.data_config("file", str(text_file), AS_IS), "notes")
+    started = lab.preparations.start(data_choice.data_config("file", str(text_file), AS_IS), "notes")
     draft = {**read_draft(None), "preparing": started.name}
     wait_for(lab)
     assert page.waits(lab, draft)
@@ -212,7 +164,7 @@ def test_a_page_asks_on_until_it_has_taken_up_what_it_waited_for(lab, text_file)
 
 
 def test_a_taken_name_gets_a_number_and_the_first_stays(lab, text_file):
-    config = data_tab.data_config("file", str(text_file), AS_IS)
+    config = data_choice.data_config("file", str(text_file), AS_IS)
     prepare(config, lab.workspace.dataset_path("notes"))
     before = open_dataset(lab.workspace.dataset_path("notes")).hash
     assert lab.preparations.start(config, "notes").name == "notes-2"
@@ -249,13 +201,13 @@ def test_how_a_preparation_ended_is_told_to_who_waited_only(lab, tmp_path):
 
 def test_a_bad_name_is_refused_before_anything_runs(lab, text_file):
     with pytest.raises(ValueError, match="name"):
-        lab.preparations.start(data_tab.data_config("file", str(text_file), AS_IS), "../evil")
+        lab.preparations.start(data_choice.data_config("file", str(text_file), AS_IS), "../evil")
     assert not lab.preparations.busy
 
 
 def test_the_presets_own_data_set_is_found_by_its_settings(lab, text_file):
     wanted = presets()["overfit"].config.data
-    prepare(data_tab.data_config("file", str(text_file), AS_IS), lab.workspace.dataset_path("python-docs"))
+    prepare(data_choice.data_config("file", str(text_file), AS_IS), lab.workspace.dataset_path("python-docs"))
     assert lab.preparations.find(wanted) is None  # the name alone proves nothing
     prepare(wanted, lab.workspace.dataset_path("docs"))
     assert draft_dataset(lab, {**read_draft(None), "preset": "overfit"}) == "docs"
@@ -263,7 +215,7 @@ def test_the_presets_own_data_set_is_found_by_its_settings(lab, text_file):
 
 def test_a_cut_off_data_set_is_listed_with_its_remedy(lab, text_file):
     folder = lab.workspace.dataset_path("notes")
-    prepare(data_tab.data_config("file", str(text_file), AS_IS), folder)
+    prepare(data_choice.data_config("file", str(text_file), AS_IS), folder)
     (folder / "train.bin").write_bytes(b"")
     assert "prepare it again" in data_facts.prepared_html(lab, None)
 

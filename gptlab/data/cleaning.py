@@ -245,5 +245,5 @@ def _stretches(text: str) -> Iterator[str]:
 
 
 STEPS: dict[str, Callable[[Sequence[str], DataConfig], list[str | None]]] = {
-    "unicode": _each(_unicode), "gutenberg": _each(_gutenberg), "markup": _each(without_markup), "repeated-lines": _repeated_lines,
-    "personal": _each(_personal), "filters": _filtered, "duplicates": _exact_duplicates, "near-duplicates": _near_duplicates}
+    "unicode": _each(_unicode), "gutenberg": _each(_gutenberg), "markup": _each(without_markup),
+    "repeated-lines": _repeated_lines, "personal": _each(_personal), "filters": _filtered, "duplicates": _exact_duplicates, "near-duplicates": _near_duplicates}

@@ -87,7 +87,8 @@ def read_file(path: Path, text_column: str | None, found: Found) -> Iterator[str
     except (zlib.error, EOFError, gzip.BadGzipFile) as error:
         raise DataError(f"{path.name} is cut off or damaged ({error}): get it anew.") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path.name} begins as {found.encoding}, but goes on otherwise (byte 0x{error.object[error.start]:02x}): "
+        byte = f"byte 0x{error.object[error.start]:02x}"
+        raise DataError(f"{path.name} begins as {found.encoding}, but goes on otherwise ({byte}): "
                         "open it in a text editor and save it with the encoding UTF-8.") from error
     except (OSError, ValueError) as error:
         if isinstance(error, DataError):
@@ -277,8 +278,8 @@ def _csv_rows(path: Path, found: Found, bad: Callable[[str], None]) -> Iterator[
             except csv.Error as error:
                 passed += reader.line_num
                 if "end of data" in str(error):
-                    bad(f"{path.name} cannot be read as CSV from line {row_begins:,} on, where a quote is opened and never closed: "
-                        "nothing after it was read. Mend that line, or save the table anew.")
+                    bad(f"{path.name} cannot be read as CSV from line {row_begins:,} on, where a quote is opened and never "
+                        "closed: nothing after it was read. Mend that line, or save the table anew.")
                     return
                 bad(f"{path.name} cannot be read as CSV at line {passed:,} ({error}): mend that line, or save the table anew.")
                 if not header:

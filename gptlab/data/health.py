@@ -146,7 +146,7 @@ def _vocabulary(config: DataConfig, tokenizer: Tokenizer, train: np.ndarray) -> 
     if tokenizer.vocab_size < config.vocab_size:
         yield Finding("vocabulary-smaller", "info", f"This text has pieces for {tokenizer.vocab_size:,} tokens only, not "
                       f"{config.vocab_size:,}.", "No other pair of pieces comes twice.", "Nothing to do; a longer text has more.")
-    rare = baselines.token_counts(train, tokenizer.vocab_size)[256:] < RARE_TIMES  # of what was learnt; all bytes are there anyway
+    rare = baselines.token_counts(train, tokenizer.vocab_size)[256:] < RARE_TIMES  # of what was learnt: all bytes are there
     if len(rare) and rare.mean() > RARE_SHARE:
         later = np.cumsum(rare[::-1])[::-1] / np.arange(len(rare), 0, -1)  # of the pieces from each on
         smaller = max(257, 256 * (1 + int(np.argmax(later > 0.5)) // 256))
@@ -162,15 +162,16 @@ def _lossy(config: DataConfig, split: Split, tokenizer: Tokenizer) -> Iterator[F
         at = next((i for i, (a, b) in enumerate(zip(beginning, back)) if a != b), min(len(beginning), len(back)))
         yield Finding("lossy-characters", "warning", "This tokenizer does not give the text back as it was: it changes spaces, "
                       "capitals or rare characters.", f"“{beginning[at:at + 20]}” comes back as “{back[at:at + 20]}”.",
-                      "Use a tokenizer of pieces of words (bpe) or bytes where every character counts.", {"data.tokenizer": "bpe"})
+                      "Use a tokenizer of pieces of words (bpe) or bytes where every character counts.",
+                      {"data.tokenizer": "bpe"})
 
 
 def _dominating(config: DataConfig, documents: list[str], split: Split) -> Iterator[Finding]:
     longest, total = max(map(len, documents)), sum(map(len, documents))
     if len(documents) > 2 and longest > DOMINATING_SHARE * total:
         yield Finding("dominating-document", "warning", "One document is most of the text: the model will mostly learn that one.",
-                      f"It has {longest:,} of {total:,} characters.", "Hold out blocks spread over the text, so that it is on both "
-                      "sides.", {"data.split": "spread"} if split.kind != "spread" else {})
+                      f"It has {longest:,} of {total:,} characters.", "Hold out blocks spread over the text, so that it is on "
+                      "both sides.", {"data.split": "spread"} if split.kind != "spread" else {})
 
 
 def _unreadable(left_out: int) -> Iterator[Finding]:

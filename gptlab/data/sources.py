@@ -132,8 +132,8 @@ def _read_folder(folder: Path, files: list[Path], text_column: str | None, most_
                 raise TooMuchText
             documents += formats.read_file(file, text_column, found)
         except TooMuchText:
-            raise DataError(f"The folder {folder.name} holds more than {formats.LARGEST_FILE_BYTES // 2**20} MB of text: choose a "
-                            "part.") from None
+            raise DataError(f"The folder {folder.name} holds more than {formats.LARGEST_FILE_BYTES // 2**20} MB of text: "
+                            "choose a part.") from None
         except DataError as error:
             found.left_out(str(error))
         encodings |= {found.encoding} if len(documents) > before else set()

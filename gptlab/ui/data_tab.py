@@ -6,27 +6,20 @@ Nothing changes until Prepare: choosing and uploading only look. Preparing itsel
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 
-from gptlab.config import ConfigError, DataConfig, RunConfig
+from gptlab.config import DataConfig, RunConfig
 from gptlab.data.dataset import prepared_settings
-from gptlab.data.formats import is_table
 from gptlab.data.sources import BUILTINS
 from gptlab.runs.preparing import Preparation
 from gptlab.ui import data_facts, form, words
-from gptlab.ui.lab import (QUIET, SPEAKS, Lab, Page, change_draft, draft_dataset, draft_preset, guarded, kept_by_browser,
-                           read_draft)
+from gptlab.ui.data_choice import (CLEANING, FILE, KEYS, SETTINGS, chosen_source, data_config, restored, sources,
+                                   suggested_name)
+from gptlab.ui.lab import QUIET, SPEAKS, Lab, Page, change_draft, draft_dataset, guarded, kept_by_browser, read_draft
 
-FILE = "file"  # among the sources: the uploaded one
-CLEANING = ("data.cleaning", "data.min_characters", "data.max_symbol_share", "data.script", "data.near_duplicate_threshold")
-SETTINGS = ("data.tokenizer", "data.vocab_size", "data.text_column", *CLEANING, "data.val_fraction", "data.documents",
-            "data.split", "data.seed")
 LOOKS = {**SPEAKS, "concurrency_limit": 1}  # reading a text takes a while: one at a time
 CLICK = """element.addEventListener('click', event => {
   const button = event.target.closest('[data-use]'), mend = event.target.closest('[data-mend]');
@@ -35,7 +28,6 @@ CLICK = """element.addEventListener('click', event => {
 });"""
 # Until the tab is filled in as it was left, it takes nothing: what a quick hand dropped on a slow page was put back.
 READY = "() => { document.body.dataset.ready = 'yes'; }"
-KEYS = ("name", "source", "file", *SETTINGS)  # what the browser keeps
 KEEP = f"(...values) => Object.fromEntries({json.dumps(KEYS)}.map((key, i) => [key, values[i]?.path ?? values[i]]))"
 # The status stays the same element, and is written only when its words change: else a screen reader says them at every tick.
 PROGRESS = """<div class="progress"><div role="status" aria-live="polite"><p hidden></p></div>
@@ -201,25 +193,6 @@ def _connect_preparing(lab: Lab, page: Page, parts: Parts) -> None:
     page.demo.load(state, known, shown, **QUIET)
 
 
-def sources() -> list[tuple[str, str]]:
-    """(title, value) of everything a data set can be made of."""
-    return [*((builtin.title, name) for name, builtin in BUILTINS.items()), (words.OWN_FILE, FILE)]
-
-
-def data_config(source: str, path: str | None, values: dict) -> DataConfig:
-    """The settings a data set would be prepared with. Raises ConfigError with sentences in the page's words."""
-    if source == FILE and not path:
-        raise ValueError(words.NO_FILE)
-    where = str(path) if source == FILE else source  # plain text: Gradio's own kind would make a spawned process load Gradio
-    settings = {name: form.from_widget(name, value) for name, value in values.items()}
-    if source != FILE or not is_table(Path(path)):
-        settings["data.text_column"] = None
-    try:
-        return RunConfig().replace({**settings, "data.source": where}).data
-    except ConfigError as error:
-        raise ValueError(form.in_words(error)) from None
-
-
 def preview(source: str, path: str | None, values: dict) -> tuple:
     """(preview, vocabulary box, documents box, column choice) for what is chosen now."""
     boxes = (gr.update(visible=values["data.tokenizer"] == "bpe"), gr.update(visible=source in BUILTINS))
@@ -232,43 +205,6 @@ def preview(source: str, path: str | None, values: dict) -> tuple:
         return data_facts.problem_html(str(problem)), *boxes, gr.skip()
     columns = gr.update(choices=list(seen.columns), value=seen.text_column, visible=bool(seen.columns))
     return data_facts.seen_html(config, seen), *boxes, columns
-
-
-def chosen_source(draft, source: str, path: str | None) -> tuple:
-    """(source, about, name, settings…) after a source is chosen: settings as the draft's preset suggests for its own data."""
-    preset = draft_preset(draft)
-    suits = preset.dataset == source if source != FILE else preset.dataset is None
-    data = preset.config.data if suits else DataConfig()
-    values = [form.show(name, getattr(data, name.partition(".")[2])) for name in SETTINGS]
-    return source, data_facts.source_html(source), suggested_name(source, path), *values
-
-
-def restored(draft, held) -> tuple:
-    """(file, source, about, name, settings…): the widgets as the browser kept them, or as the draft's preset suggests."""
-    held = held if isinstance(held, dict) else {}
-    path = uploaded(held.get("file"))
-    source = held.get("source")
-    if source not in {*BUILTINS, FILE} or (source == FILE and path is None):
-        return None, *chosen_source(draft, draft_preset(draft).dataset or "stories", None)
-    first, about, suggested, *suggestions = chosen_source(draft, source, path)
-    values = [form.show(name, form.from_widget(name, held[name])) if name in held else shown
-              for name, shown in zip(SETTINGS, suggestions)]
-    name = held.get("name")
-    return path, first, about, name if name and isinstance(name, str) else suggested, *values
-
-
-def uploaded(path: str | None) -> str | None:
-    """A path that a browser kept, if it is still one of our uploads: it must not name any other file of this machine."""
-    if not isinstance(path, str):
-        return None
-    real, folder = Path(path).resolve(), Path(get_upload_folder()).resolve()
-    return str(real) if real.is_relative_to(folder) and real.is_file() else None
-
-
-def suggested_name(source: str, path: str | None) -> str:
-    """A valid name made of a file's or a built-in's."""
-    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(path).stem if source == FILE and path else source).strip("-")
-    return plain[:40] or "text"
 
 
 def mend(lab: Lab, name: Any, code: Any) -> Preparation:
@@ -287,5 +223,5 @@ def mend(lab: Lab, name: Any, code: Any) -> Preparation:
 def use(lab: Lab, draft, name: str) -> dict:
     """The draft with another prepared data set."""
     if name not in lab.workspace.dataset_names():
-        raise ValueError(f"There is no data set '{name}' any more: choose another.")
+        raise ValueError(words.NO_SUCH_DATA.format(name))
     return change_draft(draft, words.TABS["data"], dataset=name)

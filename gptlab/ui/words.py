@@ -71,6 +71,7 @@ STEPS_OF_CLEANING = {
     "duplicates": "The same document twice", "near-duplicates": "Nearly the same document twice"}
 CLEANED = "What cleaning would change"
 CLEANED_NOTHING = "nothing to change"
+NO_SUCH_DATA = "There is no data set '{}' any more: choose another."
 NO_SUCH_MEND = "That cannot be done to this data set (any more): reload the page."
 BEFORE = "Before"
 AFTER = "After"
