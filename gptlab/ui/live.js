@@ -209,7 +209,8 @@ function render(now) {
   alerts.show(history, state);
   if (!replaying) steering.show(run, state, history);
   const last = state === 'running' && status.total_steps && history.step >= status.total_steps;
-  const text = !run ? words.captions.empty : last ? words.captions.last_samples
+  const nothing = over && !history.evaluations.length;  // it ended before anything was measured: its reason says it all
+  const text = !run ? words.captions.empty : last ? words.captions.last_samples : nothing ? ''
     : caption(history, facts?.baselines ?? {}, words, unit());
   const place = queue.about(run)?.sentence;
   const sentences = [over && status.reason, place, place && !history.evaluations.length ? '' : text].filter(Boolean);

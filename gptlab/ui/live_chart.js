@@ -48,7 +48,8 @@ class Chart {
     Object.assign(this, {axis, logarithmic});
     this.clear();
     this.marked = marked;
-    this.P.relayout(this.plot, {'xaxis.title.text': this.words.axes[axis], 'yaxis.type': logarithmic ? 'log' : 'linear'});
+    this.P.relayout(this.plot, {'xaxis.title.text': this.words.axes[axis], 'yaxis.type': logarithmic ? 'log' : 'linear',
+      'yaxis.minorloglabels': 'complete'});
     this.refresh?.();
   }
 
@@ -58,6 +59,9 @@ class Chart {
     this.marked = step;
     this.refresh?.();
   }
+
+  // Of letters, in pixels: larger where the view is.
+  size(pixels) { return pixels * (document.body.classList.contains('watching') ? 1.4 : 1); }
 
   colour(name) { return getComputedStyle(this.box).getPropertyValue(name).trim(); }
 
@@ -75,12 +79,12 @@ class Chart {
   }
 
   layout() {
-    const text = this.colour('--body-text-color'), quiet = {color: this.colour('--body-text-color-subdued'), size: 13};
+    const text = this.colour('--body-text-color'), quiet = {color: this.colour('--body-text-color-subdued'), size: this.size(13)};
     const grid = this.colour('--live-grid'), touch = matchMedia('(pointer: coarse)').matches;
     const axis = {gridcolor: grid, zeroline: false, linecolor: grid, tickfont: quiet, nticks: 6};
     return {
       paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)', showlegend: false, uirevision: 'keep',
-      margin: {l: 46, r: 12, t: 8, b: 40}, hovermode: 'x unified', dragmode: touch ? false : 'zoom',
+      margin: {l: this.size(46), r: 12, t: 8, b: this.size(40)}, hovermode: 'x unified', dragmode: touch ? false : 'zoom',
       font: {family: getComputedStyle(this.box).fontFamily, color: text},
       hoverlabel: {bgcolor: this.colour('--live-paper'), bordercolor: grid, font: {color: text}},
       xaxis: {...axis, range: [0, 100], showgrid: false, title: {text: this.words.axes[this.axis], font: quiet, standoff: 6}},
@@ -173,12 +177,12 @@ class Chart {
         const line = {color: this.colour('--live-count'), width: 1.2, dash: 'dot'};
         change.shapes.push({type: 'line', yref: 'paper', x0: at, x1: at, y0: 0, y1: 1, line});
         change.annotations.push({x: at, yref: 'paper', y: 1, text, showarrow: false, textangle: -90, xanchor: 'right',
-          yanchor: 'top', font: {color: this.colour('--live-count'), size: 12.5}});
+          yanchor: 'top', font: {color: this.colour('--live-count'), size: this.size(12.5)}});
       }
       for (const {name, x: at, y: height, above, left, aside, lift, colour} of ends) {
         change.annotations.push({x: at, y: log(height), text: name, showarrow: false, xanchor: left ? 'left' : 'right',
           xshift: left ? 4 : -aside, yanchor: above ? 'bottom' : 'top', yshift: above ? 7 + lift : -7,
-          font: {color: this.colour(colour), size: 13}});
+          font: {color: this.colour(colour), size: this.size(13)}});
       }
       if (marked !== null) change.shapes.push({type: 'line', yref: 'paper', x0: marked, x1: marked, y0: 0, y1: 1,
         line: {color: this.colour('--body-text-color'), width: 1.5}});
@@ -202,13 +206,14 @@ class Chart {
   // line, to the left of it; the other way it would lie on the curves, which come from above.
   makeRoom(ends, references, right, [bottom, top], log) {
     const {w: width, h: height} = this.plot._fullLayout._size, down = value => (top - log(value)) / (top - bottom) * height;
-    const stands = references.map(one => ({at: down(one.value) + (isBelow(one, references) ? HALF_LINE : -HALF_LINE),
-      from: width - referenceText(one).length * LETTER}));
+    const half = this.size(HALF_LINE), letter = this.size(LETTER);
+    const stands = references.map(one => ({at: down(one.value) + (isBelow(one, references) ? half : -half),
+      from: width - referenceText(one).length * letter}));
     for (const end of ends) {
-      const at = end.x / right * width, middle = down(end.y) + (end.above ? -1 : 1) * (7 + HALF_LINE);
-      const inTheWay = middle => stands.find(one => Math.abs(one.at - middle) < 2 * HALF_LINE && at > one.from);
+      const at = end.x / right * width, middle = down(end.y) + (end.above ? -1 : 1) * (7 + half);
+      const inTheWay = middle => stands.find(one => Math.abs(one.at - middle) < 2 * half && at > one.from);
       let up = middle;
-      for (let one = inTheWay(up); end.above && one; one = inTheWay(up)) up = one.at - 2 * HALF_LINE - 1;
+      for (let one = inTheWay(up); end.above && one; one = inTheWay(up)) up = one.at - 2 * half - 1;
       end.lift = Math.round(middle - up);
       end.aside = end.above ? 0 : Math.round(at - (inTheWay(middle)?.from ?? at));
     }
@@ -252,7 +257,7 @@ class Chart {
       annotations: references.map(one => ({
         xref: 'paper', x: 1, xanchor: 'right', y: log(one.value), showarrow: false,
         yanchor: isBelow(one, references) ? 'top' : 'bottom', text: referenceText(one),
-        font: {color: this.colour(one.colour), size: one.main ? 14 : 12.5},
+        font: {color: this.colour(one.colour), size: this.size(one.main ? 14 : 12.5)},
       })),
     };
   }

@@ -59,6 +59,7 @@ function caption(history, baselines, words, unit) {
   if (!now) return say('before');
   if (now.val_loss === null) return say('broken');
   if (memorising(history.evaluations, best)) return say('memorising');
+  if (now.val_loss > best.val_loss + Math.max(0.3, 0.3 * best.val_loss)) return say('lost', {step: whole(best.step)});
   const {uniform, unigram, bigram, entropy_floor: floor} = baselines;
   if (uniform == null) return '';
   // Before it is measured a second time, the text it trains on tells how far it is: it has read nothing twice yet.

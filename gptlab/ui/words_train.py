@@ -90,6 +90,7 @@ LIVE = {  # what the live view says; it reads these in the browser. {names} are 
         "close": "Nearly as good as can be: {share} % of the way from pure guessing to the best possible.",
         "gap": "Far better on text it has seen than on unseen (gap {gap}): beginning to learn it by heart.",
         "last_samples": "All steps are done: writing its last samples.",
+        "lost": "Has lost what it had learnt: it was best at step {step}.",
         "memorising": "Still improving on text it has seen, worse on unseen: memorising.",
     },
     "facts": [

@@ -190,11 +190,12 @@ FLOOR = {**BASELINES, "entropy_floor": 1.0}
     (BASELINES, [], "before"), (BASELINES, [4.05], "guessing"), (BASELINES, [4.05, 3.5], "hardly"), (BASELINES, [4.05, 2.9], "single"),
     (BASELINES, [4.05, 2.3], "pairs"), (FLOOR, [4.05, 2.3], "closer 56"), (FLOOR, [4.05, 1.15], "close 95"),
     (BASELINES, [4.05, 1.5, 1.6, 1.8], "memorising"), (BASELINES, [4.05, 1.5, 1.505, 1.51], "gap"),
+    (BASELINES, [4.05, 1.5, 2.8], "lost"),
     ({name: None for name in BASELINES}, [4.05, 1.5], ""), (BASELINES, [4.05, math.nan], "broken")])
 def test_one_sentence_says_where_the_run_stands(scripts, baselines, losses, name):
     lines = "".join(to_json(evaluation(n * 10, loss, train=4 - n)) + "\n" for n, loss in enumerate(losses))
     said = scripts.evaluate("""([lines, baselines]) => { const history = new RunHistory(); history.add(lines);
-        const names = ['broken', 'before', 'guessing', 'hardly', 'single', 'pairs', 'closer', 'close', 'memorising', 'gap'];
+        const names = ['broken', 'before', 'guessing', 'hardly', 'single', 'pairs', 'closer', 'close', 'memorising', 'gap', 'lost'];
         const words = {captions: Object.fromEntries(names.map(name => [name, name + ' {share}']))};
         return caption(history, baselines, words, {}); }""", [lines, baselines])
     assert said.removesuffix(" {share}") == name  # the share of (4.0 - loss) in (4.0 - 1.0)
@@ -323,4 +324,4 @@ def test_what_a_button_has_to_say_is_seen(workspace, page, tmp_path):
     with page.expect_file_chooser() as chooser:
         page.locator("#import-run").click()
     chooser.value.set_files(tmp_path / "no.zip")
-    page.get_by_text("no.zip is not").wait_for()
+    page.get_by_text("no.zip cannot be opened").wait_for()
