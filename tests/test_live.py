@@ -1,10 +1,9 @@
 """The live view's questions to the server: whatever is asked, it only reads, and what it reads is what the run said."""
 
 import json
-from types import SimpleNamespace
 
 import pytest
-from tiny_run import tiny_run, tiny_workspace
+from tiny_run import Queue, tiny_run, tiny_workspace
 
 from gptlab.events import Evaluation, Status, Step
 from gptlab.ui.lab import Lab
@@ -13,7 +12,7 @@ from gptlab.ui.live import SLICE_BYTES, LiveRuns
 
 @pytest.fixture
 def lab(tmp_path, small_text):
-    return Lab(tiny_workspace(tmp_path, small_text), SimpleNamespace(current=None, queue=[]))
+    return Lab(tiny_workspace(tmp_path, small_text), Queue())
 
 
 def step(number):

@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from tiny_run import tiny_run, tiny_workspace
+from tiny_run import Queue, tiny_run, tiny_workspace
 
 from gptlab.model.estimate import flops_per_token
 from gptlab.runs.expected import Expected, work_left
@@ -13,11 +13,12 @@ from gptlab.ui.lab import Lab
 from gptlab.ui.queue_view import QueueNow
 
 
-class Waiting:
+class Waiting(Queue):
     """Stands in for Jobs: a list that waits, and what was asked of it."""
 
     def __init__(self):
-        self.current, self.queue, self.moved = None, [], []
+        super().__init__()
+        self.moved = []
 
     def move(self, run, places):
         self.moved.append((run, places))

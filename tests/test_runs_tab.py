@@ -5,11 +5,10 @@ import json
 import shutil
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import orjson
 import pytest
-from tiny_run import finished_run, tiny_run, tiny_workspace
+from tiny_run import Queue, finished_run, tiny_run, tiny_workspace
 
 from gptlab.events import Evaluation, Status
 from gptlab.model.gpt import GPT
@@ -25,7 +24,7 @@ from gptlab.ui.which_run import run_or_none
 
 @pytest.fixture
 def lab(tmp_path, small_text):
-    return Lab(tiny_workspace(tmp_path, small_text), SimpleNamespace(current=None, queue=[]))
+    return Lab(tiny_workspace(tmp_path, small_text), Queue())
 
 
 @pytest.fixture

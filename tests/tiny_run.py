@@ -66,6 +66,10 @@ class Queue:
     def __init__(self):
         self.current, self.queue, self.stopped = None, [], []
 
+    @property
+    def standing(self):
+        return self.current, list(self.queue)
+
     def submit(self, run):
         if self.current is None:
             self.current = run

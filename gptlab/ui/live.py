@@ -107,7 +107,7 @@ class LiveRuns:
 def _on_view(run: RunDir) -> dict:
     """A run by id, name and owner, and the beginnings of what somebody predicted and saw: a view has three lines for each."""
     label = run.label()
-    return {**named(run), "predicted": label.predicted[:NOTE_CHARACTERS], "saw": label.saw[:NOTE_CHARACTERS]}
+    return {**named(run, label), "predicted": label.predicted[:NOTE_CHARACTERS], "saw": label.saw[:NOTE_CHARACTERS]}
 
 
 def live_view(lab: Lab) -> gr.HTML:

@@ -34,7 +34,7 @@ class QueueNow:
         """`training`: the run that trains, by id, name and owner, with `state` and `left_seconds` (None if unknown); None where
         nothing trains. `queue`: those that wait, in order, with `starts_in_seconds` (None if unknown)."""
         with self._asking:
-            now, current, waiting = time.monotonic(), self.lab.jobs.current, list(self.lab.jobs.queue)
+            now, (current, waiting) = time.monotonic(), self.lab.jobs.standing
             if self._told is None or self._told[1] != (current, waiting) or now - self._told[0] > KEPT_SECONDS:
                 self._told = now, (current, waiting), self._tell(current, waiting)
             return self._told[2]

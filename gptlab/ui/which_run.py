@@ -9,6 +9,7 @@ import os
 import re
 from typing import Any
 
+from gptlab.runs.label import Label
 from gptlab.runs.rundir import RunDir
 from gptlab.ui import words, words_train
 from gptlab.ui.lab import Lab
@@ -31,14 +32,18 @@ def run_by_id(lab: Lab, run_id: Any) -> RunDir:
     return run
 
 
-def named(run: RunDir) -> dict:
-    """A run as a page speaks of it: by id, name and owner."""
-    return {"run": run.id, "name": run.name, "owner": run.label().owner}
+def named(run: RunDir, label: Label | None = None) -> dict:
+    """A run as a page speaks of it: by id, name and owner. `label` is its, where the caller has read it already."""
+    label = label or run.label()
+    return {"run": run.id, "name": label.name or run.first_name, "owner": label.owner}
 
 
 def status_here(lab: Lab, run: RunDir) -> dict:
     """A run's status; one that waited when an app ended waits for nobody now: interrupted, and it says so."""
     status = run.status()
-    if status["state"] == "queued" and run != lab.jobs.current and run not in lab.jobs.queue:
+    if status["state"] != "queued":
+        return status
+    current, waiting = lab.jobs.standing
+    if run != current and run not in waiting:
         return {**status, "state": "interrupted", "reason": words_train.NEVER_STARTED}
     return status
