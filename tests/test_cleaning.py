@@ -36,6 +36,7 @@ def one(step, text, **settings):
     ("markup", "See [the docs](https://example.org/a_b) and ![a cat](/cat.png).", "See the docs and a cat."),
     ("markup", "a<!-- x > y <p> -->b<SCRIPT src='x'>if (a<b) {}</Script >c<!doctype html>&#65;&lt; 3", "abcA< 3"),
     ("markup", "<a href='x' download title=\"a > b\">here</a>, <input disabled/><font color=red>red</FONT>", "here, red"),
+    ("markup", "<div class=x data-b='<q>'>hi</div ><br / >x <<b>i>y<unknown> &amp;&lt;", "\nhi\n\nx y<unknown> &<"),
     ("markup", "[![built](https://x.org/a.svg)](https://x.org) [a [b](/c)", "built [a b"),
     ("gutenberg", "\n\n*** START OF THIS PROJECT GUTENBERG\nEBOOK X *** \n\n" + PLAY, PLAY),
     ("personal", "(+44) 20 7946 0958 ext. 12, +49 30 901820;\n+1+1 2+2 3", "<phone>, <phone>;\n+1+1 2+2 3"),

@@ -10,10 +10,10 @@ import html
 import re
 
 ELEMENTS = frozenset(
-    "a abbr acronym address applet area article aside audio b base basefont bdi bdo big blink blockquote body br button canvas "
-    "caption center cite code col colgroup data datalist dd del details dfn dialog dir div dl dt em embed fieldset figcaption "
-    "figure font footer form frame frameset h1 h2 h3 h4 h5 h6 head header hgroup hr html i iframe img input ins kbd label legend "
-    "li link main map mark marquee math menu meta meter nav nobr noframes noscript object ol optgroup option output p param "
+    "a abbr acronym address applet area article aside audio b base basefont bdi bdo big blink blockquote body br button "
+    "canvas caption center cite code col colgroup data datalist dd del details dfn dialog dir div dl dt em embed fieldset figcaption "
+    "figure font footer form frame frameset h1 h2 h3 h4 h5 h6 head header hgroup hr html i iframe img input ins kbd label "
+    "legend li link main map mark marquee math menu meta meter nav nobr noframes noscript object ol optgroup option output p param "
     "path picture pre progress q rp rt ruby s samp script search section select slot small source span strike strong style sub "
     "summary sup svg table tbody td template textarea tfoot th thead time title tr track tt u ul var video wbr".split())
 BREAKING = frozenset("p br div li h1 h2 h3 h4 h5 h6 tr".split())  # a new line comes where they stood
@@ -21,6 +21,7 @@ FLAGS = frozenset(  # attributes without a value; any other word in a tag needs 
     "allowfullscreen async autofocus autoplay checked compact controls default defer disabled download hidden inert ismap "
     "itemscope loop multiple muted nomodule noresize noshade novalidate nowrap open playsinline readonly required reversed "
     "selected".split())
+NESTED_TAGS = 5  # gone into: what stood around a tag may be one without it
 BEGINS = re.compile(r"<!--|<script(?=[\s>/])|<style(?=[\s>/])", re.I)
 ENDS = {"<!--": re.compile(r"-->"), "<script": re.compile(r"</script\s*+>", re.I), "<style": re.compile(r"</style\s*+>", re.I)}
 TAG = re.compile(r"""<(/?)([A-Za-z][A-Za-z0-9]*+)((?:\s(?:[^<>"']++|"[^"<]*+"|'[^'<]*+')*+)?+)/?>""")
@@ -38,7 +39,10 @@ def without_markup(text: str) -> str:
     """Without tags and addresses of links; &amp; as &. An entity that spells markup (&lt;b&gt;) stays as it is: the text speaks
     of it, and would lose it the next time."""
     text = DOCTYPE.sub("", _without_unseen(text))
-    text = TAG.sub(_tag, text)
+    for _ in range(NESTED_TAGS):
+        before, text = text, TAG.sub(_tag, text)
+        if text == before:
+            break
     text = ENTITY.sub(_entity, text)
     return LINK.sub(r"\1", IMAGE.sub(r"\1", text))  # images first: they may stand in links
 
@@ -62,7 +66,7 @@ def _without_unseen(text: str) -> str:
 def _tag(match: re.Match) -> str:
     """What stands in the place of what looks like a tag."""
     slash, name, attributes = match[1], match[2].lower(), match[3]
-    words = ATTRIBUTE.sub(" ", attributes.removesuffix("/")).lower().split()
+    words = ATTRIBUTE.sub(" ", attributes.rstrip().removesuffix("/")).lower().split()
     if name not in ELEMENTS or (slash and words) or not FLAGS.issuperset(words):
         return match[0]
     return "\n" if name in BREAKING else ""
