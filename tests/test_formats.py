@@ -8,9 +8,10 @@ import json
 import pytest
 
 from gptlab.config import DataConfig
-from gptlab.data import formats
+from gptlab.data import reading, tables
 from gptlab.data.errors import DataError
-from gptlab.data.formats import Found, read_file
+from gptlab.data.formats import read_file
+from gptlab.data.reading import Found
 from gptlab.data.sources import read_documents
 
 TEXT = "The cat sat on the mat and looked at the moon for a long time. " * 2
@@ -141,8 +142,8 @@ def test_a_small_table_that_holds_gigabytes_is_refused(tmp_path, monkeypatch):
     import pyarrow
     import pyarrow.parquet
 
-    monkeypatch.setattr(formats, "LARGEST_FILE_BYTES", 2**20)
-    monkeypatch.setattr(formats, "BYTES_AT_ONCE", 2**16)
+    monkeypatch.setattr(reading, "LARGEST_FILE_BYTES", 2**20)
+    monkeypatch.setattr(tables, "BYTES_AT_ONCE", 2**16)
     texts = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 50_000, type=pyarrow.int32()), pyarrow.array([TEXT * 100]))
     table = pyarrow.table({"text": texts, "id": range(50_000), "tags": [["a"]] * 50_000})
     pyarrow.parquet.write_table(table, tmp_path / "bomb.parquet")
@@ -180,7 +181,7 @@ def test_what_a_preview_does_not_check_it_does_not_stumble_over(tmp_path):
 def test_no_more_is_listed_than_a_page_can_show(tmp_path):
     (tmp_path / "a.jsonl").write_text(json.dumps({"text": TEXT}) + "\n" + "no\n" * 500, encoding="utf-8")
     found = documents(tmp_path / "a.jsonl")[1]
-    assert (found.bad_count, len(found.bad)) == (500, formats.MOST_LISTED)
+    assert (found.bad_count, len(found.bad)) == (500, reading.MOST_LISTED)
 
 
 def test_a_packed_file_that_is_cut_or_too_large_unpacked_is_one_sentence(tmp_path, monkeypatch):
@@ -189,7 +190,7 @@ def test_a_packed_file_that_is_cut_or_too_large_unpacked_is_one_sentence(tmp_pat
     with pytest.raises(DataError, match="cut.txt.gz is cut off or damaged"):
         documents(tmp_path / "cut.txt.gz")
     (tmp_path / "bomb.txt.gz").write_bytes(whole)
-    monkeypatch.setattr(formats, "LARGEST_FILE_BYTES", 100_000)
+    monkeypatch.setattr(reading, "LARGEST_FILE_BYTES", 100_000)
     with pytest.raises(DataError, match="bomb.txt.gz is more than"):
         read_documents(DataConfig(source=str(tmp_path / "bomb.txt.gz")))
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from gptlab.config import DataConfig
-from gptlab.data import formats
+from gptlab.data import reading
 from gptlab.data.sources import BUILTINS, DataError, files_of, read_documents
 
 LONG = "The cat sat on the mat and looked at the moon for a long time. " * 3
@@ -95,14 +95,14 @@ def test_a_bad_file_gives_one_sentence(read, name, content, message):
 
 def test_a_huge_file_is_refused_unread(read, tmp_path, monkeypatch):
     with open(tmp_path / "huge.txt", "wb") as file:
-        file.truncate(formats.LARGEST_FILE_BYTES + 1)  # sparse: takes no space
+        file.truncate(reading.LARGEST_FILE_BYTES + 1)  # sparse: takes no space
     with pytest.raises(DataError, match="512 MB"):
         read_documents(DataConfig(source=str(tmp_path / "huge.txt")))
 
 
 def test_a_folder_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
     """Small packed files once counted as what they took on the disk."""
-    monkeypatch.setattr(formats, "LARGEST_FILE_BYTES", 10_000)
+    monkeypatch.setattr(reading, "LARGEST_FILE_BYTES", 10_000)
     for name in "abc":
         (tmp_path / f"{name}.txt.gz").write_bytes(gzip.compress(("x" * 99 + "\n").encode() * 40))
     with pytest.raises(DataError, match="folder .* holds more than"):
@@ -122,7 +122,7 @@ def test_a_folders_files_come_in_one_order_on_every_system(tmp_path):
 def test_a_folder_of_many_files_is_counted_once_each(tmp_path, monkeypatch):
     """Characters of all documents were added up after every file: of 300,000 rows and 300 files, 90 million times."""
     counted = []
-    monkeypatch.setattr(formats.Found, "enough", lambda found, characters, *more: counted.append(characters))
+    monkeypatch.setattr(reading.Found, "enough", lambda found, characters, *more: counted.append(characters))
     for number in range(3):
         (tmp_path / f"{number}.txt").write_text(LONG, encoding="utf-8")
     assert len(read_documents(DataConfig(source=str(tmp_path))).documents) == 3

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gptlab.config import DataConfig, unknown_name
-from gptlab.data import formats
+from gptlab.data import formats, reading
 from gptlab.data.errors import DataError, TooMuchText
 
 FEWEST_CHARACTERS = 100
@@ -74,8 +74,8 @@ def _read_file(path: Path, text_column: str | None, most_characters: int | None)
     files = files_of(path)
     if len(files) > 1:
         return _read_folder(path, files, text_column, most_characters)
-    found, file = formats.Found(most_characters), files[0]
-    formats.check_size(file)
+    found, file = reading.Found(most_characters), files[0]
+    reading.check_size(file)
     documents = list(formats.read_file(file, text_column, found))
     if not documents:
         raise DataError(found.bad[0] if found.bad else
@@ -94,7 +94,7 @@ def files_of(path: Path) -> list[Path]:
         if path.is_file():
             return [path]
         if path.is_dir():
-            files = [one for one in path.rglob("*") if one.is_file() and formats.kind_of(one) in formats.READERS
+            files = [one for one in path.rglob("*") if one.is_file() and reading.kind_of(one) in formats.READERS
                      and not any(part.startswith(".") for part in one.relative_to(path).parts)]
             if files:
                 return sorted(files, key=lambda one: one.relative_to(path).as_posix())  # alike on every system
@@ -121,18 +121,18 @@ def state_of_files(config: DataConfig) -> str | None:
 
 def _read_folder(folder: Path, files: list[Path], text_column: str | None, most_characters: int | None) -> Source:
     """The documents of many files. One that cannot be read is left out and listed, as long as another can."""
-    documents, encodings, whole, share = [], set(), formats.Found(most_characters), 1.0
+    documents, encodings, whole, share = [], set(), reading.Found(most_characters), 1.0
     size = characters = 0
     for number, file in enumerate(files, start=1):
-        found, before = formats.Found(most_characters, formats.LARGEST_FILE_BYTES - characters), len(documents)
+        found, before = reading.Found(most_characters, reading.LARGEST_FILE_BYTES - characters), len(documents)
         try:
-            formats.check_size(file)
+            reading.check_size(file)
             size += file.stat().st_size
-            if size > formats.LARGEST_FILE_BYTES:
+            if size > reading.LARGEST_FILE_BYTES:
                 raise TooMuchText
             documents += formats.read_file(file, text_column, found)
         except TooMuchText:
-            raise DataError(f"The folder {folder.name} holds more than {formats.LARGEST_FILE_BYTES // 2**20} MB of text: "
+            raise DataError(f"The folder {folder.name} holds more than {reading.LARGEST_FILE_BYTES // 2**20} MB of text: "
                             "choose a part.") from None
         except DataError as error:
             found.left_out(str(error))
