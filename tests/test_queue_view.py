@@ -1,12 +1,8 @@
-"""The queue on the Train tab, without a browser: who may do what to what waits, what pages are told, when runs are expected."""
-
-import dataclasses
+"""The queue on the Train tab, without a browser: who may do what to what waits, and what pages are told."""
 
 import pytest
 from tiny_run import Queue, tiny_run, tiny_workspace
 
-from gptlab.model.estimate import flops_per_token
-from gptlab.runs.expected import Expected, work_left
 from gptlab.runs.rundir import RunDir
 from gptlab.ui import queue_view
 from gptlab.ui.lab import Lab
@@ -97,51 +93,3 @@ def test_within_a_moment_every_page_gets_the_same_answer_unless_the_queue_is_ano
     assert queue.told() is told
     lab.jobs.queue.reverse()
     assert [one["name"] for one in queue.told()["queue"]] == ["second", "first"]
-
-
-# when
-
-def test_each_run_waits_for_what_is_left_of_those_before_it(lab):
-    now, first = tiny_run(lab.workspace, "now"), tiny_run(lab.workspace, "first")
-    larger, last = tiny_run(lab.workspace, "larger", model__n_layer=3, train__max_steps=80), tiny_run(lab.workspace, "last")
-    config, vocab_size = now.config(), now.manifest()["vocab_size"]
-    rate = 100 * flops_per_token(config.model, vocab_size)
-    takes = 40 * 256 / 100  # the same model, as fast as the one that trains
-    larger_takes = 80 * 256 * flops_per_token(larger.config().model, vocab_size) / rate
-    assert larger_takes > 2 * takes
-    starts = Expected().starts_in_seconds(now, running(now), [first, larger, last])
-    assert starts == pytest.approx([50, 50 + takes, 50 + takes + larger_takes])
-
-
-def test_minutes_cap_a_run_and_a_resumed_one_counts_what_is_left(lab):
-    run = tiny_run(lab.workspace, train__max_steps=1000)
-    per_token = work_left(run).operations / (1000 * 256)
-    run.write_status({**run.status(), "tokens": 900 * 256, "training_seconds": 30.0})
-    assert work_left(run).operations == pytest.approx(100 * 256 * per_token)
-    capped = tiny_run(lab.workspace, "capped", train__max_steps=1000, train__max_minutes=2.0)
-    capped.write_status({**capped.status(), "training_seconds": 30.0})
-    assert work_left(capped).seconds(1.0) == 90 and work_left(capped).seconds(1e30) < 1
-    only_minutes = tiny_run(lab.workspace, "minutes", train__max_steps=None, train__max_minutes=2.0)
-    assert work_left(only_minutes).seconds(None) == 120
-
-
-def test_what_cannot_be_known_is_not_guessed(lab):
-    now, first, second = (tiny_run(lab.workspace, name) for name in ("now", "first", "second"))
-    expected = Expected()
-    for values in ({"eta_seconds": None}, {"state": "paused"}, {"state": "queued"}):
-        assert expected.starts_in_seconds(now, running(now, **values), [first, second]) == [None, None]
-    assert expected.starts_in_seconds(None, None, [first]) == [None]
-    assert expected.starts_in_seconds(now, running(now, tokens_per_second=None), [first, second]) == [50, None]
-    (second.path / "manifest.json").write_text('{"train_tokens": "many"}', encoding="utf-8")
-    assert expected.starts_in_seconds(now, running(now), [second, first]) == [50, None]
-
-
-def test_a_run_that_waits_again_is_read_again(lab):
-    """Its work is kept, because it is asked for several times a second, until the run itself has gone on."""
-    now, run, last = (tiny_run(lab.workspace, name) for name in ("now", "run", "last"))
-    expected = Expected()
-    before = expected.starts_in_seconds(now, running(now), [run, last])[1]
-    run.write_status({**run.status(), "tokens": 20 * 256})
-    run.append(dataclasses.replace(run.events()[-1], state="queued"))
-    run.write_status({**run.status(), "tokens": 20 * 256, "events_bytes": run.events_path.stat().st_size})
-    assert expected.starts_in_seconds(now, running(now), [run, last])[1] == pytest.approx(50 + (before - 50) / 2)
