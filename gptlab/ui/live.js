@@ -140,7 +140,7 @@ function take(answer) {
   if (answer.curves) history.restore(answer.curves);
   history.add(answer.lines);
   if (history.outdated) {  // what counts is told anew
-    history = new RunHistory();
+    history = new RunHistory(history.resumes);
     offset = 0;
     return;
   }

@@ -142,8 +142,10 @@ function isWhole(event) {
     && Object.entries(NEEDED[event.type]).every(([name, kind]) => is(event[name]) === kind);
 }
 
+// `resumes`: from which steps the run went on, in order, where another history has read it to there already.
 class RunHistory {
-  constructor() {
+  constructor(resumes = []) {
+    Object.assign(this, {resumes, read: 0, limit: Math.min(...resumes)});  // beyond the limit, what comes next is superseded
     this.curves = new Curves();
     this.evaluations = [];
     this.samples = new Map(); // by sample_id, in the order they were begun
@@ -159,6 +161,7 @@ class RunHistory {
 
   // Takes over what the server has summed up of a long run: {width, step, columns, lines}.
   restore({width, step, columns, lines}) {
+    Object.assign(this, {resumes: [], limit: Infinity});  // what was superseded is left out
     Object.assign(this.curves, {width, step, columns});
     this.measure();
     this.add(lines);
@@ -175,14 +178,25 @@ class RunHistory {
   }
 
   take(event) {
-    if (event.type !== 'status') this.worked = Math.max(this.worked, event.time_seconds);
+    if (event.type === 'status') {
+      if (Number.isSafeInteger(event.resumed_from_step)) this.resume(event.resumed_from_step);
+      return;
+    }
+    if (event.step > this.limit) return;
+    this.worked = Math.max(this.worked, event.time_seconds);
     if (event.type === 'step') this.curves.add(event);
     else if (event.type === 'evaluation') this.evaluations.push(event);
     else if (event.type === 'sample') this.takeSample(event);
     else if (event.type === 'checkpoint') this.checkpoints.push(event);
     else if (event.type === 'alert') this.alerts.push(event);
     else if (event.type === 'setting') this.settings.push(event);
-    else if (event.type === 'status' && event.resumed_from_step != null) this.goBack(event.resumed_from_step);
+  }
+
+  resume(step) {
+    if (this.read === this.resumes.length) this.resumes = [...this.resumes, step];
+    this.read += 1;
+    this.limit = Math.min(...this.resumes.slice(this.read));
+    this.goBack(step);
   }
 
   // Each holds all of its tokens: of a long run some are kept, evenly over its steps and of a step all or none.

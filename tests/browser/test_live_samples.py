@@ -16,7 +16,8 @@ from gptlab.data.dataset import prepare
 from gptlab.events import Alert, Checkpoint, Evaluation, Sample, Status, Step
 from gptlab.runs.workspace import Workspace
 
-MARKED = "document.querySelector('#chart .js-plotly-plot').layout.shapes.filter(line => line.yref === 'paper').map(line => line.x0)"
+MARKED = """document.querySelector('#chart .js-plotly-plot').layout.shapes.filter(line => line.yref === 'paper')
+  .map(line => line.x0)"""
 LARGE = "document.querySelector('.large .written').textContent"
 MARKUP = '<img src=x onerror="window.hacked=1"> ${window.hacked=2} {{value}} <b>bold</b>'
 
@@ -55,8 +56,9 @@ def events(workspace, steps):
 
 def sample(tokenizer, n, index, text, done=True, logprob=math.log(0.37)):
     ids = tokenizer.encode(text).tolist()
-    return Sample(step=n, time_seconds=n / 10, sample_id=f"{n}-{index}", epoch=n / 50, prompt=("The cat", "A dog")[index], text=text,
-                  token_ids=ids, logprobs=[logprob, math.log(0.004)] * (len(ids) // 2) + [logprob] * (len(ids) % 2), done=done)
+    logprobs = [logprob, math.log(0.004)] * (len(ids) // 2) + [logprob] * (len(ids) % 2)
+    return Sample(step=n, time_seconds=n / 10, sample_id=f"{n}-{index}", epoch=n / 50, prompt=("The cat", "A dog")[index],
+                  text=text, token_ids=ids, logprobs=logprobs, done=done)
 
 
 def wait_for(page, condition, arg=None):
@@ -67,7 +69,7 @@ def opened(page, run):
     page.reload()
     wait_for(page, "Boolean(window.gptlab?.open)")
     page.evaluate("id => window.gptlab.open(id)", run.id)
-    wait_for(page, "id => window.gptlab.shownRun() === id && document.querySelectorAll('.live-epochs tbody tr').length > 0", run.id)
+    wait_for(page, "id => window.gptlab.shownRun() === id && document.querySelector('.live-epochs tbody tr')", run.id)
 
 
 def test_each_token_tells_how_likely_it_was_by_keyboard_mouse_and_shade(workspace, page, run):
@@ -150,7 +152,8 @@ def test_the_table_underlines_what_is_copied_and_is_copied_as_csv(workspace, pag
     train = dataset.tokenizer.decode(dataset.train)
     copied, text = train[200:290], 'e "quoted", comma\nand a second line'
     run.append(sample(dataset.tokenizer, 100, 0, text), sample(dataset.tokenizer, 100, 1, copied),
-               Evaluation(step=120, time_seconds=12, epoch=2.4, train_loss=1.0, val_loss=2.0, val_perplexity=7.0, val_bits_per_byte=1),
+               Evaluation(step=120, time_seconds=12, epoch=2.4, train_loss=1.0, val_loss=2.0, val_perplexity=7.0,
+                          val_bits_per_byte=1),
                sample(dataset.tokenizer, 120, 0, "eeee" + copied))
     opened(page, run)
     page.locator(".live-epochs tbody tr").last.scroll_into_view_if_needed()
@@ -167,8 +170,8 @@ def test_the_table_underlines_what_is_copied_and_is_copied_as_csv(workspace, pag
     assert last[2:5] == ["1.0000", "2.0000", "1.0000"] and last[5] == "The cateeee" + copied
 
 
-ALERT = Alert(step=50, time_seconds=5, code="learning_rate_too_high", severity="warning", message="The learning rate is too high " + MARKUP,
-              evidence="It jumps.", remedy="Set train.max_learning_rate to 0.0003.", actions=[
+ALERT = Alert(step=50, time_seconds=5, code="learning_rate_too_high", severity="warning",
+              message="The learning rate is too high " + MARKUP, evidence="It jumps.", remedy="Set train.max_learning_rate to 0.0003.", actions=[
                   {"action": "set", "changes": {"train.max_learning_rate": 0.0003}},
                   {"action": "new", "changes": {"model.dropout": 0.2, "train.patience": 5}},
                   {"action": "restore_best", "step": 40}, {"action": "fork", "changes": {}},
@@ -184,7 +187,8 @@ def test_an_alert_is_a_card_whose_buttons_do_what_can_be_done_now(workspace, pag
     assert "Set “Learning rate” to 0.0003." in card.inner_text() and "It jumps." not in card.inner_text()
     card.get_by_text("Why?").click()
     assert "It jumps." in card.inner_text()
-    assert card.locator(".alert-do").all_inner_texts() == ["Lower the learning rate to 0.0003 now", "Next run: dropout 0.2, patience 5"]
+    assert card.locator(".alert-do").all_inner_texts() == ["Lower the learning rate to 0.0003 now",
+                                                           "Next run: dropout 0.2, patience 5"]
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     card.get_by_role("button", name="Copy as command: Lower the learning rate").click()
     wait_for(page, "document.querySelector('.alert-actions .live-link').textContent === 'Copied'")

@@ -20,12 +20,14 @@ from gptlab.runs.workspace import Workspace
 
 UI = Path(__file__).resolve().parents[2] / "gptlab" / "ui"
 DRAWN = "document.querySelector('#chart .js-plotly-plot')?.data?.map(line => [Array.from(line.x), Array.from(line.y)])"
+NAME = "document.querySelector('#live [data-is=name]')?.textContent"
+PROMPT = "document.querySelector('#samples .prompt')?.innerText"
 MARKUP = '<img src=x onerror="window.hacked=1"> ${window.hacked=2} {{value}} <b>bold</b>'
 
 
 def step(number, loss=None, **fields):
-    return Step(**{**dict(step=number, time_seconds=number / 10, epoch=number / 50, tokens=number * 256, learning_rate=1e-3, grad_norm=1.0,
-                          loss=3.0 - number / 100 if loss is None else loss, tokens_per_second=900.0), **fields})
+    return Step(**{**dict(step=number, time_seconds=number / 10, epoch=number / 50, tokens=number * 256, learning_rate=1e-3,
+                          loss=3.0 - number / 100 if loss is None else loss, grad_norm=1.0, tokens_per_second=900.0), **fields})
 
 
 def evaluation(number, val, train=None):
@@ -84,9 +86,10 @@ def test_what_a_resume_supersedes_is_forgotten_just_as_the_run_itself_says(scrip
 def test_a_damaged_line_does_not_hide_the_rest(scripts):
     damaged = ['{"type":"step",', "not json", "null", "7", "[]", '"step"', "{}", '{"type":"toString","step":1}',
                '{"type":"evaluation","step":1,"time_seconds":1,"epoch":0.1,"train_loss":2.0}',
-               '{"type":"setting","step":1,"time_seconds":1,"before":{}}', '{"type":"sample","step":1,"time_seconds":1,"epoch":0}',
-               *(to_json(event).replace('"step":1', f'"step":{number}') for event in (evaluation(1, 2.0), sample(1, "text"), resumed(1))
-                 for number in ("null", '"1"', "[1]"))]
+               '{"type":"setting","step":1,"time_seconds":1,"before":{}}',
+               '{"type":"sample","step":1,"time_seconds":1,"epoch":0}',
+               *(to_json(event).replace('"step":1', f'"step":{number}') for number in ("null", '"1"', "[1]")
+                 for event in (evaluation(1, 2.0), sample(1, "text"), resumed(1)))]
     assert scripts.evaluate("""lines => { const history = new RunHistory(); history.add(lines);
         return [history.curves.columns.loss_low, history.evaluations, history.settings, history.samples.size]; }""",
                             "\n".join([to_json(step(1)), *damaged, to_json(step(2)), ""])) == [[2.99, 2.98], [], [], 0]
@@ -135,7 +138,9 @@ def test_the_page_goes_on_where_the_server_summed_up(scripts, count, known):
     first, all_of_it = Curves(), Curves()
     first.add(events[:known + 1])
     all_of_it.add(events)
-    seen = scripts.evaluate("""([summed, lines]) => { const history = new RunHistory(); history.restore(summed); history.add(lines);
+    seen = scripts.evaluate("""([summed, lines]) => { const history = new RunHistory();
+        history.restore(summed);
+        history.add(lines);
         const {width, step, columns} = history.curves;
         return {width, step, columns, evaluations: history.evaluations.map(one => one.step), samples: history.samples.size}; }""",
                             [first.to_dict(), "".join(to_json(event) + "\n" for event in events[known + 1:])])
@@ -154,9 +159,27 @@ def test_a_resume_within_a_bucket_asks_for_everything_again(scripts):
     assert outdated(501) and not outdated(500) and not outdated(1000)
 
 
+def test_told_again_what_was_superseded_is_left_out(scripts):
+    """A run of middle length was once read from its beginning for ever."""
+    events = [*noisy(1000), resumed(501), *[step(n) for n in range(502, 700)], resumed(303), *[step(n) for n in range(304, 900)]]
+    never_cut = Curves()
+    never_cut.add(effective_events(events))
+    readings, width, loss, at = scripts.evaluate("""lines => { let history = new RunHistory(), readings = 1;
+        for (history.add(lines); history.outdated && readings < 9; readings += 1) {
+          history = new RunHistory(history.resumes);
+          history.add(lines);
+        }
+        const {width, columns} = history.curves;
+        return [readings, width, columns.loss_low, columns.loss_low_at]; }""", "".join(to_json(event) + "\n" for event in events))
+    expected = never_cut.to_dict()
+    assert readings <= 3 and width == expected["width"] and at == expected["columns"]["loss_low_at"]
+    assert loss == pytest.approx(expected["columns"]["loss_low"])
+
+
 def test_steps_lie_where_their_tokens_epochs_and_times_are(scripts):
     along = scripts.evaluate("""lines => { const history = new RunHistory(); history.add(lines);
-        return ['step', 'tokens', 'epoch', 'time'].map(axis => [1, 400, 777, 1000].map(at => history.curves.along(axis, at))); }""",
+        const along = axis => [1, 400, 777, 1000].map(at => history.curves.along(axis, at));
+        return ['step', 'tokens', 'epoch', 'time'].map(along); }""",
                              "".join(to_json(event) + "\n" for event in noisy(1000)))
     for values, each in zip(along, (1, 256, 1 / 50, 1 / 10)):
         assert values == pytest.approx([number * each for number in (1, 400, 777, 1000)])
@@ -166,14 +189,15 @@ def test_the_epoch_table_has_a_row_an_epoch_and_never_drops_the_best(scripts):
     events = [evaluation(n, 4 - n / 100 if n <= 170 else 3.0 + n / 1000) for n in range(0, 500, 10)]
     rows = history(scripts, events)["table"]
     whole_epochs = [row for row in rows if row["epoch"] == int(row["epoch"])]
-    assert [row["epoch"] for row in whole_epochs] == list(range(10)) and 170 in [row["step"] for row in rows] and rows[-1]["step"] == 490
+    assert [row["epoch"] for row in whole_epochs] == list(range(10))
+    assert 170 in [row["step"] for row in rows] and rows[-1]["step"] == 490
     few = [evaluation(n, 3.0) for n in range(0, 100, 10)]
     assert len(history(scripts, few)["table"]) == 10
 
 
 def test_a_rate_is_lowered_or_raised_from_the_one_in_force(scripts):
     """Not from the highest there ever was: warm-up and decay are none of the setting's doing."""
-    changed = Setting(step=20, time_seconds=2.0, changes={"train.max_learning_rate": 1e-4}, before={"train.max_learning_rate": 1e-3})
+    changed = Setting(step=20, time_seconds=2.0, changes={"train.max_learning_rate": 1e-4}, before={})
     for events, said in (([step(1)], "lower"), ([step(1), changed], "raise")):
         assert scripts.evaluate("""lines => { const history = new RunHistory(); history.add(lines);
             const words = {remedies: {lower: 'lower', raise: 'raise'}, settings: {}};
@@ -187,15 +211,16 @@ FLOOR = {**BASELINES, "entropy_floor": 1.0}
 
 
 @pytest.mark.parametrize("baselines, losses, name", [
-    (BASELINES, [], "before"), (BASELINES, [4.05], "guessing"), (BASELINES, [4.05, 3.5], "hardly"), (BASELINES, [4.05, 2.9], "single"),
-    (BASELINES, [4.05, 2.3], "pairs"), (FLOOR, [4.05, 2.3], "closer 56"), (FLOOR, [4.05, 1.15], "close 95"),
+    (BASELINES, [], "before"), (BASELINES, [4.05], "guessing"), (BASELINES, [4.05, 3.5], "hardly"),
+    (BASELINES, [4.05, 2.9], "single"), (BASELINES, [4.05, 2.3], "pairs"), (FLOOR, [4.05, 2.3], "closer 56"), (FLOOR, [4.05, 1.15], "close 95"),
     (BASELINES, [4.05, 1.5, 1.6, 1.8], "memorising"), (BASELINES, [4.05, 1.5, 1.505, 1.51], "gap"),
     (BASELINES, [4.05, 1.5, 2.8], "lost"),
     ({name: None for name in BASELINES}, [4.05, 1.5], ""), (BASELINES, [4.05, math.nan], "broken")])
 def test_one_sentence_says_where_the_run_stands(scripts, baselines, losses, name):
     lines = "".join(to_json(evaluation(n * 10, loss, train=4 - n)) + "\n" for n, loss in enumerate(losses))
     said = scripts.evaluate("""([lines, baselines]) => { const history = new RunHistory(); history.add(lines);
-        const names = ['broken', 'before', 'guessing', 'hardly', 'single', 'pairs', 'closer', 'close', 'memorising', 'gap', 'lost'];
+        const names = ['broken', 'before', 'guessing', 'hardly', 'single', 'pairs', 'closer', 'close', 'memorising', 'gap',
+          'lost'];
         const words = {captions: Object.fromEntries(names.map(name => [name, name + ' {share}']))};
         return caption(history, baselines, words, {}); }""", [lines, baselines])
     assert said.removesuffix(" {share}") == name  # the share of (4.0 - loss) in (4.0 - 1.0)
@@ -221,7 +246,7 @@ def test_a_run_being_written_is_followed_and_comes_back_after_a_reload(workspace
     with run.lock():
         run.append(Status(step=0, time_seconds=0, state="running"), evaluation(0, 4.0), sample(0, "", done=False))
         page.reload()
-        wait_for(page, "document.body.dataset.run === 'running' && document.querySelector('#live [data-is=name]').textContent === 'followed'")
+        wait_for(page, f"document.body.dataset.run === 'running' && {NAME} === 'followed'")
         run.append(sample(0, MARKUP), *[step(n) for n in range(1, 61)], evaluation(50, 2.0),
                    Checkpoint(step=50, time_seconds=5.0, path="checkpoints/step_00000050", kept_as=["best", "last"]))
         wait_for(page, f"{DRAWN}?.[0][0].length === 60 && {DRAWN}?.[2][0].length === 2")
@@ -256,7 +281,8 @@ def test_a_run_being_written_is_followed_and_comes_back_after_a_reload(workspace
         assert page.evaluate(DRAWN)[0] == [x, y]
         run.append(Status(step=120, time_seconds=12.0, state="stopped", reason="Stopped."))
     wait_for(page, "document.body.dataset.run === 'stopped'")
-    assert page.locator("#resume").is_visible() and page.locator("#write").is_visible() and not page.locator("#pause").is_visible()
+    assert page.locator("#resume").is_visible() and page.locator("#write").is_visible()
+    assert not page.locator("#pause").is_visible()
 
 
 def test_another_run_brings_nothing_of_the_one_before(workspace, page):
@@ -269,11 +295,12 @@ def test_another_run_brings_nothing_of_the_one_before(workspace, page):
     for run in (runs[0], runs[1], runs[0]):
         wait_for(page, "Boolean(window.gptlab?.open)")
         page.evaluate("id => window.gptlab.open(id)", run.id)
-        wait_for(page, f"{DRAWN}?.[0][0].length === 100 && document.querySelector('#samples .prompt')?.innerText === 'prompt of {run.name}'")
+        wait_for(page, f"{DRAWN}?.[0][0].length === 100 && {PROMPT} === 'prompt of {run.name}'")
         assert page.locator("#samples .written").all_inner_texts() == [f"text of {run.name}"]
         assert page.evaluate("document.querySelector('#chart .js-plotly-plot').layout.xaxis.range") == [0, 101]
         assert not page.locator(".reset-zoom").is_visible()
-        page.evaluate("Plotly.relayout(document.querySelector('#chart .js-plotly-plot'), {'xaxis.range[0]': 20, 'xaxis.range[1]': 30})")
+        page.evaluate("""Plotly.relayout(document.querySelector('#chart .js-plotly-plot'),
+            {'xaxis.range[0]': 20, 'xaxis.range[1]': 30})""")
         assert page.locator(".reset-zoom").is_visible()
 
 
@@ -282,8 +309,9 @@ def test_curves_can_be_drawn_over_tokens_or_time_and_on_a_log_scale(workspace, p
     run.append(evaluation(0, 4.0), *[step(n) for n in range(1, 101)],
                evaluation(100, run.manifest()["baselines"]["bigram"] + 0.03), Status(step=100, time_seconds=10, state="stopped"))
     page.reload()
-    wait_for(page, f"document.querySelector('#live [data-is=name]')?.textContent === 'scaled' && {DRAWN}?.[0][0].length === 100")
-    names = page.evaluate("""[...document.querySelectorAll('#chart .annotation')].map(one => [one.textContent, one.getBoundingClientRect()])
+    wait_for(page, f"{NAME} === 'scaled' && {DRAWN}?.[0][0].length === 100")
+    names = page.evaluate("""[...document.querySelectorAll('#chart .annotation')]
+      .map(one => [one.textContent, one.getBoundingClientRect()])
       .map(([text, {left, right, top, bottom}]) => ({text, left, right, top, bottom}))""")
     assert {"train", "unseen"} <= {one["text"] for one in names}
     for one, other in itertools.combinations(names, 2):

@@ -28,12 +28,13 @@ def story(steps=STEPS, name="text"):
             yield Step(**at, epoch=step / 50, tokens=step * 256, loss=3.0 - step / 200, learning_rate=1e-3, grad_norm=1.0,
                        tokens_per_second=900.0)
         if step % 100 == 0:
-            yield Evaluation(**at, epoch=step / 50, train_loss=2.0, val_loss=3.0 - step / 200, val_perplexity=1.0, val_bits_per_byte=1.0)
-            yield Sample(**at, sample_id=f"{step}-0", epoch=step / 50, prompt="The cat", text=f"{name} of {step}", token_ids=[], logprobs=[],
-                         done=True, copied_share=0.0)
+            yield Evaluation(**at, epoch=step / 50, train_loss=2.0, val_loss=3.0 - step / 200, val_perplexity=1.0,
+                             val_bits_per_byte=1.0)
+            yield Sample(**at, sample_id=f"{step}-0", epoch=step / 50, prompt="The cat", text=f"{name} of {step}",
+                         token_ids=[], logprobs=[], done=True, copied_share=0.0)
         if step == 150:
-            yield Alert(**at, code="plateau", severity="warning", message="It learns nothing any more.", evidence="Flat.", remedy="Fork it.",
-                        actions=[{"action": "extend", "changes": {"train.max_steps": 900}}])
+            yield Alert(**at, code="plateau", severity="warning", message="It learns nothing any more.", evidence="Flat.",
+                        remedy="Fork it.", actions=[{"action": "extend", "changes": {"train.max_steps": 900}}])
     yield Status(step=steps, time_seconds=steps / 10, state="finished", reason="All steps done.")
 
 
@@ -141,7 +142,8 @@ def test_a_replay_shows_the_run_as_it_stood_and_reaches_the_end(runs, page):
     wait_for(page, f"{LAST_STEP} === {STEPS // 2}")
     assert page.locator(TEXT).inner_text() == "first of 200" and page.locator(".live-epochs tbody tr").count() == 3
     assert slider.get_attribute("aria-valuetext") == "20 s · step 200" and page.locator("[data-fact=step]").inner_text() == "200"
-    assert page.locator(".live-alerts li").is_visible() and not page.locator(".alert-do").is_visible()  # told, but not to be acted on
+    assert page.locator(".live-alerts li").is_visible()
+    assert not page.locator(".alert-do").is_visible(), "told, but not to be acted on"
 
     # going on by itself
     bar.get_by_label("Speed").select_option("20")

@@ -102,7 +102,8 @@ def test_a_fork_with_another_rate_is_on_view(workspace, finished, page):
     page.get_by_label("Learning rate", exact=True).fill("0.002")
     said(page, "by step 8;")
     page.locator("[data-steer=do]").click()
-    wait_for(page, "document.querySelector('#live [data-is=name]').textContent === 'branch' && document.body.dataset.run === 'finished'")
+    wait_for(page, "document.querySelector('#live [data-is=name]').textContent === 'branch'")
+    wait_for(page, "document.body.dataset.run === 'finished'")
     run = next(run for run in workspace.list_runs() if run.name == "branch")
     assert run.config().train.max_learning_rate == 0.002 and run.parent() == {"run": finished.id, "step": 8}
     assert page.locator(".steer-row").count() <= 1 and page.locator("[data-steer=name]").input_value() == ""
