@@ -20,6 +20,8 @@ from gptlab.ui.data_choice import (CLEANING, FILE, KEYS, SETTINGS, chosen_source
                                    suggested_name)
 from gptlab.ui.lab import QUIET, SPEAKS, Lab, Page, change_draft, draft_dataset, guarded, kept_by_browser, read_draft
 
+# One at a time, in their order: the answer to "no file" once came after that to the next file, and put it back.
+CHOOSES = {**SPEAKS, "concurrency_limit": 1, "concurrency_id": "choosing"}
 LOOKS = {**SPEAKS, "concurrency_limit": 1}  # reading a text takes a while: one at a time
 CLICK = """element.addEventListener('click', event => {
   const button = event.target.closest('[data-use]'), mend = event.target.closest('[data-mend]');
@@ -148,7 +150,7 @@ def _connect_looking(page: Page, parts: Parts) -> None:
     for trigger, handler, known in ((parts.source.input, choose, [page.draft, parts.source, parts.upload]),
                                     (parts.upload.upload, take_file, [page.draft, parts.upload]),
                                     (parts.upload.clear, drop_file, [page.draft])):
-        trigger(handler, known, chosen, **SPEAKS).then(None, parts.text, parts.held, **keeping).then(
+        trigger(handler, known, chosen, **CHOOSES).then(None, parts.text, parts.held, **keeping).then(
             look, parts.text[1:], looked, **LOOKS)
     inputs = [box.input for box in parts.settings]
     gr.on(inputs, look, parts.text[1:], looked, trigger_mode="always_last", **LOOKS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 PARAMETERS = "document.querySelector('#model-size b')?.innerText"
+STORIES_READY = "/stories\\s*✓/.test(document.querySelector('#steps')?.innerText)"
 QUIET_SECONDS = 4
 
 
@@ -21,7 +22,7 @@ def set_number(page, box: str, value: str) -> None:
 
 def test_an_idle_page_asks_next_to_nothing(page):
     """Two listeners of one event once kept each other going for ever, 30 requests a second (see lab.Page)."""
-    wait_until(page, "/stories\\s*✓/.test(document.querySelector('#steps')?.innerText)", 60)
+    wait_until(page, STORIES_READY, 60)
     page.reload()
     page.wait_for_timeout(4000)
     asked = []
@@ -63,5 +64,6 @@ def test_a_file_is_only_looked_at_until_it_is_prepared(page, tmp_path):
     wait_until(page, "document.querySelector('#preview')?.innerText?.includes('<b>bold</b> & ${alert(1)} {{value}} lamps.')")
     assert "Small: expect memorising." in page.locator("#preview").inner_text()
     assert "stories" in page.locator("#steps").inner_text()
+    wait_until(page, STORIES_READY, 120)  # one text is prepared at a time: before, Prepare is refused
     page.locator("#prepare").click()
     wait_until(page, "/notes\\s*✓/.test(document.querySelector('#steps')?.innerText)", 60)
