@@ -6,7 +6,7 @@ import json
 
 import pytest
 from test_report import EVIL, check_self_contained, told
-from tiny_run import tiny_run, tiny_workspace
+from tiny_run import Queue, tiny_run, tiny_workspace
 
 from gptlab.exchange.bundle import open_bundle, write_bundle
 from gptlab.exchange.report import report
@@ -68,11 +68,5 @@ def test_a_sly_label_in_a_bundle_does_no_harm(workspace, tmp_path, sly):
     assert Label().replace(**{name: getattr(label, name) for name in ("name", "owner", "tags", "note", "predicted", "saw")}) == label
     assert opened.path.parent == there.runs and label.archived is False
     check_self_contained(report([opened])).text.encode("utf-8")
-    answer = LiveRuns(Lab(there, _Nobody())).poll({"run": opened.id, "offset": 0})
+    answer = LiveRuns(Lab(there, Queue())).poll({"run": opened.id, "offset": 0})
     json.dumps(answer, ensure_ascii=False).encode("utf-8")
-
-
-class _Nobody:
-    """A queue that is empty."""
-
-    current, queue = None, ()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 
 import gradio as gr
 import pytest
+from tiny_run import Queue
 
 from gptlab.runs.label import FILE, Label
 from gptlab.runs.rundir import RunDir
@@ -21,7 +21,7 @@ NAME = "<img src=x>"
 
 @pytest.fixture
 def lab(tmp_path):
-    return Lab(Workspace(tmp_path), SimpleNamespace(current=None, queue=[]))
+    return Lab(Workspace(tmp_path), Queue())
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from pathlib import Path
 from gptlab.config import ConfigError, RunConfig
 from gptlab.data import dataset
 from gptlab.exchange.foreign_events import BadBundle, brief, check_event, number, parsed, whole
-from gptlab.runs import archive, status
+from gptlab.runs import archive, label, status
 from gptlab.runs.disk import RunError, readable
 from gptlab.runs.rundir import RESERVED, check_name
 from gptlab.runs.workspace import MAX_ID_LENGTH
@@ -91,6 +91,8 @@ def _check_files(reading: _Reader, run: dict[str, zipfile.ZipInfo]) -> None:
             _check_state(reading.json(member), int(name.split("/")[1].removeprefix("step_")))
         elif name == "status.json":
             _check_status(reading.json(member))
+        elif name == label.FILE:
+            reading.bytes(member)  # that it is not too large: its own reader takes what it can, whatever it holds
         elif name.endswith(".json"):
             reading.json(member)
     reading.check_events(run["events.jsonl"])
