@@ -209,3 +209,11 @@ def test_a_start_that_is_too_slow_or_too_late_is_tried_again_elsewhere(monkeypat
     tried.clear()
     with pytest.raises(SystemExit):
         serve.launch_somewhere(argparse.ArgumentParser(), None, args)
+
+
+def test_a_tick_says_only_what_it_changed_and_of_which_wait(workspace_dir):
+    """Its late answer once overwrote the draft of a page that had begun to prepare something else meanwhile."""
+    lab = Lab(Workspace(workspace_dir), jobs=None)
+    draft = {**read_draft(None), "dataset": "gone", "preparing": "stories", "changes": {"model.n_layer": 3}}
+    told = json.loads(page.settled_news(draft, page.advance(lab, draft)))
+    assert told["awaited"] == "stories" and told["changed"] == {"preparing": None}

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import html
+import json
 
 import gradio as gr
 
 from gptlab.config import ConfigError
 from gptlab.ui import form, words
-from gptlab.ui.lab import QUIET, Lab, Page, change_draft, draft_config, draft_dataset, draft_preset, guarded, read_draft
+from gptlab.ui.lab import QUIET, Lab, Page, change_draft, draft_config, draft_dataset, draft_preset, guarded, now, read_draft
 
 OPENS_ON = "train"
 CLICK = """element.addEventListener('click', event => {
   const step = event.target.closest('[data-tab]');
   if (step) trigger('select', {value: step.dataset.tab});
 });"""
+# What a tick has to say of the draft, unless the page has begun to wait for another data set meanwhile.
+TAKE_IN = """(draft, settled) => {
+  const {awaited, changed} = JSON.parse(settled);
+  return (draft?.preparing ?? null) === awaited ? {...draft, ...changed} : draft;
+}"""
 
 
 def header() -> gr.HTML:
@@ -30,15 +36,15 @@ def connect(lab: Lab, page: Page, line: gr.HTML) -> None:
 
     @guarded
     def follow(draft):
-        now = advance(lab, draft)
-        return (now if now != read_draft(draft) else gr.skip()), *show(now)
+        news = advance(lab, draft)
+        return (news if news != read_draft(draft) else gr.skip()), *show(news)
 
     @guarded
     def opened(draft, request: gr.Request):
-        now = follow(draft)  # before the tab is chosen: it may begin to prepare what is missing
+        followed = follow(draft)  # before the tab is chosen: it may begin to prepare what is missing
         first = next_step(lab, draft)
         stays = first == OPENS_ON or request.query_params.get("view") == "watch"
-        return (gr.skip() if stays else gr.Tabs(selected=first)), *now  # not under the hands of a quick user
+        return (gr.skip() if stays else gr.Tabs(selected=first)), *followed  # not under the hands of a quick user
 
     @guarded
     def changed(draft):
@@ -48,9 +54,15 @@ def connect(lab: Lab, page: Page, line: gr.HTML) -> None:
     def go(event: gr.EventData):
         return gr.Tabs(selected=event.value)
 
-    followed = [page.draft, page.tick, line]
-    page.demo.load(opened, page.draft, [page.tabs, *followed], **QUIET)
-    page.tick.tick(follow, page.draft, followed, **QUIET)
+    @guarded
+    def ticked(draft):
+        news = advance(lab, draft)
+        return (settled_news(draft, news) if news != read_draft(draft) else gr.skip()), *show(news)
+
+    settled = gr.Textbox(visible="hidden")
+    page.demo.load(opened, page.draft, [page.tabs, page.draft, page.tick, line], **QUIET)
+    page.tick.tick(ticked, page.draft, [settled, page.tick, line], **QUIET)
+    settled.change(None, [page.draft, settled], page.draft, js=TAKE_IN, show_progress="hidden")
     page.draft.change(changed, page.draft, [page.tick, line], trigger_mode="multiple", **QUIET)
     line.select(go, None, page.tabs, **QUIET)
 
@@ -69,6 +81,13 @@ def advance(lab: Lab, draft) -> dict:
         if preparations.busy and preparations.current.config == draft_preset(draft).config.data:
             draft = {**draft, "preparing": preparations.current.name}
     return draft
+
+
+def settled_news(draft, news: dict) -> str:
+    """What a tick changes of a draft, for TAKE_IN: when it is answered, the page may wait for something else already."""
+    before = read_draft(draft)
+    changed = {key: value for key, value in news.items() if value != before[key]}
+    return json.dumps({"awaited": before["preparing"], "changed": changed, "at": now()})
 
 
 def waits(lab: Lab, draft) -> bool:
