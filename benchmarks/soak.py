@@ -31,6 +31,7 @@ from gptlab.runs.rundir import RunDir
 from gptlab.runs.workspace import Workspace, create_run
 
 MEGABYTE = 1e6
+STEPS = 1_000_000     # of the run: more than any soak sees
 BUCKETS = 150         # at least, in a curve: the one that is not whole yet is not drawn
 LATE_SECONDS = 15     # a page that draws seldom, because the machine is busy, still follows
 
@@ -50,7 +51,7 @@ def main() -> None:
 
 
 def soak(args: argparse.Namespace, folder: Path) -> list[dict]:
-    run = long_run(folder, args.minutes)
+    run = long_run(folder)
     with running_app(folder) as (process, address), chromium() as browser:
         first = LookingOn(browser, f"{address}/?run={run.id}")
         first.page.locator("#resume").click()  # it waits since before the app began
@@ -60,10 +61,10 @@ def soak(args: argparse.Namespace, folder: Path) -> list[dict]:
         return watch(args, psutil.Process(process.pid), run, pages)
 
 
-def long_run(folder: Path, minutes: float) -> RunDir:
+def long_run(folder: Path) -> RunDir:
     """A run that waits, of the preset a new user begins with; long enough to outlast the soak."""
     config = preset(DEFAULT_PRESET).config.replace(
-        {"train.max_steps": None, "train.max_minutes": 2 * minutes + 10, "data.documents": 4000})
+        {"train.max_steps": STEPS, "data.documents": 4000})
     workspace = Workspace(folder)
     return create_run(workspace, config, prepare(config.data, workspace.datasets / "stories"), "soak")
 
