@@ -27,6 +27,7 @@ LONG_BYTES = 500_000  # of events, from which on a run is told in sum: reading s
 CAPACITY = BUCKETS
 LONGEST_LINE_BYTES = 2**22
 MOST_SAMPLES = 400  # kept of a long run, thinned evenly but for the latest
+LATEST = 9          # steps with samples
 WENT_BACK = re.compile(rb'"resumed_from_step":\s*-?\d')  # in a line of events; in a text, the quotes would be escaped
 EXTREMES = ("loss", "grad_norm")
 LASTS = ("smooth", "learning_rate", "tokens_per_second", "tokens", "epoch", "time_seconds")
@@ -40,7 +41,9 @@ class Curves:
     def __init__(self):
         self.width, self.step, self.events_bytes = 1, 0, 0
         self.columns: dict[str, list[float | None]] = {name: [] for name in COLUMNS}
-        self.others: dict[Any, Event] = {}  # samples by id, as they grow; the rest in the order it came
+        self._others: dict[Any, str | Event] = {}  # lines, in the order they came; a sample that still grows by its id
+        self._told = 0
+        self._sample_steps: dict[str, int] = {}  # by id
 
     def add(self, events: Iterable[Event]) -> None:
         """Takes events that count (`effective_events`), in order."""
@@ -49,9 +52,13 @@ class Curves:
                 if event.step >= 1:  # a run from elsewhere may say anything
                     self._add_step(event)
             elif isinstance(event, Sample):
-                self.others[event.sample_id] = event
+                self._others[event.sample_id] = to_json(event) if event.done else event  # as a line it takes a fifth of the room
+                self._sample_steps[event.sample_id] = event.step
+                if len(self._sample_steps) > 2 * MOST_SAMPLES:
+                    self._drop_samples()
             elif not isinstance(event, Status):
-                self.others[len(self.others), event.type, event.step] = event
+                self._told += 1
+                self._others[self._told] = to_json(event)
 
     def _add_step(self, event: Step) -> None:
         columns, index = self.columns, (event.step - 1) // self.width
@@ -92,12 +99,29 @@ class Curves:
                              for i in range(0, len(values), 2)]
         self.width *= 2
 
+    def _too_many(self) -> set[str]:
+        """The ids of samples beyond MOST_SAMPLES: evenly, those of one step together, and never of the latest steps."""
+        if len(self._sample_steps) <= MOST_SAMPLES:
+            return set()
+        steps = sorted(set(self._sample_steps.values()))
+        apart = (steps[-1] - steps[0]) * len(self._sample_steps) / (MOST_SAMPLES * len(steps))
+        kept, wanted = set(steps[-LATEST:]), -math.inf
+        for step in steps:
+            if step >= wanted:
+                kept.add(step)
+                wanted = step + apart
+        return {sample_id for sample_id, step in self._sample_steps.items() if step not in kept}
+
+    def _drop_samples(self) -> None:
+        """Forgets what would not be told any more: a run of days writes thousands."""
+        for sample_id in self._too_many():
+            del self._others[sample_id], self._sample_steps[sample_id]
+
     def to_dict(self) -> dict[str, Any]:
         """What the page takes over: `width step columns` and the other events as `lines`, samples of a long run thinned."""
-        samples = [key for key, event in self.others.items() if isinstance(event, Sample)]
-        every = math.ceil(len(samples) / MOST_SAMPLES)
-        dropped = {key for i, key in enumerate(reversed(samples)) if i % every and i > 8} if every > 1 else set()
-        lines = "".join(to_json(event) + "\n" for key, event in self.others.items() if key not in dropped)
+        dropped = self._too_many()
+        lines = "".join((one if isinstance(one, str) else to_json(one)) + "\n" for key, one in self._others.items()
+                        if key not in dropped)
         columns = {name: [_short(value) for value in values] for name, values in self.columns.items()}
         return {"width": self.width, "step": self.step, "columns": columns, "lines": lines}
 
