@@ -3,7 +3,8 @@
     python benchmarks/long_run.py [--steps 1000000] [--openings 7] [--json]
 
 Writes both runs into a temporary workspace, as a worker would; their losses are made up. Each opening is a new browser
-profile, from its first request until the chart shows the run's last step; the two runs take turns. Last, the long run
+profile, from its first request until the chart shows the run's last step; the two runs take turns. Then both are opened
+as under Runs, in a page that is there, and that page is reloaded. Last, the long run
 is opened once without the curves that its worker keeps, so that the app has to read all of its events.
 """
 
@@ -59,6 +60,7 @@ def main() -> None:
             for _ in range(args.openings):
                 for name, steps in lengths.items():
                     found[name].append(opened(browser, address, runs[name], steps))
+            found |= from_an_open_page(browser, address, runs, args.steps, args.openings)
             (runs["long"].path / curves.FILE).unlink()
             found["long without its curves"].append(opened(browser, address, runs["long"], args.steps))
     for name, seconds in found.items():
@@ -102,6 +104,30 @@ def story(steps: int) -> Iterator[Event]:
             yield Sample(**common, sample_id=f"{step}-0", prompt="The", text=" cat sat on the mat." * 10, token_ids=list(range(20)) * 10,
                          logprobs=[-1.0] * 200, done=True, copied_share=step / steps)
     yield Status(step=steps, time_seconds=steps * SECONDS_A_STEP, state="finished")
+
+
+def from_an_open_page(browser, address: str, runs: dict[str, RunDir], steps: int, openings: int) -> dict[str, list[float]]:
+    """Seconds until the long run is drawn in a page that shows the short one, and after a reload of that page."""
+    page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
+    page.goto(f"{address}?run={runs['short'].id}")
+    drawn = {name: f"{LAST_DRAWN_STEP} === {count}" for name, count in (("short", SHORT_STEPS), ("long", steps))}
+    page.wait_for_function(drawn["short"], timeout=PATIENCE)
+    found: dict[str, list[float]] = {"long, in an open page": [], "long, page reloaded": []}
+    for _ in range(openings):
+        for name in ("long", "short"):
+            started = time.perf_counter()
+            page.evaluate("id => window.gptlab.open(id)", runs[name].id)
+            page.wait_for_function(drawn[name], polling=20, timeout=PATIENCE)
+            if name == "long":
+                found["long, in an open page"].append(time.perf_counter() - started)
+    page.goto(f"{address}?run={runs['long'].id}")
+    for _ in range(openings):
+        started = time.perf_counter()
+        page.reload(wait_until="commit")
+        page.wait_for_function(drawn["long"], polling=20, timeout=PATIENCE)
+        found["long, page reloaded"].append(time.perf_counter() - started)
+    page.context.close()
+    return found
 
 
 def opened(browser, address: str, run: RunDir, steps: int) -> float:
