@@ -274,6 +274,11 @@ def test_a_free_name_is_a_name_that_can_be(workspace):
     assert len({run.id for run in twice}) == 3 and all(check_name(run.name) for run in twice)
 
 
+def test_runs_made_within_one_second_are_listed_in_the_order_they_were_made_in(workspace):
+    made = [tiny_run(workspace, name) for name in ("zebra", "ape", "mole", "ape")]
+    assert [run.id for run in workspace.list_runs()[:4]] == [run.id for run in reversed(made)]
+
+
 def test_finding_a_run(workspace):
     run = tiny_run(workspace, "seldom")
     for text in (run.id, "seldom", run.id[-5:], str(run.path)):

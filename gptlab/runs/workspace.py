@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -17,7 +18,8 @@ from gptlab.runs.disk import RunError, replace, temporary_sibling, write_atomic
 from gptlab.runs.rundir import MAX_NAME_LENGTH, RunDir, check_name
 
 SHOWN_CHOICES = 8
-MAX_ID_LENGTH = len("20260131-235959-") + MAX_NAME_LENGTH
+LENGTH_OF_SECOND = len("20260131-235959")
+MAX_ID_LENGTH = LENGTH_OF_SECOND + len("-") + MAX_NAME_LENGTH
 
 
 def default_workspace_path() -> Path:
@@ -112,10 +114,17 @@ def create_run(workspace: Workspace, config: RunConfig, dataset: Dataset, name: 
             RunDir(temporary).relabel(owner=owner)
         if add is not None:
             add(RunDir(temporary))
-        return RunDir(move_in(temporary, workspace.runs, f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"))
+        return RunDir(move_in(temporary, workspace.runs, f"{_own_second(workspace)}-{name}"))
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def _own_second(workspace: Workspace) -> str:
+    """This second, or the first after it that no run began in: so the order of their ids is the order they were made in."""
+    taken = {path.name[:LENGTH_OF_SECOND] for path in workspace.runs.iterdir()}
+    seconds = (time.strftime("%Y%m%d-%H%M%S", time.localtime(time.time() + later)) for later in itertools.count())
+    return next(second for second in seconds if second not in taken)
 
 
 def find_dataset(datasets: Path, run: RunDir) -> Path:

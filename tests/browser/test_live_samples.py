@@ -91,6 +91,7 @@ def test_each_token_tells_how_likely_it_was_by_keyboard_mouse_and_shade(workspac
     run.append(sample(tokenizer, 101, 0, MARKUP + " and on"))  # it grows under one's hands
     wait_for(page, f"{LARGE}.endsWith(' and on')")
     assert told.inner_text() == f"“{text[1]}”: 0.4 %" and page.locator(".large .at").inner_text() == text[1]
+    wait_for(page, "[...document.querySelectorAll('.large .token')].at(-1).textContent === 'n'")  # the server said where they end
     page.keyboard.press("End")
     assert told.inner_text().startswith("“n”")
     page.locator(".large .token").nth(2).hover()

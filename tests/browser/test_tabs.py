@@ -71,7 +71,7 @@ def test_progress_is_said_once_a_phase_and_cancelling_is_told_to_nobody_else(app
     tab(page, "Data")
     wait_until(page, "!document.querySelector('#cancel-prepare')", 120)
     page.get_by_label("Python's source", exact=True).check()
-    wait_until(page, shows("#preview", "documents"))
+    wait_until(page, "document.querySelector('#data-name textarea, #data-name input').value === 'python-source'")
     page.get_by_label("Pieces of words (BPE)", exact=True).check()
     page.locator("#vocab-size input").fill("20000")
     page.locator("#vocab-size input").press("Tab")
