@@ -111,7 +111,7 @@ class Samples {
   // Forget what was shown: other runs' samples have the same ids.
   clear() {
     this.cards?.forEach(card => this.drop(card));
-    Object.assign(this, {cards: new Map(), all: [], of: [], prompt: null, chosen: null, at: -1});
+    Object.assign(this, {cards: new Map(), all: [], of: [], prompt: null, chosen: null, at: -1, hovered: -1});
     this.pieces.clear();
     this.large.tokens.show('', null, []);
     this.point(-1);
@@ -135,8 +135,9 @@ class Samples {
     written.addEventListener('focus', () => written.matches(':focus-visible') && this.point(Math.max(0, this.at)));
     written.addEventListener('blur', () => this.point(-1));
     written.addEventListener('click', event => under(event) >= 0 && this.point(under(event)));
-    written.addEventListener('mouseover', event => this.tell(under(event) >= 0 ? under(event) : this.at));
-    written.addEventListener('mouseleave', () => this.tell(this.at));
+    const hover = at => { this.hovered = at; this.tell(); };
+    written.addEventListener('mouseover', event => hover(under(event)));
+    written.addEventListener('mouseleave', () => hover(-1));
     written.addEventListener('keydown', event => {
       const last = this.large.tokens.tokens.length - 1;
       const to = {ArrowRight: this.at + 1, ArrowLeft: this.at - 1, Home: 0, End: last}[event.key];
@@ -175,7 +176,7 @@ class Samples {
     setHidden(this.large.node, !sample);
     setHidden(this.empty, Boolean(sample));
     if (sample) this.update(this.large, sample);
-    if (this.at >= 0) this.tell(this.at);
+    this.tell();
   }
 
   // Which prompt, and which of its samples.
@@ -260,12 +261,12 @@ class Samples {
     const {spans} = this.large.tokens;
     spans.forEach((span, i) => span.classList.toggle('at', i === at));
     this.at = at;
-    this.tell(at);
+    this.tell();
   }
 
-  // Says how likely a token was.
-  tell(at) {
-    const token = this.large.tokens.tokens[at];
+  // Says how likely the token was that the mouse is over, else the one a person is at.
+  tell() {
+    const token = this.large.tokens.tokens[this.hovered >= 0 ? this.hovered : this.at];
     if (this.at >= 0) this.large.tokens.spans[this.at]?.classList.add('at');
     if (!token) { setText(this.told, this.words.token_hint); return; }
     const name = this.words.token_names[token.text] ?? `“${token.text}”`;

@@ -19,6 +19,7 @@ from gptlab.runs.workspace import Workspace
 MARKED = """document.querySelector('#chart .js-plotly-plot').layout.shapes.filter(line => line.yref === 'paper')
   .map(line => line.x0)"""
 LARGE = "document.querySelector('.large .written').textContent"
+TOLD = "beginning => document.querySelector('.sample-told').innerText.startsWith(beginning)"
 MARKUP = '<img src=x onerror="window.hacked=1"> ${window.hacked=2} {{value}} <b>bold</b>'
 
 
@@ -77,7 +78,7 @@ def test_each_token_tells_how_likely_it_was_by_keyboard_mouse_and_shade(workspac
     opened(page, run)
     run.append(sample(tokenizer, 101, 0, MARKUP, done=False))
     wait_for(page, "document.querySelectorAll('.large .token').length > 20 && document.querySelector('.large.writing')")
-    written, told = page.locator(".large .written"), page.locator(".sample-told")
+    written = page.locator(".large .written")
     text = written.text_content()
     assert text.startswith("<") and page.evaluate("window.hacked") is None
     page.locator("#sample-slider").focus()
@@ -85,17 +86,18 @@ def test_each_token_tells_how_likely_it_was_by_keyboard_mouse_and_shade(workspac
     page.keyboard.press("Tab")  # the box that scrolls
     page.keyboard.press("Tab")
     assert written.evaluate("node => node === document.activeElement")
-    assert told.inner_text() == f"“{text[0]}”: 37 %"
+    wait_for(page, TOLD, f"“{text[0]}”: 37 %")
     page.keyboard.press("ArrowRight")
-    assert told.inner_text() == f"“{text[1]}”: 0.4 %"
+    wait_for(page, TOLD, f"“{text[1]}”: 0.4 %")
     run.append(sample(tokenizer, 101, 0, MARKUP + " and on"))  # it grows under one's hands
     wait_for(page, f"{LARGE}.endsWith(' and on')")
-    assert told.inner_text() == f"“{text[1]}”: 0.4 %" and page.locator(".large .at").inner_text() == text[1]
+    wait_for(page, TOLD, f"“{text[1]}”: 0.4 %")
+    assert page.locator(".large .at").inner_text() == text[1]
     wait_for(page, "[...document.querySelectorAll('.large .token')].at(-1).textContent === 'n'")  # the server said where they end
     page.keyboard.press("End")
-    assert told.inner_text().startswith("“n”")
+    wait_for(page, TOLD, "“n”")
     page.locator(".large .token").nth(2).hover()
-    assert told.inner_text() == f"“{text[2]}”: 37 %"
+    wait_for(page, TOLD, f"“{text[2]}”: 37 %")
     shade = "[...document.querySelectorAll('.large .token')].slice(0, 2).map(token => getComputedStyle(token).backgroundColor)"
     likely, unlikely = page.evaluate(shade)
     assert likely != unlikely
