@@ -8,30 +8,22 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import itertools
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from gptlab.config import DataConfig
 from gptlab.data.markup import without_markup
+from gptlab.data.near_duplicates import near_duplicates
 
 EXAMPLES = 10            # of each step
 AROUND_CHARACTERS = 90   # shown before and after the first place that a step changed
 REPEATED_DOCUMENTS = 5   # a line is boilerplate where it stands in so many documents, and in this share of all,
 REPEATED_SHARE = 0.02    # as navigation and page heads do
 LONGEST_REPEATED = 200   # characters; longer lines are text that came twice, which is the duplicates' business
-SHINGLE_WORDS = 5
-SHINGLE_CHARACTERS = 5     # where words are not set apart by spaces, as in Chinese:
-LONG_WORD_CHARACTERS = 12  # on average longer than in any language that sets them apart
-PERMUTATIONS, HASH_SEED = 120, 7     # of MinHash
-BANDS = (10, 12, 15, 20, 24, 30, 40)  # each divides them
-SURE = 0.98                          # to find a pair that is just as alike as the threshold asks
-MOST_COMPARED = 5                    # of the most alike documents, word for word
-SHINGLES_AT_ONCE = 100_000
 LONGEST_MARKS = 30                   # on one letter; sorting more of them takes the square of their number
 
 GUTENBERG_START = re.compile(r"^[ \t]*+\*\*\* ?START OF (?:THE|THIS) PROJECT GUTENBERG.{0,500}?\*\*\*[ \t]*+$\n*+",
@@ -202,46 +194,9 @@ def _exact_duplicates(documents: Sequence[str], config: DataConfig) -> list[str 
 
 
 def _near_duplicates(documents: Sequence[str], config: DataConfig) -> list[str | None]:
-    """Without what is nearly a text before it: as alike (Jaccard) as the threshold in their stretches of five words. MinHash
-    (Broder 1997) finds the candidates, which are then compared exactly."""
-    import rensa
-
-    threshold = config.near_duplicate_threshold
-    index, kept = rensa.RMinHashLSH(threshold, PERMUTATIONS, _bands(threshold)), []
-    hashes: dict[int, Any] = {}
-    for i, text in enumerate(documents):
-        one = rensa.RMinHash(PERMUTATIONS, HASH_SEED)
-        stretches = _stretches(text)
-        while some := list(itertools.islice(stretches, SHINGLES_AT_ONCE)):
-            one.update(some)
-        near = sorted(index.query(one), key=lambda other: -hashes[other].jaccard(one))[:MOST_COMPARED]
-        if near and (own := set(_stretches(text))) and any(_alike(own, documents[other]) >= threshold for other in near):
-            kept.append(None)
-            continue
-        kept.append(text)
-        hashes[i] = one
-        index.insert(i, one)
-    return kept
-
-
-def _bands(threshold: float) -> int:
-    """The fewest bands by which a pair that is as alike as `threshold` shares one, with SURE probability."""
-    return next((bands for bands in BANDS if 1 - (1 - threshold ** (PERMUTATIONS // bands)) ** bands >= SURE), BANDS[-1])
-
-
-def _alike(stretches: set[str], other: str) -> float:
-    others = set(_stretches(other))
-    return len(stretches & others) / len(stretches | others)
-
-
-def _stretches(text: str) -> Iterator[str]:
-    """Every five words that follow each other; every five characters, in a script that does not set words apart."""
-    text = text.lower().encode("utf-8", "replace").decode("utf-8")
-    words = text.split()
-    if len(text) > LONG_WORD_CHARACTERS * len(words):
-        joined = " ".join(words)
-        return (joined[j:j + SHINGLE_CHARACTERS] for j in range(max(1, len(joined) - SHINGLE_CHARACTERS + 1)))
-    return (" ".join(words[j:j + SHINGLE_WORDS]) for j in range(max(1, len(words) - SHINGLE_WORDS + 1)))
+    """Without what is nearly a text before it."""
+    repeats = near_duplicates(documents, config.near_duplicate_threshold)
+    return [None if repeat else text for text, repeat in zip(documents, repeats)]
 
 
 STEPS: dict[str, Callable[[Sequence[str], DataConfig], list[str | None]]] = {
