@@ -9,7 +9,7 @@ from tokenizers import Tokenizer as HFTokenizer, decoders, models, pre_tokenizer
 from gptlab.config import DataConfig
 from gptlab.data.sources import DataError
 from gptlab.data.tokenizers import (END_OF_TEXT, CharTokenizer, StreamDecoder, UnknownCharacters, build_tokenizer,
-                                    load_tokenizer)
+                                    load_tokenizer, train_bpe, with_fewer_pieces)
 
 STORY = "Once upon a time there was a cat.\nThe cat sat on the mat, and the cat was glad.\n\n" * 40
 NASTY = ["", " ", "a", "\n\n\n", "  two  spaces \t\ttabs  ", "\r\nWindows\r", "আমি বাংলায় গান গাই", "👩‍👩‍👧‍👦 🇧🇩 e\u0301",
@@ -88,6 +88,17 @@ def test_bpe_learns_from_train_only_and_to_the_size_asked():
     assert build_tokenizer(DataConfig(tokenizer="bpe", vocab_size=257), [STORY], [STORY]).kind == "bpe"
 
 
+def test_merges_stand_in_the_order_learnt_and_fewer_are_what_would_have_been_learnt():
+    tokenizer = train_bpe([STORY], 400)
+    a, t = (tokenizer.encode(letter)[0] for letter in "at")
+    at = tokenizer.encode("at")[0]  # in cat, sat, mat: the commonest pair
+    assert tokenizer.merges()[0] == (a, t, at) == (a, t, 256)
+    assert [tokenizer.token_text(made) for _, _, made in tokenizer.merges()[:3]] == ["at", "he", " t"]  # 5, 4 and 4 a line
+    for size in (257, 258, 300, tokenizer.vocab_size - 1, 400):
+        assert with_fewer_pieces(tokenizer, size).to_json() == train_bpe([STORY], size).to_json()
+    assert build("byte").merges() == build("char").merges() == []
+
+
 def test_unknown_characters_are_named():
     tokenizer = build("char", STORY)
     with pytest.raises(UnknownCharacters, match="never seen 'é', '☃', .*x07") as caught:
@@ -111,7 +122,7 @@ def test_torn_characters():
     tokenizer = build("byte")
     ids = tokenizer.encode("a👍b")
     assert tokenizer.decode(ids[:3]) == "a\ufffd"
-    assert tokenizer.token_text(ids[1]) == "\\xf0"
+    assert tokenizer.token_text(ids[1]) == "\\xf0" and [tokenizer.is_whole(i) for i in ids[:2]] == [True, False]
     stream = StreamDecoder(tokenizer)
     assert [stream.push(i) for i in ids] == ["a", "", "", "", "👍", "b"]
     stream = StreamDecoder(tokenizer)
@@ -140,6 +151,8 @@ def test_a_file_of_another_kind(tmp_path):
     ids = tokenizer.encode(text)
     assert tokenizer.end_of_text not in ids and tokenizer.decode(ids) == text
     assert tokenizer.byte_lengths()[ids].sum() == len((" " + text).encode("utf-8"))  # Llama puts a space in front
+    assert [tokenizer.token_text(i) for i in ids if not tokenizer.is_whole(i)] == [
+        f"\\x{byte:02x}" for byte in "é👍".encode()]
     stream = StreamDecoder(tokenizer)
     pieces = [stream.push(int(i)) for i in ids]
     assert "".join(pieces) + stream.finish() == text and "👍" in pieces and "\ufffd" not in "".join(pieces)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -19,9 +20,11 @@ import numpy as np
 from tokenizers import Regex, Tokenizer as HFTokenizer, decoders, models, pre_tokenizers, trainers
 
 from gptlab.config import DataConfig
-from gptlab.data.sources import DataError
+from gptlab.data.documents import Documents
+from gptlab.data.errors import DataError
 
 END_OF_TEXT = "<|endoftext|>"
+BPE_CHARACTERS = 30_000_000   # that pieces of words are learnt from, at most: seconds; more hardly changes them
 BLOCK_CHARACTERS = 1_000_000  # encoded at a time, so that a long text needs little memory beside its ids
 
 
@@ -63,6 +66,22 @@ class Tokenizer:
         """As `encode`, for many texts at once: faster for BPE."""
         return [self.encode(text) for text in texts]
 
+    def encode_ended(self, texts: Sequence[str]) -> np.ndarray:
+        """Ids of texts, one after the other, each followed by end-of-text (1-D, `dtype`)."""
+        return self._ended(self.encode_many(texts))
+
+    def _ended(self, encoded: Sequence[np.ndarray]) -> np.ndarray:
+        end = np.array([self.end_of_text], dtype=self.dtype)
+        return np.concatenate([np.empty(0, self.dtype), *(part for ids in encoded for part in (ids, end))])
+
+    def _ended_together(self, texts: Sequence[str], lengths: np.ndarray) -> np.ndarray:
+        """As `encode_ended`, where a text has as many ids as `lengths` says, whatever stands around it: all are encoded at once."""
+        ids = np.full(int(lengths.sum()) + len(texts), self.end_of_text, dtype=self.dtype)
+        is_text = np.ones(len(ids), dtype=bool)
+        is_text[np.cumsum(lengths + 1) - 1] = False
+        ids[is_text] = self.encode("".join(texts))
+        return ids
+
     def decode(self, ids: Iterable[int]) -> str:
         """The text of some ids. Special tokens and ids outside the vocabulary give nothing; torn characters U+FFFD."""
         return b"".join(self.pieces[i] for i in map(int, ids) if 0 <= i < self.vocab_size).decode("utf-8", "replace")
@@ -73,8 +92,27 @@ class Tokenizer:
 
     def token_text(self, id: int) -> str:
         """One token for people to see; bytes that are no whole character look like \\xe0, special tokens by name."""
-        piece = self.pieces[id] if self.pieces is not None else self.decode([id]).encode("utf-8")
-        return piece.decode("utf-8", "backslashreplace") or self._model.id_to_token(id) or ""
+        return self._piece(id).decode("utf-8", "backslashreplace") or self._model.id_to_token(id) or ""
+
+    def is_whole(self, id: int) -> bool:
+        """Whether a token is text by itself, no part of a character."""
+        try:
+            return self._piece(id).decode("utf-8") is not None
+        except UnicodeDecodeError:
+            return False
+
+    def _piece(self, id: int) -> bytes:
+        """What one token stands for, as far as it can be told without its neighbours."""
+        if self.pieces is not None:
+            return self.pieces[id]
+        byte = _byte_of(self._model.id_to_token(id) or "")
+        return self.decode([id]).encode("utf-8") if byte is None else bytes([byte])
+
+    def merges(self) -> list[tuple[int, int, int]]:
+        """(left, right, what both make), as ids, in the order in which a BPE learnt them; none for what learns otherwise."""
+        model = json.loads(self.to_json())["model"]
+        id_of, prefix = model["vocab"], model.get("continuing_subword_prefix") or ""
+        return [(id_of[left], id_of[right], id_of[left + right.removeprefix(prefix)]) for left, right in model.get("merges", ())]
 
     def save(self, path: Path) -> None:
         """Write a `tokenizer.json`."""
@@ -112,6 +150,9 @@ class CharTokenizer(Tokenizer):
         blocks = [self._encode_block(text[i:i + BLOCK_CHARACTERS]) for i in range(0, len(text), BLOCK_CHARACTERS)]
         return np.concatenate(blocks) if blocks else np.empty(0, self.dtype)
 
+    def encode_ended(self, texts: Sequence[str]) -> np.ndarray:
+        return self._ended_together(texts, np.fromiter(map(len, texts), dtype=np.int64, count=len(texts)))
+
     def _encode_block(self, text: str) -> np.ndarray:
         codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
         ids = self._ids[np.minimum(codes, len(self._ids) - 1)]
@@ -135,6 +176,10 @@ class ByteTokenizer(Tokenizer):
 
     def encode(self, text: str) -> np.ndarray:
         return np.frombuffer(text.encode("utf-8", "replace"), dtype=np.uint8).astype(self.dtype)
+
+    def encode_ended(self, texts: Sequence[str]) -> np.ndarray:
+        sizes = (len(text) if text.isascii() else len(text.encode("utf-8", "replace")) for text in texts)
+        return self._ended_together(texts, np.fromiter(sizes, dtype=np.int64, count=len(texts)))
 
 
 class ModelTokenizer(Tokenizer):
@@ -164,7 +209,7 @@ class ModelTokenizer(Tokenizer):
         start = len(self.decode(anchor).encode("utf-8"))
         lengths = np.zeros(self.vocab_size, dtype=np.int64)
         for token, i in self._model.get_vocab(with_added_tokens=True).items():
-            if re.fullmatch("<0x[0-9A-F]{2}>", token):
+            if _byte_of(token) is not None:
                 lengths[i] = 1
             elif i not in special:
                 lengths[i] = max(0, len(self.decode([*anchor, i]).encode("utf-8")) - start)
@@ -188,20 +233,43 @@ def train_bpe(texts: Iterable[str], vocab_size: int) -> ModelTokenizer:
     return _opened(model)
 
 
-def build_tokenizer(config: DataConfig, all_documents: Sequence[str], train_documents: Sequence[str]) -> Tokenizer:
+def with_fewer_pieces(tokenizer: Tokenizer, vocab_size: int) -> Tokenizer:
+    """What `train_bpe` would have made of the same text with a smaller vocabulary, at once: merges are learnt in one order,
+    however many there shall be. The same tokenizer where it is no larger."""
+    if vocab_size >= tokenizer.vocab_size:
+        return tokenizer
+    file = json.loads(tokenizer.to_json())
+    model, kept = file["model"], vocab_size - 1  # and end-of-text
+    model["vocab"] = {token: i for token, i in model["vocab"].items() if i < kept}
+    made = [model["vocab"].get(left + right) for left, right in model["merges"]]
+    model["merges"] = model["merges"][:made.index(kept - 1) + 1] if kept > 256 else []
+    file["added_tokens"][0]["id"] = kept
+    return tokenizer_of(json.dumps(file))
+
+
+def build_tokenizer(config: DataConfig, all_documents: Documents, train_documents: Documents) -> Tokenizer:
     """The tokenizer that `config` asks for. Raises DataError.
 
-    A char tokenizer needs every character, so its alphabet comes from all documents; bpe learns from train only.
+    A char tokenizer needs every character, so its alphabet comes from all documents; bpe learns from train only, of which
+    BPE_CHARACTERS are enough.
     """
     if config.tokenizer == "char":
-        return CharTokenizer.of_alphabet(set().union(*all_documents))
+        return CharTokenizer.of_alphabet(alphabet(all_documents))
     if config.tokenizer == "byte":
         return ByteTokenizer.of_all_bytes()
     if config.tokenizer == "bpe":
-        return train_bpe(train_documents, config.vocab_size)
+        return train_bpe(train_documents.spread(BPE_CHARACTERS), config.vocab_size)
     if not config.tokenizer_file:
         raise DataError("data.tokenizer is 'file': set data.tokenizer_file to a tokenizer.json.")
     return load_tokenizer(Path(config.tokenizer_file))
+
+
+def alphabet(texts: Iterable[str]) -> list[str]:
+    """Every character that stands in them, in the order of code points."""
+    seen = np.zeros(sys.maxunicode + 1, dtype=bool)
+    for text in texts:
+        seen[np.frombuffer(text.encode("utf-32-le"), dtype="<u4")] = True
+    return list(map(chr, np.flatnonzero(seen)))
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
@@ -211,10 +279,16 @@ def load_tokenizer(path: Path) -> Tokenizer:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"The tokenizer {path} cannot be read ({error}): choose a tokenizer.json.") from error
+    return tokenizer_of(text, str(path))
+
+
+def tokenizer_of(text: str, name: str = "This") -> Tokenizer:
+    """The tokenizer whose `to_json` this is, or that of another's tokenizer.json, called `name` in the DataError that is raised
+    where it is none."""
     try:
         model = HFTokenizer.from_str(text)
     except Exception as error:  # `tokenizers` raises nothing narrower
-        raise DataError(f"{path} is not a tokenizer.json, or is cut off ({error}): choose another one.") from error
+        raise DataError(f"{name} is not a tokenizer.json, or is cut off ({error}): choose another one.") from error
     return _opened(model)
 
 
@@ -256,6 +330,11 @@ def _pieces(model: HFTokenizer) -> list[bytes]:
         else:
             pieces[i] = bytes(byte_of[letter] for letter in token if letter in byte_of)
     return pieces
+
+
+def _byte_of(token: str) -> int | None:
+    """The byte that a token of SentencePiece's kind such as <0xE0> is; None for others."""
+    return int(token[3:5], 16) if re.fullmatch("<0x[0-9A-F]{2}>", token) else None
 
 
 def _letters_of_bytes() -> dict[str, int]:
