@@ -73,7 +73,7 @@ def test_a_page_that_goes_away_stops_its_writing(lab, run):
     texts.close()
     for thread in threading.enumerate():
         if thread.name == "writing":
-            thread.join(timeout=10)
+            thread.join(timeout=60)
             assert not thread.is_alive()
 
 

@@ -95,7 +95,7 @@ def test_nothing_is_measured_while_something_trains_and_nothing_twice(lab, draft
 
     def measure(config, workspace, name):
         measured.append(config)
-        go.wait(10)
+        go.wait(60)
         return None  # cannot be tried here: said once, not tried again
 
     monkeypatch.setattr(next_run, "measure", measure)
