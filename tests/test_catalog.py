@@ -49,6 +49,12 @@ def test_files_lie_under_the_entrys_name_each_under_its_own(tmp_path):
     assert catalog.entries(written(tmp_path, GOOD))["tiny"].paths(Path("down")) == [Path("down/tiny/tiny.txt")]
 
 
+@pytest.mark.parametrize("n_bytes, said", [(999, "999 bytes"), (140_000, "140 kB"), (999_990, "1.0 MB"), (1_115_394, "1.1 MB"),
+                                           (248_731_111, "249 MB"), (9_960_000, "10 MB"), (1.94e9, "1.9 GB")])
+def test_sizes_are_said_as_shops_count(n_bytes, said):
+    assert catalog.in_words(n_bytes) == said
+
+
 def test_another_catalogue_is_named_by_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("GPTLAB_CATALOG", str(written(tmp_path, GOOD)))
     assert list(catalog.entries()) == ["tiny"]

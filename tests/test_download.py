@@ -277,7 +277,7 @@ def test_the_apps_download_is_seen_cancelled_and_gone_on_with(site, downloads):
     site.goes_on.clear()
     started = downloads.start(wanted)
     part = downloading.folder(downloads.workspace) / "tiny" / "tiny.txt.part"
-    wait_for(lambda: started.progress and part.exists() and part.stat().st_size == 300_000)
+    wait_for(lambda: started.arriving and part.exists() and part.stat().st_size == 300_000)
     assert downloads.start(wanted) is started  # another page's click joins it
     with pytest.raises(ValueError, match="Tiny text is still being downloaded"):
         downloads.start(Entry(**{**vars(wanted), "name": "other"}))

@@ -80,6 +80,11 @@ class Entry:
         """Whether that size is not known exactly."""
         return any(file.about for file in self.files)
 
+    @property
+    def size(self) -> str:
+        """The same in words: "1.1 MB", "about 140 kB"."""
+        return f"{'about ' * self.about}{in_words(self.bytes)}"
+
     def paths(self, downloads: Path) -> list[Path]:
         """Where its files lie once they are downloaded, in a folder of its name."""
         numbers = [f"-{i}" for i in range(1, len(self.files) + 1)] if len(self.files) > 1 else [""]
@@ -112,6 +117,14 @@ def _entry(values: Any) -> Entry:
     files = values["files"] if isinstance(values, dict) and isinstance(values.get("files"), list) else []
     fields = values if isinstance(values, dict) else {}
     return Entry(**{**fields, "files": tuple(File(**file) for file in files), "cleaning": tuple(fields.get("cleaning", ()))})
+
+
+def in_words(n_bytes: float) -> str:
+    """1115394 -> "1.1 MB", as servers and shops count; two digits at least."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if n_bytes >= 0.9995 * size:
+            return f"{n_bytes / size:.{1 if n_bytes < 9.95 * size else 0}f} {unit}"
+    return f"{n_bytes:.0f} bytes"
 
 
 def may_be_fetched(address: Any) -> bool:

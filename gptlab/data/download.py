@@ -37,7 +37,7 @@ BUSY = (429, 503)
 
 
 @dataclass(frozen=True)
-class Progress:
+class Arriving:
     """How far a download is. `total_bytes` is what the catalogue says until the server tells; the rate is None at first."""
 
     done_bytes: int
@@ -52,7 +52,7 @@ class Progress:
         return max(0, self.total_bytes - self.done_bytes) / self.bytes_per_second
 
 
-def fetch(entry: Entry, downloads: Path, tell: Callable[[Progress], None] = lambda progress: None) -> list[Path]:
+def fetch(entry: Entry, downloads: Path, tell: Callable[[Arriving], None] = lambda arriving: None) -> list[Path]:
     """The files of `entry` below the folder `downloads`, fetched unless they are there; what a fetch before this one left is
     gone on with. `tell` hears a few times a second how far it is. Raises DataError: one sentence that says what to do.
     """
@@ -75,7 +75,7 @@ def fetch(entry: Entry, downloads: Path, tell: Callable[[Progress], None] = lamb
 class _Meter:
     """Adds up what has come of all files, and tells of it."""
 
-    def __init__(self, tell: Callable[[Progress], None], sizes: dict[Path, int]):
+    def __init__(self, tell: Callable[[Arriving], None], sizes: dict[Path, int]):
         self._tell, self._sizes, self._done = tell, sizes, dict.fromkeys(sizes, 0)
         self._recent: deque[tuple[float, int]] = deque()  # (time, bytes come), of the last RATE_SECONDS
         self._told = 0.0
@@ -97,12 +97,12 @@ class _Meter:
             self._told = now
             before, had = self._recent[0]
             rate = (done - had) / (now - before) if now - before > 0.5 else None
-            self._tell(Progress(done, max(done, sum(self._sizes.values())), rate))
+            self._tell(Arriving(done, max(done, sum(self._sizes.values())), rate))
 
     def whole(self, path: Path) -> None:
         """The file is there."""
         self._done[path] = self._sizes[path] = path.stat().st_size
-        self._tell(Progress(sum(self._done.values()), sum(self._sizes.values())))
+        self._tell(Arriving(sum(self._done.values()), sum(self._sizes.values())))
 
 
 class _Cut(Exception):

@@ -16,7 +16,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from gptlab.data.catalog import Entry
-from gptlab.data.download import Progress, fetch
+from gptlab.data.download import Arriving, fetch
 from gptlab.data.errors import DataError
 from gptlab.runs.lock import FileLock
 from gptlab.runs.workspace import Workspace
@@ -35,7 +35,7 @@ def downloaded(workspace: Workspace, entry: Entry) -> list[Path]:
     return paths if all(path.is_file() for path in paths) else []
 
 
-def download(workspace: Workspace, entry: Entry, tell: Callable[[Progress], None] = lambda progress: None) -> list[Path]:
+def download(workspace: Workspace, entry: Entry, tell: Callable[[Arriving], None] = lambda arriving: None) -> list[Path]:
     """The files of a text, fetched unless they are there. Raises DataError, also where somebody else is fetching it."""
     if paths := downloaded(workspace, entry):
         return paths
@@ -57,7 +57,7 @@ class Download:
     """One text on its way, as any page may look at it."""
 
     entry: Entry
-    progress: Progress | None = None  # None until the server has answered
+    arriving: Arriving | None = None  # None until the server has answered
     problem: str = ""                 # why it failed, in a sentence
     finished: bool = False            # whole, failed or cancelled
 
@@ -108,11 +108,11 @@ class Downloads:
             self._thread.join(timeout=5)
 
     def _follow(self, current: Download, process: BaseProcess, inbox: Connection) -> None:
-        """In a thread: take progress from the process until it ends."""
+        """In a thread: take from the process how far it is, until it ends."""
         try:
             while True:
-                progress, problem = inbox.recv()
-                current.progress = progress or current.progress
+                arriving, problem = inbox.recv()
+                current.arriving = arriving or current.arriving
                 current.problem = current.problem or problem
         except (EOFError, OSError):
             process.join()
@@ -124,10 +124,10 @@ class Downloads:
 
 
 def _download(workspace: str, entry: Entry, outbox: Connection) -> None:
-    """In the spawned process: download, sending (progress, problem)."""
+    """In the spawned process: download, sending (how far it is, problem)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches it too; the app decides
     try:
-        download(Workspace(workspace), entry, tell=lambda progress: outbox.send((progress, "")))
+        download(Workspace(workspace), entry, tell=lambda arriving: outbox.send((arriving, "")))
     except (ValueError, OSError) as problem:
         outbox.send((None, str(problem)))
     except Exception:
