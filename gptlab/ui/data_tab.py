@@ -15,7 +15,7 @@ from gptlab.config import DataConfig, RunConfig
 from gptlab.data.dataset import prepared_settings
 from gptlab.data.sources import BUILTINS
 from gptlab.runs.preparing import Preparation
-from gptlab.ui import data_facts, form, words
+from gptlab.ui import data_facts, form, tokenizer_bench, words
 from gptlab.ui.data_choice import (CLEANING, FILE, KEYS, SETTINGS, chosen_source, data_config, restored, sources,
                                    suggested_name)
 from gptlab.ui.lab import QUIET, SPEAKS, Lab, Page, change_draft, draft_dataset, guarded, kept_by_browser, read_draft
@@ -51,7 +51,8 @@ show();"""
 def build(lab: Lab, page: Page) -> None:
     """The tab's widgets and what they do."""
     parts = _widgets()
-    _connect_looking(page, parts)
+    bench = tokenizer_bench.build(lab, page, parts.text[1:])
+    _connect_looking(page, parts, bench)
     _connect_preparing(lab, page, parts)
 
 
@@ -120,7 +121,7 @@ def _setting_widgets() -> dict[str, gr.components.Component]:
     return boxes
 
 
-def _connect_looking(page: Page, parts: Parts) -> None:
+def _connect_looking(page: Page, parts: Parts, bench: gr.HTML) -> None:
     """Choosing, uploading and settings change what is looked at; and what the browser keeps, which nothing else writes: a slow
     preview would carry old values back into it."""
     @guarded
@@ -143,6 +144,10 @@ def _connect_looking(page: Page, parts: Parts) -> None:
     def drop_file(draft):
         return chosen_source(draft, "stories", None)
 
+    @guarded
+    def take_tokenizer(event: gr.EventData):
+        return tokenizer_bench.settings_of(event._data)
+
     boxes = parts.boxes
     looked = [parts.seen, boxes["data.vocab_size"], boxes["data.documents"], boxes["data.text_column"]]
     chosen = [parts.source, parts.about, parts.name, *parts.settings]
@@ -152,6 +157,9 @@ def _connect_looking(page: Page, parts: Parts) -> None:
                                     (parts.upload.clear, drop_file, [page.draft])):
         trigger(handler, known, chosen, **CHOOSES).then(None, parts.text, parts.held, **keeping).then(
             look, parts.text[1:], looked, **LOOKS)
+    bench.use(take_tokenizer, None, [boxes["data.tokenizer"], boxes["data.vocab_size"]], **CHOOSES).then(
+        None, parts.text, parts.held, **keeping).then(look, parts.text[1:], looked, **LOOKS)
+    parts.seen.change(None, js=tokenizer_bench.CHANGED)
     inputs = [box.input for box in parts.settings]
     gr.on(inputs, look, parts.text[1:], looked, trigger_mode="always_last", **LOOKS)
     typed = [parts.name.input, parts.name.blur]  # to Gradio 6.31 pasting is no input

@@ -1,0 +1,175 @@
+"""The texts that tokenizers are compared on, and what was learnt from them, for all pages: in memory, the latest few.
+
+Reading and learning happen in processes of their own, one at a time; a vocabulary is learnt once for a text, as large as any page
+may ask for, and smaller ones are its first part. Knows nothing of what a page shows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gptlab.config import DataConfig
+from gptlab.data import bench
+from gptlab.data.errors import DataError
+from gptlab.data.sources import state_of_files
+from gptlab.data.tokenizers import Tokenizer, load_tokenizer, tokenizer_of, with_fewer_pieces
+from gptlab.runs import beside
+from gptlab.ui import words_bench
+
+KINDS = ("char", "byte", "bpe", "file")
+KEPT_TEXTS = 3        # each a few million characters, with the pieces learnt from it
+KEPT_TOKENIZERS = 40  # of all texts
+MOST_SECONDS = 90     # to read or to learn
+LARGEST_FILE_BYTES = 64 * 2**20  # of a tokenizer.json
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A tokenizer as a page asks for it: `vocabulary` counts for bpe, `path` for a file."""
+
+    kind: str
+    vocabulary: int = bench.MOST_VOCABULARY
+    path: str | None = None
+
+    @property
+    def key(self) -> tuple:
+        """What makes it another."""
+        return self.kind, self.vocabulary if self.kind == "bpe" else None, self.path if self.kind == "file" else None
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """A tokenizer on a text: its numbers, by which they are compared, and `id`, by which a page asks for more of it.
+
+    `merges` and `longest` hold ids, as `Tokenizer.merges` and `bench.longest_tokens` give them.
+    """
+
+    id: str
+    tokenizer: Tokenizer
+    measured: bench.Measured
+    merges: list[tuple[int, int, int]]
+    longest: list[tuple[int, int]]
+
+
+class Latest:
+    """What was made last, a few of it, by a key: the oldest goes first. Not for several threads at once."""
+
+    def __init__(self, most: int):
+        self._most = most
+        self._kept: OrderedDict[Hashable, Any] = OrderedDict()
+
+    def get(self, key: Hashable) -> Any:
+        """What is kept under it, None where nothing is."""
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        return self._kept.get(key)
+
+    def put(self, key: Hashable, value: Any) -> Any:
+        """Keeps and gives back the value."""
+        self._kept[key] = value
+        self._kept.move_to_end(key)
+        while len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+        return value
+
+
+class Store:
+    """Texts and tokenizers, made where they are asked for and not there yet."""
+
+    def __init__(self):
+        self._texts, self._pieces, self._learnt = Latest(KEPT_TEXTS), Latest(KEPT_TEXTS), Latest(KEPT_TOKENIZERS)
+        self._lock = threading.Lock()     # of what is kept
+        self._working = threading.Lock()  # one piece of work at a time, whoever asks
+
+    def learnt(self, id: Any) -> Learnt | None:
+        """What a page was told of; None where that was long ago."""
+        with self._lock:
+            return self._learnt.get(id) if isinstance(id, str) else None
+
+    def text(self, config: DataConfig) -> Iterator[str | bench.Text]:
+        """Says what it does, if anything must be done, then gives the text of these settings. Raises DataError."""
+        def read() -> bench.Text:
+            return _in_time(bench.read_text, config, too_long=words_bench.READING_TOO_LONG)
+
+        yield from self._made(self._texts, text_key(config), words_bench.READING, read)
+
+    def tokenizer(self, config: DataConfig, text: bench.Text, choice: Choice) -> Iterator[str | Learnt]:
+        """Says what it does, if anything must be done, then gives the tokenizer. `text` is that of `config`. Raises DataError."""
+        key = (*text_key(config), *choice.key)
+        largest = None
+        if choice.kind == "bpe" and self.learnt(_id(key)) is None:
+            def learn() -> Tokenizer:
+                return tokenizer_of(_in_time(bench.learn, text, too_long=words_bench.LEARNING_TOO_LONG))
+
+            doing = words_bench.learning(bench.MOST_VOCABULARY, text.characters)
+            for largest in self._made(self._pieces, text_key(config), doing, learn):
+                if isinstance(largest, str):
+                    yield largest
+
+        def make() -> Learnt:
+            return _measured(_id(key), _built(choice, text, largest), text)
+
+        yield from self._made(self._learnt, _id(key), words_bench.MEASURING, make)
+
+    def _made(self, kept: Latest, key: Hashable, doing: str, make: Callable[[], Any]) -> Iterator[Any]:
+        """What is kept under a key, or else `doing`, and then what `make` gives."""
+        with self._lock:
+            found = kept.get(key)
+        if found is None:
+            yield doing
+            with self._working:
+                with self._lock:
+                    found = kept.get(key)  # another page may have wanted the same
+                if found is None:
+                    found = make()
+                    with self._lock:
+                        kept.put(key, found)
+        yield found
+
+
+def text_key(config: DataConfig) -> tuple:
+    """What makes a text another: settings that change it, and when its files were written. Raises DataError."""
+    usual = DataConfig()
+    other = {name: getattr(usual, name) for name in ("tokenizer", "tokenizer_file", "vocab_size", "val_fraction", "split")}
+    same = dataclasses.replace(config, **other)
+    return same, state_of_files(same)
+
+
+def _id(key: tuple) -> str:
+    return hashlib.blake2b(repr(key).encode("utf-8", "replace"), digest_size=12).hexdigest()
+
+
+def _in_time(function: Callable, argument: Any, too_long: str) -> Any:
+    try:
+        return beside.call(function, argument, seconds=MOST_SECONDS)
+    except TimeoutError:
+        raise ValueError(too_long.format(MOST_SECONDS)) from None
+
+
+def _built(choice: Choice, text: bench.Text, largest: Tokenizer | None) -> Tokenizer:
+    if choice.kind == "bpe":
+        return with_fewer_pieces(largest, choice.vocabulary)
+    if choice.kind != "file":
+        return bench.built(choice.kind, text)
+    if choice.path is None:
+        raise ValueError(words_bench.NO_FILE)
+    if Path(choice.path).stat().st_size > LARGEST_FILE_BYTES:
+        raise ValueError(words_bench.FILE_TOO_LARGE.format(LARGEST_FILE_BYTES // 2**20))
+    try:
+        return load_tokenizer(Path(choice.path))
+    except DataError as problem:
+        raise ValueError(str(problem).replace(choice.path, Path(choice.path).name)) from None  # where it lies says nothing to people
+
+
+def _measured(id: str, tokenizer: Tokenizer, text: bench.Text) -> Learnt:
+    measured = bench.measure(tokenizer, text)
+    many = tokenizer.kind in ("bpe", "file")
+    return Learnt(id, tokenizer, measured, tokenizer.merges() if many else [],
+                  bench.longest_tokens(tokenizer, measured.counts, words_bench.LONGEST_SHOWN) if many else [])
