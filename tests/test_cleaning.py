@@ -9,6 +9,7 @@ import pytest
 
 from gptlab.config import CLEANING, DataConfig, RunConfig
 from gptlab.data.cleaning import EXAMPLES, STEPS, clean
+from gptlab.data.documents import Documents
 
 PLAY = "ACT I\n\nScene I. Rome. A street.\n\nFLAVIUS.\nHence! home, you idle creatures, get you home.\n"
 LICENCE = ("*** END OF THE PROJECT GUTENBERG EBOOK JULIUS CAESAR ***\n\nUpdated editions will replace the previous one.\n"
@@ -20,7 +21,10 @@ HEADER = ("The Project Gutenberg eBook of Julius Caesar\n\nTitle: Julius Caesar\
 def cleaned(step, *documents, **settings):
     """What one step makes of documents, and its report."""
     config = dataclasses.replace(DataConfig(), cleaning=(step,), **settings)
-    texts, reports = clean(documents, config)
+    given = Documents.of(documents)
+    texts = [text if text and not text.isspace() else None for text in STEPS[step](given, config)]
+    left, reports = clean(given, config)
+    assert left == [text for text in texts if text is not None]
     return texts, reports[0]
 
 
@@ -93,10 +97,10 @@ def test_near_duplicates_go_and_what_only_shares_words_stays():
 
 
 def test_steps_run_in_their_own_order_and_the_report_says_what_each_did():
-    documents = [HEADER + PLAY + LICENCE, PLAY, "   "]
+    documents = Documents.of([HEADER + PLAY + LICENCE, PLAY, "   "])
     backwards = dataclasses.replace(DataConfig(), cleaning=("duplicates", "gutenberg"))
     texts, reports = clean(documents, backwards)
-    assert texts == [PLAY, None, None] and [report.step for report in reports] == ["gutenberg", "duplicates"]
+    assert texts == [PLAY] and [report.step for report in reports] == ["gutenberg", "duplicates"]
     assert reports[0].characters_removed == len(HEADER) + len(LICENCE) + 3 and (reports[0].changed, reports[0].left_out) == (1, 1)
     assert reports[1].to_dict()["left_out"] == 1
     assert clean(documents, dataclasses.replace(backwards, cleaning=()))[0] == documents
@@ -164,5 +168,5 @@ def test_a_text_made_to_take_for_ever_comes_back_right(step, text, after):
 def test_any_text_is_borne(step):
     for text in ("x", "\ud83d", "\0", "+", "<" * 5000, "*** START OF THE PROJECT GUTENBERG" * 50, "1" * 5000, "# " * 3000):
         texts, report = cleaned(step, text, text)
-        assert len(texts) == 2 and all(one is None or one in text for one in texts)
+        assert len(texts) == 2 and all(one is None or one in text.replace("\ud83d", "?") for one in texts)
         assert report.left_out == texts.count(None)

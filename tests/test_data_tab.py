@@ -101,10 +101,10 @@ def test_cleaning_is_previewed_with_what_it_changes(tmp_path):
 
 
 def test_a_file_too_large_to_prepare_is_refused_unread(tmp_path):
-    path = tmp_path / "huge.txt"
+    path = tmp_path / "huge.json"
     with open(path, "wb") as file:
         file.truncate(600 * 2**20)  # takes no room on disk
-    assert "at most 512 MB" in look(path)
+    assert "at most 256 MB" in look(path)
 
 
 def test_a_small_text_is_told_what_to_expect(text_file):

@@ -16,8 +16,10 @@ from tokenizers import Tokenizer as HFTokenizer
 
 from gptlab.config import DataConfig, RunConfig
 from gptlab.data import dataset as dataset_module
-from gptlab.data.dataset import (entropy_floor, estimate_tokens, excerpts, made_from, open_dataset, prepare, preview_tokenizer,
-                                 token_preview)
+from gptlab.data.dataset import entropy_floor, made_from, open_dataset, prepare
+from gptlab.data.documents import Documents, open_kept
+from gptlab.data.preview import estimate_tokens, excerpts, preview_tokenizer, token_preview
+from gptlab.data.progress import Progress
 from gptlab.data.sources import BUILTINS, Builtin, DataError, Source, read_documents, state_of_files
 from gptlab.data.split import plan_split
 from gptlab.data.tokenizers import END_OF_TEXT
@@ -44,32 +46,33 @@ def documents_of(ids: np.ndarray, tokenizer) -> list[str]:
 def test_documents_are_held_out_whole():
     chance = random.Random(0)
     documents = [f"{i}:" + "x" * chance.randrange(50, 3000) for i in range(200)]
-    split = plan_split(documents, DataConfig(val_fraction=0.2))
+    given = Documents.of(documents)
+    split = plan_split(given, DataConfig(val_fraction=0.2))
     assert split.kind == "document" and [documents[i] for i in split.val_indices] == split.val
-    assert sorted(split.train + split.val) == sorted(documents)
+    assert sorted([*split.train, *split.val]) == sorted(documents)
     assert split.train == [text for text in documents if text in set(split.train)]  # in order
     share = sum(map(len, split.val)) / sum(map(len, documents))
     assert share == pytest.approx(0.2, abs=0.003)
-    assert plan_split(documents, DataConfig(val_fraction=0.2)) == split
-    assert plan_split(documents, DataConfig(val_fraction=0.2, seed=2)).val != split.val
+    assert plan_split(given, DataConfig(val_fraction=0.2)) == split
+    assert plan_split(given, DataConfig(val_fraction=0.2, seed=2)).val != split.val
 
 
 def test_at_least_one_document_on_each_side():
     for fraction in (0.001, 0.5):
         for documents in (["a" * 10, "b" * 1000], ["a" * 1000, "b" * 10]):
-            split = plan_split(documents, DataConfig(split="document", val_fraction=fraction))
+            split = plan_split(Documents.of(documents), DataConfig(split="document", val_fraction=fraction))
             assert len(split.train) == len(split.val) == 1
     with pytest.raises(DataError, match="at least 2 documents.*data.split"):
-        plan_split(["one"], DataConfig(split="document"))
+        plan_split(Documents.of(["one"]), DataConfig(split="document"))
 
 
 @pytest.mark.parametrize("fraction", [0.01, 0.1, 0.5])
 def test_spread_takes_blocks_from_all_over_the_text(fraction):
-    split = plan_split([TEXT], DataConfig(val_fraction=fraction))
+    split = plan_split(Documents.of([TEXT]), DataConfig(val_fraction=fraction))
     assert split.kind == "spread"
-    assert sorted("".join(split.train + split.val)) == sorted(TEXT)
+    assert sorted("".join([*split.train, *split.val])) == sorted(TEXT)
     assert sum(map(len, split.val)) == pytest.approx(fraction * len(TEXT), rel=0.25)
-    for piece in split.train + split.val:
+    for piece in [*split.train, *split.val]:
         assert piece in TEXT and piece.endswith("\n\n")  # cut at a paragraph's end
     places = [TEXT.index(piece) for piece in split.val]
     assert places == sorted(places)
@@ -79,9 +82,9 @@ def test_spread_takes_blocks_from_all_over_the_text(fraction):
 
 def test_spread_never_joins_documents_and_puts_neighbours_together():
     documents = ["a" * 5000 + "\n", "b" * 5000 + "\n"]
-    split = plan_split(documents, DataConfig(split="spread", val_fraction=0.4))
-    assert all(len(set(piece.strip())) == 1 for piece in split.train + split.val)
-    whole = plan_split(["c" * 30_000], DataConfig(split="spread", val_fraction=0.1))
+    split = plan_split(Documents.of(documents), DataConfig(split="spread", val_fraction=0.4))
+    assert all(len(set(piece.strip())) == 1 for piece in [*split.train, *split.val])
+    whole = plan_split(Documents.of(["c" * 30_000]), DataConfig(split="spread", val_fraction=0.1))
     assert len(whole.train) <= len(whole.val) + 1
 
 
@@ -91,23 +94,23 @@ def test_spread_holds_out_the_share_asked_of_many_documents(longest, fraction):
     """Of 5,000 short rows 0.4 % were held out where 10 % was asked: each row was a block."""
     chance = random.Random(3)
     documents = [f"{i}:" + "x" * chance.randrange(20, longest) for i in range(5000)]
-    split = plan_split(documents, DataConfig(split="spread", val_fraction=fraction))
+    split = plan_split(Documents.of(documents), DataConfig(split="spread", val_fraction=fraction))
     assert sum(map(len, split.val)) == pytest.approx(fraction * sum(map(len, documents)), rel=0.1)
     if longest < 2000:
-        assert sorted(split.train + split.val) == sorted(documents)  # whole rows, none joined
+        assert sorted([*split.train, *split.val]) == sorted(documents)  # whole rows, none joined
 
 
 def test_tail_is_nanogpts():
     data = TEXT[:12_345]
-    split = plan_split([data], DataConfig(split="tail"))
+    split = plan_split(Documents.of([data]), DataConfig(split="tail"))
     assert (split.train, split.val) == ([data[:int(len(data) * 0.9)]], [data[int(len(data) * 0.9):]])
-    split = plan_split(["abcde", "fghij"], DataConfig(split="tail", val_fraction=0.3))
+    split = plan_split(Documents.of(["abcde", "fghij"]), DataConfig(split="tail", val_fraction=0.3))
     assert (split.train, split.val) == (["abcde", "fg"], ["hij"])
 
 
 def test_a_split_that_leaves_nothing_is_refused():
     with pytest.raises(DataError, match="val_fraction"):
-        plan_split(["a"], DataConfig(split="spread"))
+        plan_split(Documents.of(["a"]), DataConfig(split="spread"))
 
 
 # --- preparing and opening ---
@@ -116,12 +119,16 @@ def test_a_split_that_leaves_nothing_is_refused():
 def test_the_files_hold_the_documents(tmp_path, text_file, tokenizer):
     config = DataConfig(source=str(text_file), tokenizer=tokenizer, vocab_size=300)
     seen = []
-    made = prepare(config, tmp_path / "sets" / "notes", progress=lambda share, message: seen.append((share, message)))
-    split = plan_split([TEXT], config)
+    made = prepare(config, tmp_path / "sets" / "notes", progress=seen.append)
+    split = plan_split(Documents.of([TEXT]), config)
     assert documents_of(made.train, made.tokenizer) == split.train
     assert documents_of(made.val, made.tokenizer) == split.val
-    shares = [share for share, _ in seen]
-    assert shares == sorted(shares) and shares[0] == 0 and shares[-1] == 1 and all(message for _, message in seen)
+    shares = [progress.share_done for progress in seen]
+    assert shares == sorted(shares) and shares[0] == 0 and shares[-1] == 1 and all(progress.doing for progress in seen)
+    kept, held_out = open_kept(made.directory)
+    assert [list(kept.take(np.flatnonzero(held_out == side))) for side in (False, True)] == [split.train, split.val]
+    assert sorted(path.name for path in made.directory.iterdir()) == sorted(
+        ["documents.npy", "documents.txt", "manifest.json", "tokenizer.json", "train.bin", "val.bin"])
     assert [p.name for p in (tmp_path / "sets").iterdir()] == ["notes"]
 
     manifest = json.loads((tmp_path / "sets/notes/manifest.json").read_text(encoding="utf-8"))
@@ -187,17 +194,16 @@ def test_a_failure_leaves_nothing_behind(tmp_path, text_file, monkeypatch):
 
 
 def test_what_a_killed_process_left_is_removed_later(tmp_path, text_file):
-    old, new = tmp_path / ".notes-0123abcd", tmp_path / ".notes-4567abcd"
-    for folder in (old, new):
+    dead, alive = tmp_path / f".notes-{2**22 + 1}-0123abcd", tmp_path / f".no-tes-{os.getpid()}-4567abcd"
+    for folder in (dead, alive):
         folder.mkdir()
         (folder / "train.bin").write_bytes(bytes(10))
-    os.utime(old, (0, 0))
     prepare(DataConfig(source=str(text_file)), tmp_path / "notes")
-    assert not old.exists() and new.exists()  # another process may be at the new one
+    assert not dead.exists() and alive.exists()
 
 
-def interrupt(share: float, message: str) -> None:
-    if share > 0.3:
+def interrupt(progress: Progress) -> None:
+    if progress.share_done > 0.3:
         raise KeyboardInterrupt
 
 
@@ -252,7 +258,7 @@ def test_the_floor_of_built_ins(tmp_path, name):
 
 
 def test_no_floor_where_documents_are_cut():
-    source = Source("dice", "", ["12", "34"], floor_logprobs=[-1.0, -2.0])
+    source = Source("dice", Documents.of(["12", "34"]), 2, floor_logprobs=[-1.0, -2.0])
     assert entropy_floor(source, plan_split(source.documents, DataConfig(split="tail", val_fraction=0.5)), 3) is None
     split = plan_split(source.documents, DataConfig(split="document"))
     assert entropy_floor(source, split, 3) == pytest.approx((split.val_indices[0] + 1) / 3)
@@ -273,7 +279,7 @@ def test_a_preview_tells_what_preparing_would_give(tmp_path, text_file, tokenize
 
 
 def test_excerpts_are_cut():
-    source = Source("a", "", ["short", "long " * 1000, "third"])
+    source = Source("a", Documents.of(["short", "long " * 1000, "third"]), 3)
     assert excerpts(source, count=2, characters=10) == ["short", "long long …"]
 
 
@@ -299,8 +305,8 @@ def test_a_data_set_of_before_a_setting_came_is_still_made_from_the_same():
 
 def test_the_floor_is_known_as_long_as_nothing_is_changed_or_left_out(tmp_path):
     """It was kept where duplicates went: the rest is no draw of the grammar, and a model can do better than the floor said."""
-    source = Source("x", "", [TEXT, TEXT + "!"], floor_logprobs=[-1.0, -2.0])
-    twice = dataclasses.replace(source, documents=[TEXT, TEXT + "  \n"])
+    source = Source("x", Documents.of([TEXT, TEXT + "!"]), 2, floor_logprobs=[-1.0, -2.0])
+    twice = dataclasses.replace(source, documents=Documents.of([TEXT, TEXT + "  \n"]))
     for step, given, floor in (("duplicates", source, [-1.0, -2.0]), ("unicode", source, [-1.0, -2.0]),
                                ("duplicates", twice, None), ("unicode", twice, None)):
         assert dataset_module.cleaned(given, DataConfig(cleaning=(step,)))[0].floor_logprobs == floor
@@ -312,7 +318,7 @@ def test_documents_that_a_grammar_drew_are_known_as_such_after_cleaning_too():
     source = read_documents(config)
     left = dataset_module.cleaned(source, config)[0]
     assert 10 < len(left.documents) < len(source.documents) == 300
-    assert (left.drawn, left.floor_logprobs) == (True, None) and not Source("x", "", []).drawn
+    assert (left.drawn, left.floor_logprobs) == (True, None) and not Source("x", Documents.of([]), 0).drawn
 
 
 def test_what_a_data_set_is_made_of_is_known_again(tmp_path):

@@ -24,6 +24,14 @@ def test_what_is_written_is_read(monkeypatch, at_once):
     assert (documents.characters, documents.bytes) == (sum(map(len, READ)), sum(len(text.encode()) for text in READ))
 
 
+def test_a_part_is_spread_over_all_of_them(monkeypatch):
+    monkeypatch.setattr(module, "STRETCHES", 3)
+    documents = Documents.of(["abcdefghij", "k", "", "lm", "nopqrstuvwxyz"])
+    assert list(documents.spread(26)) == list(documents)
+    assert "".join(documents.spread(9)) == "abc" + "lmn" + "xyz"
+    assert "".join(documents.take([0]).spread(6)) == "abefij"
+
+
 def test_none_at_all():
     assert list(Documents.of([])) == [] and Documents.of([]).characters == 0
 

@@ -142,7 +142,8 @@ def test_a_small_table_that_holds_gigabytes_is_refused(tmp_path, monkeypatch):
     import pyarrow
     import pyarrow.parquet
 
-    monkeypatch.setattr(reading, "LARGEST_FILE_BYTES", 2**20)
+    monkeypatch.setattr(reading, "LARGEST_UNPACKED", 2**20)
+    monkeypatch.setattr(reading, "LARGEST_RATIO", 10)
     monkeypatch.setattr(tables, "BYTES_AT_ONCE", 2**16)
     texts = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 50_000, type=pyarrow.int32()), pyarrow.array([TEXT * 100]))
     table = pyarrow.table({"text": texts, "id": range(50_000), "tags": [["a"]] * 50_000})
@@ -190,8 +191,8 @@ def test_a_packed_file_that_is_cut_or_too_large_unpacked_is_one_sentence(tmp_pat
     with pytest.raises(DataError, match="cut.txt.gz is cut off or damaged"):
         documents(tmp_path / "cut.txt.gz")
     (tmp_path / "bomb.txt.gz").write_bytes(whole)
-    monkeypatch.setattr(reading, "LARGEST_FILE_BYTES", 100_000)
-    with pytest.raises(DataError, match="bomb.txt.gz is more than"):
+    monkeypatch.setattr(reading, "LARGEST_UNPACKED", 100_000)
+    with pytest.raises(DataError, match="bomb.txt.gz holds more text than can be read"):
         read_documents(DataConfig(source=str(tmp_path / "bomb.txt.gz")))
 
 

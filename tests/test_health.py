@@ -23,6 +23,7 @@ TAIL = "".join(LICENCE.format(n=n, m=CHANCE.randrange(1, 9)) for n in range(1, 1
 
 def findings(tmp_path, text, name="text.txt", **settings):
     """The findings on a text, by their codes."""
+    tmp_path.mkdir(exist_ok=True)
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
     made = prepare(DataConfig(source=str(path), **settings), tmp_path / "made")
@@ -50,10 +51,12 @@ def test_a_leak_is_found_and_its_remedy_mends_it(tmp_path):
     rows = [text for text in texts for _ in range(2)]
     CHANCE.shuffle(rows)
     jsonl = "".join(json.dumps({"text": text}) + "\n" for text in rows)
-    found = findings(tmp_path, jsonl, "rows.jsonl")
+    assert "leakage" not in findings(tmp_path / "whole", jsonl, "rows.jsonl")  # what is alike stays on one side
+    found = findings(tmp_path, jsonl, "rows.jsonl", split="tail")
     assert "stand there whole" in found["leakage"]["evidence"]
     assert found["leakage"]["changes"] == {"data.cleaning": ["duplicates", "near-duplicates"]}
-    again = prepare(DataConfig(source=str(tmp_path / "rows.jsonl"), cleaning=("duplicates", "near-duplicates")), tmp_path / "again")
+    again = prepare(DataConfig(source=str(tmp_path / "rows.jsonl"), split="tail",
+                               cleaning=("duplicates", "near-duplicates")), tmp_path / "again")
     assert "leakage" not in [alert["code"] for alert in again.manifest["alerts"]]
 
 

@@ -6,8 +6,9 @@ import json
 import pytest
 
 from gptlab.config import DataConfig
-from gptlab.data import reading
-from gptlab.data.sources import BUILTINS, DataError, files_of, read_documents
+from gptlab.data import formats, reading
+from gptlab.data.sources import BUILTINS, DataError, files_of, read_documents, several
+from gptlab.data.split import kind_of_split
 
 LONG = "The cat sat on the mat and looked at the moon for a long time. " * 3
 
@@ -93,22 +94,41 @@ def test_a_bad_file_gives_one_sentence(read, name, content, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_huge_file_is_refused_unread(read, tmp_path, monkeypatch):
-    with open(tmp_path / "huge.txt", "wb") as file:
-        file.truncate(reading.LARGEST_FILE_BYTES + 1)  # sparse: takes no space
-    with pytest.raises(DataError, match="512 MB"):
-        read_documents(DataConfig(source=str(tmp_path / "huge.txt")))
+def test_a_huge_file_of_a_kind_that_is_read_whole_is_refused_unread(tmp_path):
+    with open(tmp_path / "huge.json", "wb") as file:
+        file.truncate(reading.LARGEST_WHOLE_BYTES + 1)  # sparse: takes no space
+    with pytest.raises(DataError, match="of its kind at most 256 MB.*save it as JSON lines"):
+        read_documents(DataConfig(source=str(tmp_path / "huge.json")))
 
 
-def test_a_folder_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
-    """Small packed files once counted as what they took on the disk."""
-    monkeypatch.setattr(reading, "LARGEST_FILE_BYTES", 10_000)
-    for name in "abc":
-        (tmp_path / f"{name}.txt.gz").write_bytes(gzip.compress(("x" * 99 + "\n").encode() * 40))
-    with pytest.raises(DataError, match="folder .* holds more than"):
-        read_documents(DataConfig(source=str(tmp_path)))
-    (tmp_path / "c.txt.gz").unlink()
-    assert len(read_documents(DataConfig(source=str(tmp_path))).documents) == 2
+def test_a_long_text_is_read_in_parts(tmp_path, monkeypatch):
+    monkeypatch.setattr(formats, "LONGEST_DOCUMENT", 1000)
+    text = "".join(f"Line {i} ends here.\r\n" * 3 + "\r\n" for i in range(200))
+    (tmp_path / "long.txt").write_bytes(text.encode())
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"text": text}) + "\n" + json.dumps({"text": "short " * 5}), encoding="utf-8")
+    source = read_documents(DataConfig(source=str(tmp_path / "long.txt")))
+    assert "".join(source.documents) == text.replace("\r\n", "\n") and source.texts == 1
+    assert len(source.documents) > 10 and all(part.endswith("\n\n") and len(part) <= 1000 for part in source.documents)
+    rows = read_documents(DataConfig(source=str(tmp_path / "rows.jsonl")))
+    assert "".join(rows.documents) == text.replace("\r\n", "\n") + "short " * 5 and rows.texts == 2
+    assert kind_of_split(source.texts, DataConfig()) == "spread"  # however many parts there are
+
+
+def test_several_files_are_read_in_the_order_they_are_given(tmp_path):
+    for name in ("b.txt", "a.txt", "zeros.txt"):
+        (tmp_path / name).write_text(f"{name} {LONG}", encoding="utf-8")
+    (tmp_path / "zeros.txt").write_bytes(bytes(300))
+    source = read_documents(DataConfig(source=several([tmp_path / name for name in ("b.txt", "zeros.txt", "a.txt")])))
+    assert [text[:5] for text in source.documents] == ["b.txt", "a.txt"] and source.name == "b.txt and 2 more"
+    assert source.bad_count == 1 and "zeros.txt" in source.bad[0]
+
+
+def test_how_much_is_read_is_told(tmp_path):
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": LONG}) + "\n" for _ in range(1000)), encoding="utf-8")
+    (tmp_path / "b.txt").write_text(LONG * 1000, encoding="utf-8")
+    told = []
+    read_documents(DataConfig(source=str(tmp_path)), tell=told.append)
+    assert told == sorted(told) and told[0] < 0.1 and any(0.1 < share < 0.4 for share in told) and told[-1] == 1
 
 
 def test_a_folders_files_come_in_one_order_on_every_system(tmp_path):
@@ -116,7 +136,7 @@ def test_a_folders_files_come_in_one_order_on_every_system(tmp_path):
     for name in ("b/z.txt", "B.txt", "a.txt", "b.txt", "A/c.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name, encoding="utf-8")
-    assert [path.relative_to(tmp_path).as_posix() for path in files_of(tmp_path)] == ["A/c.txt", "B.txt", "a.txt", "b.txt", "b/z.txt"]
+    assert [path.relative_to(tmp_path).as_posix() for path in files_of(str(tmp_path))] == ["A/c.txt", "B.txt", "a.txt", "b.txt", "b/z.txt"]
 
 
 def test_a_folder_of_many_files_is_counted_once_each(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ import pytest
 from tokenizers import Tokenizer as HFTokenizer, decoders, models, pre_tokenizers
 
 from gptlab.config import DataConfig
+from gptlab.data.documents import Documents
 from gptlab.data.sources import DataError
 from gptlab.data.tokenizers import (END_OF_TEXT, CharTokenizer, StreamDecoder, UnknownCharacters, build_tokenizer,
                                     load_tokenizer, train_bpe, with_fewer_pieces)
@@ -19,7 +20,7 @@ KINDS = ["char", "byte", "bpe"]
 
 
 def build(kind: str, text: str = STORY + "".join(NASTY), vocab_size: int = 400):
-    return build_tokenizer(DataConfig(tokenizer=kind, vocab_size=vocab_size), [text], [text])
+    return build_tokenizer(DataConfig(tokenizer=kind, vocab_size=vocab_size), Documents.of([text]), Documents.of([text]))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -82,10 +83,10 @@ def test_byte_ids_are_the_bytes():
 
 
 def test_bpe_learns_from_train_only_and_to_the_size_asked():
-    tokenizer = build_tokenizer(DataConfig(tokenizer="bpe", vocab_size=280), ["zebra " * 500, STORY], [STORY])
+    tokenizer = build_tokenizer(DataConfig(tokenizer="bpe", vocab_size=280), Documents.of(["zebra " * 500, STORY]), Documents.of([STORY]))
     assert tokenizer.vocab_size == 280
     assert len(tokenizer.encode(" cat")) == 1 and len(tokenizer.encode(" zebra")) > 3
-    assert build_tokenizer(DataConfig(tokenizer="bpe", vocab_size=257), [STORY], [STORY]).kind == "bpe"
+    assert build_tokenizer(DataConfig(tokenizer="bpe", vocab_size=257), Documents.of([STORY]), Documents.of([STORY])).kind == "bpe"
 
 
 def test_merges_stand_in_the_order_learnt_and_fewer_are_what_would_have_been_learnt():

@@ -1,21 +1,25 @@
 """Documents in, cleaner documents out, and a report of what each step changed. Originals are never altered.
 
 Steps run in the order of STEPS, whatever the order they are asked for in, and the same input gives the same output. Each
-takes all documents and gives as many back, None for one it leaves out. Knows nothing of files or tokens.
+takes all documents and gives as many back, one at a time, None for one it leaves out. Knows nothing of formats or tokens.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import io
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
+
+import numpy as np
 
 from gptlab.config import DataConfig
+from gptlab.data.documents import Documents, DocumentWriter
 from gptlab.data.markup import without_markup
 from gptlab.data.near_duplicates import near_duplicates
 
@@ -23,8 +27,9 @@ EXAMPLES = 10            # of each step
 AROUND_CHARACTERS = 90   # shown before and after the first place that a step changed
 REPEATED_DOCUMENTS = 5   # a line is boilerplate where it stands in so many documents, and in this share of all,
 REPEATED_SHARE = 0.02    # as navigation and page heads do
+HASHED_LINES = 2**22     # counters, of four bytes
 LONGEST_REPEATED = 200   # characters; longer lines are text that came twice, which is the duplicates' business
-LONGEST_MARKS = 30                   # on one letter; sorting more of them takes the square of their number
+LONGEST_MARKS = 30       # on one letter; sorting more of them takes the square of their number
 
 GUTENBERG_START = re.compile(r"^[ \t]*+\*\*\* ?START OF (?:THE|THIS) PROJECT GUTENBERG.{0,500}?\*\*\*[ \t]*+$\n*+",
                              re.M | re.I | re.S)
@@ -49,38 +54,47 @@ class StepReport:
     characters_removed: int = 0
     examples: list[tuple[str, str]] = field(default_factory=list)
 
+    def add(self, old: str, new: str | None) -> None:
+        """Counts in what became of a document."""
+        if old == new:
+            return
+        self.left_out += new is None
+        self.changed += new is not None
+        self.characters_removed += len(old) - len(new or "")
+        if len(self.examples) < EXAMPLES:
+            self.examples.append(_example(old, new))
+
     def to_dict(self) -> dict[str, Any]:
         """As a manifest keeps it."""
         return {"step": self.step, "changed": self.changed, "left_out": self.left_out,
                 "characters_removed": self.characters_removed, "examples": [list(pair) for pair in self.examples]}
 
 
-def clean(documents: Sequence[str], config: DataConfig) -> tuple[list[str | None], list[StepReport]]:
-    """(each document cleaned, or None for one left out, in their places; what each step of `config.cleaning` did)."""
-    cleaned: list[str | None] = list(documents)
-    reports = []
-    for name, step in STEPS.items():
-        if name in config.cleaning:
-            there = [i for i, text in enumerate(cleaned) if text is not None]
-            before = [cleaned[i] for i in there]
-            after = [text if text and text.strip() else None for text in step(before, config)]
-            reports.append(_report(name, before, after))
-            for i, text in zip(there, after):
-                cleaned[i] = text
-    return cleaned, reports
+def clean(documents: Documents, config: DataConfig, *, into: BinaryIO | None = None,
+          room: Callable[[], BinaryIO] = io.BytesIO,
+          tell: Callable[[float], None] = lambda share: None) -> tuple[Documents, list[StepReport]]:
+    """(the documents as `config.cleaning` leaves them, in their order; what each of its steps did).
 
-
-def _report(name: str, before: Sequence[str], after: Sequence[str | None]) -> StepReport:
-    report = StepReport(name)
-    for old, new in zip(before, after):
-        if old == new:
-            continue
-        report.left_out += new is None
-        report.changed += new is not None
-        report.characters_removed += len(old) - len(new or "")
-        if len(report.examples) < EXAMPLES:
-            report.examples.append(_example(old, new))
-    return report
+    They are written to `into`, an empty file, by default in memory, and between two steps to what `room` gives: one step is
+    done with all of them before the next, for some look at all. `tell` is told the share done (0 to 1). Raises OSError where a
+    file takes no more.
+    """
+    steps, reports, given = [name for name in STEPS if name in config.cleaning], [], documents
+    for number, name in enumerate(steps):
+        writer = DocumentWriter((into or room()) if name == steps[-1] else room())
+        reports.append(StepReport(name))
+        read, characters = 0, max(1, documents.characters)
+        for before, after in zip(documents, STEPS[name](documents, config)):
+            after = after if after and not after.isspace() else None
+            reports[-1].add(before, after)
+            if after is not None:
+                writer.add(after)
+            read += len(before)
+            tell((number + read / characters) / len(steps))
+        if documents is not given:
+            documents.close()
+        documents = writer.documents()
+    return documents, reports
 
 
 def _example(old: str, new: str | None) -> tuple[str, str]:
@@ -94,8 +108,8 @@ def _example(old: str, new: str | None) -> tuple[str, str]:
 
 # --- one document at a time ---
 
-def _each(change: Callable[[str], str]) -> Callable[[Sequence[str], DataConfig], list[str | None]]:
-    return lambda documents, config: [change(text) for text in documents]
+def _each(change: Callable[[str], str]) -> Callable[[Documents, DataConfig], Iterator[str | None]]:
+    return lambda documents, config: map(change, documents)
 
 
 def _unicode(text: str) -> str:
@@ -153,20 +167,34 @@ def _phone(match: re.Match) -> str:
 
 # --- all of them together ---
 
-def _repeated_lines(documents: Sequence[str], config: DataConfig) -> list[str | None]:
+def _repeated_lines(documents: Documents, config: DataConfig) -> Iterator[str | None]:
     """Without lines that stand in many documents: navigation, page heads, notices."""
-    standing = Counter(line for text in documents for line in {line.strip() for line in text.split("\n")}
-                       if 0 < len(line) <= LONGEST_REPEATED)
-    fewest = max(REPEATED_DOCUMENTS, REPEATED_SHARE * len(documents))
-    repeated = {line for line, count in standing.items() if count >= fewest and any(c.isalnum() for c in line)}
-    if not repeated:
-        return list(documents)
-    return ["\n".join(line for line in text.split("\n") if line.strip() not in repeated) for text in documents]
+    repeated = _lines_of_many(documents, max(REPEATED_DOCUMENTS, REPEATED_SHARE * len(documents)))
+    for text in documents:
+        yield "\n".join(line for line in text.split("\n") if line.strip() not in repeated) if repeated else text
 
 
-def _filtered(documents: Sequence[str], config: DataConfig) -> list[str | None]:
+def _lines_of_many(documents: Documents, fewest: float) -> set[str]:
+    """Lines with letters that stand in so many documents. All are counted by hash first, whose table takes the same memory for any
+    text; then, one by one, those that may be."""
+    counts = np.zeros(HASHED_LINES, dtype=np.uint32)
+    for text in documents:
+        places = np.fromiter((hash(line) % HASHED_LINES for line in _short_lines(text)), dtype=np.int64)
+        counts[np.unique(places)] += 1
+    often = set(np.flatnonzero(counts >= fewest).tolist())
+    if not often:
+        return set()
+    standing = Counter(line for text in documents for line in _short_lines(text) if hash(line) % HASHED_LINES in often)
+    return {line for line, count in standing.items() if count >= fewest and any(c.isalnum() for c in line)}
+
+
+def _short_lines(text: str) -> set[str]:
+    return {line for line in map(str.strip, text.split("\n")) if 0 < len(line) <= LONGEST_REPEATED}
+
+
+def _filtered(documents: Documents, config: DataConfig) -> Iterator[str | None]:
     """Without documents that are too short, mostly symbols, or hardly in the script that is wanted."""
-    return [text if _passes(text, config) else None for text in documents]
+    return (text if _passes(text, config) else None for text in documents)
 
 
 def _passes(text: str, config: DataConfig) -> bool:
@@ -182,23 +210,22 @@ def _passes(text: str, config: DataConfig) -> bool:
     return sum(unicodedata.name(c, "").startswith(config.script.upper()) for c in letters) >= 0.5 * len(letters)
 
 
-def _exact_duplicates(documents: Sequence[str], config: DataConfig) -> list[str | None]:
+def _exact_duplicates(documents: Documents, config: DataConfig) -> Iterator[str | None]:
     """Without what came before word for word, whatever its spaces and capitals."""
     seen: set[bytes] = set()
-    kept: list[str | None] = []
     for text in documents:
-        digest = hashlib.sha256(" ".join(text.lower().split()).encode("utf-8", "replace")).digest()
-        kept.append(None if digest in seen else text)
+        digest = hashlib.blake2b(" ".join(text.lower().split()).encode("utf-8", "replace"), digest_size=16).digest()
+        yield None if digest in seen else text
         seen.add(digest)
-    return kept
 
 
-def _near_duplicates(documents: Sequence[str], config: DataConfig) -> list[str | None]:
+def _near_duplicates(documents: Documents, config: DataConfig) -> Iterator[str | None]:
     """Without what is nearly a text before it."""
     repeats = near_duplicates(documents, config.near_duplicate_threshold)
-    return [None if repeat else text for text, repeat in zip(documents, repeats)]
+    return (None if repeat else text for text, repeat in zip(documents, repeats))
 
 
-STEPS: dict[str, Callable[[Sequence[str], DataConfig], list[str | None]]] = {
+STEPS: dict[str, Callable[[Documents, DataConfig], Iterator[str | None]]] = {
     "unicode": _each(_unicode), "gutenberg": _each(_gutenberg), "markup": _each(without_markup),
-    "repeated-lines": _repeated_lines, "personal": _each(_personal), "filters": _filtered, "duplicates": _exact_duplicates, "near-duplicates": _near_duplicates}
+    "repeated-lines": _repeated_lines, "personal": _each(_personal), "filters": _filtered,
+    "duplicates": _exact_duplicates, "near-duplicates": _near_duplicates}

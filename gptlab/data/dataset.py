@@ -1,39 +1,44 @@
 """Documents and a tokenizer become `train.bin`, `val.bin`, `tokenizer.json` and `manifest.json`; and opening them.
 
 Token files are raw little-endian ids (uint16, or uint32 for vocabularies beyond 65,536), each document followed by
-end-of-text. A data set appears whole or not at all, and never changes. Knows nothing of models.
+end-of-text; `documents.txt` and `documents.npy` are the text itself, for looking at it. A data set appears whole or not at all,
+and never changes. Knows nothing of models.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import hashlib
 import json
 import os
 import shutil
-import time
+import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
+import psutil
 
 from gptlab.config import DataConfig
 from gptlab.data import baselines, health
 from gptlab.data.cleaning import StepReport, clean
-from gptlab.data.sources import FEWEST_CHARACTERS, DataError, Source, read_documents, state_of_files
-from gptlab.data.split import Split, plan_split
+from gptlab.data.documents import FILE, keep
+from gptlab.data.errors import DataError
+from gptlab.data.near_duplicates import groups
+from gptlab.data.progress import Meter, Progress
+from gptlab.data.sources import FEWEST_CHARACTERS, Source, read_documents, size_of_files, state_of_files
+from gptlab.data.split import Split, kind_of_split, plan_split
 from gptlab.data.synthetic import STORY_GRAMMAR
+from gptlab.data.token_files import TokenFile, write_tokens
 from gptlab.data.tokenizers import Tokenizer, build_tokenizer, load_tokenizer
 
-BATCH_CHARACTERS = 4_000_000  # encoded between two reports of progress
-SPARE_BYTES = 32 * 2**20      # left free on the disk
-PREVIEW_CHARACTERS = 300_000  # enough text for a preview's tokenizer and estimates, quick enough for a page
+SPARE_BYTES = 32 * 2**20  # left free on the disk
 
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
@@ -62,53 +67,104 @@ class Dataset:
 
 # --- preparing ---
 
-def prepare(config: DataConfig, directory: Path, *, progress: Progress | None = None) -> Dataset:
-    """Read, split, tokenize and write a data set to `directory`, which must not exist yet.
+def prepare(config: DataConfig, directory: Path, *, progress: Callable[[Progress], None] = lambda progress: None) -> Dataset:
+    """Read, clean, split, tokenize and write a data set to `directory`, which must not exist yet.
 
-    `progress` is told the share done (0 to 1) and what is being done. Raises DataError for what the user can mend, a
+    Text goes through files, so that memory stays bounded however much there is. Raises DataError for what the user can mend, a
     full disk included, and FileExistsError; in both cases nothing is left behind.
     """
     directory = Path(directory)
-    tell = progress or (lambda share, message: None)
     if directory.exists():
         raise _taken(directory)
-    tell(0.0, "Reading the text")
-    files = state_of_files(config)  # before they are read: what changes meanwhile is another text
-    source = read_documents(config)
-    reports: list[StepReport] = []
-    if config.cleaning:
-        tell(0.05, "Cleaning the text")
-        source, reports = cleaned(source, config)
-    split = plan_split(source.documents, config)
-    tell(0.1, "Learning the tokenizer" if config.tokenizer == "bpe" else "Preparing the tokenizer")
-    tokenizer = build_tokenizer(config, source.documents, split.train)
-    temporary = directory.parent / f".{directory.name}-{uuid.uuid4().hex[:8]}"
+    temporary = directory.parent / f".{directory.name}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     try:
         temporary.mkdir(parents=True)
-        _remove_leftovers(directory.parent)
-        _check_space(temporary, tokenizer, source)
-        _write(config, source, files, reports, split, tokenizer, temporary, directory.name, tell)
+        remove_leftovers(directory.parent)
+        with contextlib.ExitStack() as files:
+            _make(config, temporary, directory.name, Meter(progress, _phases(config)), files)
         os.replace(temporary, directory)
     except OSError as error:
         raise _plain(error, directory) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)  # gone already where all went well
-    tell(1.0, "Done")
+    progress(Progress(1.0, "Done"))
     return open_dataset(directory)
 
 
-def cleaned(source: Source, config: DataConfig) -> tuple[Source, list[StepReport]]:
-    """The source with its documents cleaned, and what each step did. Raises DataError where nothing is left.
+def _make(config: DataConfig, folder: Path, name: str, meter: Meter, files: contextlib.ExitStack) -> None:
+    """All files of a data set, the manifest last. `files` closes those that are kept open."""
+    def room() -> BinaryIO:
+        return files.enter_context(tempfile.TemporaryFile(dir=folder))
+
+    state, size = state_of_files(config), size_of_files(config)  # before they are read: what changes meanwhile is another text
+    _check_space(folder, size)
+    kept = files.enter_context(open(folder / FILE, "w+b"))
+    meter.begin("Reading the text", size)
+    source = read_documents(config, into=room() if config.cleaning else kept, tell=meter.tell)
+    reports: list[StepReport] = []
+    if config.cleaning:
+        meter.begin("Cleaning the text", source.documents.bytes)
+        given, (source, reports) = source.documents, cleaned(source, config, into=kept, room=room, tell=meter.tell)
+        given.close()
+    meter.begin("Dividing the text", source.documents.bytes)
+    kind = kind_of_split(source.texts, config)
+    alike = groups(source.documents, config.near_duplicate_threshold) if kind == "document" and not source.drawn else None
+    split = plan_split(source.documents, config, kind, alike)
+    keep(folder, split.train, split.val)
+    meter.begin("Learning the tokenizer" if config.tokenizer == "bpe" else "Preparing the tokenizer")
+    tokenizer = build_tokenizer(config, source.documents, split.train)
+    _check_space(folder, (source.documents.bytes + len(source.documents)) * np.dtype(tokenizer.dtype).itemsize)
+    tokenizer.save(folder / "tokenizer.json")
+    meter.begin("Writing tokens", source.documents.bytes)
+    held_out = split.val.bytes / source.documents.bytes
+    val = write_tokens(split.val, tokenizer, folder / "val.bin", lambda done: meter.tell(held_out * done))
+    train = write_tokens(split.train, tokenizer, folder / "train.bin", lambda done: meter.tell(held_out + (1 - held_out) * done))
+    meter.begin("Measuring what a model must beat")
+    manifest = _manifest(config, source, split, tokenizer, train, val) | dict(
+        name=name, hash=_hash(folder), files=state, cleaning=[report.to_dict() for report in reports])
+    text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
+    (folder / "manifest.json").write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def _phases(config: DataConfig) -> dict[str, float]:
+    """What is done, and about how long each takes, as shares."""
+    learning = {"Learning the tokenizer": 15.0} if config.tokenizer == "bpe" else {"Preparing the tokenizer": 5.0}
+    return {"Reading the text": 10.0, **({"Cleaning the text": 15.0 * len(config.cleaning)} if config.cleaning else {}),
+            "Dividing the text": 10.0, **learning, "Writing tokens": 60.0 if config.tokenizer in ("bpe", "file") else 15.0,
+            "Measuring what a model must beat": 20.0}
+
+
+def _manifest(config: DataConfig, source: Source, split: Split, tokenizer: Tokenizer, train: TokenFile, val: TokenFile) -> dict:
+    """What is known of a data set, but for its name and what only its making tells."""
+    lengths = tokenizer.byte_lengths()
+    train_bytes, val_bytes = (int(baselines.token_counts(ids, tokenizer.vocab_size) @ lengths) for ids in (train, val))
+    return dict(
+        source=source.name, documents=source.texts, characters=source.documents.characters,
+        train_tokens=len(train), val_tokens=len(val), train_bytes=train_bytes, val_bytes=val_bytes,
+        dtype=np.dtype(tokenizer.dtype).name, vocab_size=tokenizer.vocab_size, tokenizer=tokenizer.kind, split=split.kind,
+        encoding=source.encoding, text_column=source.text_column, config=dataclasses.asdict(config), grammar=_grammar(config),
+        left_out=dict(count=source.bad_count, first=source.bad),
+        baselines=dict(uniform=baselines.uniform(tokenizer.vocab_size),
+                       unigram=baselines.unigram(train, val, tokenizer.vocab_size),
+                       bigram=baselines.bigram(train, val, tokenizer.vocab_size, tokenizer.end_of_text),
+                       entropy_floor=entropy_floor(source, split, len(val))),
+        alerts=[found.to_dict() for found in health.examine(config, source.documents, split, tokenizer, train, val,
+                                                            drawn=source.drawn, left_out=source.bad_count)])
+
+
+def cleaned(source: Source, config: DataConfig, **files: Any) -> tuple[Source, list[StepReport]]:
+    """The source with its documents cleaned, and what each step did. `files` as of `clean`. Raises DataError where nothing is left.
 
     The best possible loss is known no more once anything is changed or left out: what is left is no draw of the grammar.
     """
-    texts, reports = clean(source.documents, config)
-    documents = [text for text in texts if text is not None]
-    if sum(map(len, documents)) < FEWEST_CHARACTERS:
+    documents, reports = clean(source.documents, config, **files)
+    if documents.characters < FEWEST_CHARACTERS:
         raise DataError(f"Cleaning leaves hardly anything of {source.name}: take out some of its steps "
                         f"({', '.join(config.cleaning)}).")
-    logprobs = source.floor_logprobs if texts == source.documents else None
-    return dataclasses.replace(source, documents=documents, floor_logprobs=logprobs), reports
+    changed = any(report.changed or report.left_out for report in reports)
+    texts = source.texts - (len(source.documents) - len(documents))
+    return dataclasses.replace(source, documents=documents, texts=max(1, texts),
+                               floor_logprobs=None if changed else source.floor_logprobs), reports
 
 
 def made_from(manifest: dict, config: DataConfig) -> bool:
@@ -130,10 +186,11 @@ def _grammar(config: DataConfig) -> str | None:
     return hashlib.sha256(STORY_GRAMMAR.read_bytes()).hexdigest() if config.source == "stories" else None
 
 
-def _remove_leftovers(folder: Path) -> None:
-    """What a process that was killed while preparing left behind, an hour ago or more: nobody can be at it still."""
-    for leftover in folder.glob(".*-????????"):
-        if leftover.is_dir() and time.time() - leftover.stat().st_mtime > 3600:
+def remove_leftovers(folder: Path) -> None:
+    """What preparations that were cancelled or killed left behind in `folder`: nobody is at it any more."""
+    for leftover in folder.glob(".*-*-????????"):
+        maker = leftover.name.split("-")[-2]
+        if leftover.is_dir() and maker.isdigit() and not psutil.pid_exists(int(maker)):
             shutil.rmtree(leftover, ignore_errors=True)
 
 
@@ -150,72 +207,12 @@ def _plain(error: OSError, directory: Path) -> Exception:
     return DataError(f"{directory.parent} cannot be written to ({error}): choose another workspace.")
 
 
-def _check_space(folder: Path, tokenizer: Tokenizer, source: Source) -> None:
-    """No kind writes more than one token a byte."""
-    tokens = sum(len(text.encode("utf-8")) + 1 for text in source.documents)
-    needed = tokens * np.dtype(tokenizer.dtype).itemsize + SPARE_BYTES
+def _check_space(folder: Path, needed: int) -> None:
+    """Raises DataError where so many bytes would not fit on the disk."""
     free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise DataError(f"Preparing may need {needed / 2**20:,.0f} MB, and {folder.parent} has {free / 2**20:,.0f} MB "
-                        "free: free some space, or choose another workspace.")
-
-
-def _write(config: DataConfig, source: Source, files: str | None, reports: list[StepReport], split: Split, tokenizer: Tokenizer,
-           folder: Path, name: str, tell: Progress) -> None:
-    """All four files, the manifest last."""
-    tokenizer.save(folder / "tokenizer.json")
-    share = sum(map(len, split.val)) / source.characters
-    _write_tokens(split.val, tokenizer, folder / "val.bin", lambda done: tell(0.3 + 0.5 * share * done, "Writing tokens"))
-    _write_tokens(split.train, tokenizer, folder / "train.bin",
-                  lambda done: tell(0.3 + 0.5 * (share + (1 - share) * done), "Writing tokens"))
-    tell(0.8, "Measuring what a model must beat")
-    train, val = _open_tokens(folder / "train.bin", tokenizer.dtype), _open_tokens(folder / "val.bin", tokenizer.dtype)
-    lengths = tokenizer.byte_lengths()
-    train_bytes, val_bytes = (int(baselines.token_counts(ids, tokenizer.vocab_size) @ lengths) for ids in (train, val))
-    manifest = dict(
-        name=name, source=source.name, hash=_hash(folder), documents=len(source.documents),
-        characters=source.characters, train_tokens=len(train), val_tokens=len(val),
-        train_bytes=train_bytes, val_bytes=val_bytes,
-        dtype=np.dtype(tokenizer.dtype).name, vocab_size=tokenizer.vocab_size, tokenizer=tokenizer.kind, split=split.kind,
-        encoding=source.encoding, text_column=source.text_column, config=dataclasses.asdict(config),
-        grammar=_grammar(config), files=files,
-        baselines=dict(uniform=baselines.uniform(tokenizer.vocab_size),
-                       unigram=baselines.unigram(train, val, tokenizer.vocab_size),
-                       bigram=baselines.bigram(train, val, tokenizer.vocab_size, tokenizer.end_of_text),
-                       entropy_floor=entropy_floor(source, split, len(val))),
-        cleaning=[report.to_dict() for report in reports], left_out=dict(count=source.bad_count, first=source.bad),
-        alerts=[found.to_dict() for found in health.examine(
-            config, source.documents, split, tokenizer, train, val, drawn=source.drawn,
-            left_out=source.bad_count)])
-    text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
-    (folder / "manifest.json").write_text(text + "\n", encoding="utf-8", newline="\n")
-
-
-def _write_tokens(documents: Sequence[str], tokenizer: Tokenizer, path: Path, tell: Callable[[float], None]) -> None:
-    """Every document's ids, each followed by end-of-text, flushed to disk."""
-    total, done = max(1, sum(map(len, documents))), 0
-    end = np.array([tokenizer.end_of_text], dtype=tokenizer.dtype)
-    with open(path, "wb") as file:
-        for batch in _batches(documents):
-            ids = np.concatenate([part for encoded in tokenizer.encode_many(batch) for part in (encoded, end)])
-            file.write(ids.astype(ids.dtype.newbyteorder("<"), copy=False))
-            done += sum(map(len, batch))
-            tell(done / total)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _batches(documents: Sequence[str]) -> Iterator[list[str]]:
-    """Documents in groups of about BATCH_CHARACTERS."""
-    batch, size = [], 0
-    for text in documents:
-        batch.append(text)
-        size += len(text)
-        if size >= BATCH_CHARACTERS:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+    if free < needed + SPARE_BYTES:
+        raise DataError(f"Preparing may need {(needed + SPARE_BYTES) / 2**20:,.0f} MB, and {folder.parent} has "
+                        f"{free / 2**20:,.0f} MB free: free some space, or choose another workspace.")
 
 
 def _hash(folder: Path) -> str:
@@ -267,38 +264,3 @@ def open_dataset(directory: Path) -> Dataset:
 
 def _open_tokens(path: Path, dtype) -> np.memmap:
     return np.memmap(path, dtype=np.dtype(dtype).newbyteorder("<"), mode="r")
-
-
-# --- looking before preparing ---
-
-def preview_tokenizer(config: DataConfig, documents: Sequence[str]) -> Tokenizer:
-    """The tokenizer `prepare` would build, or for bpe, which takes long to learn, one learnt from the first part only."""
-    return build_tokenizer(config, documents, _first_part(documents))
-
-
-def estimate_tokens(tokenizer: Tokenizer, documents: Sequence[str]) -> int:
-    """Tokens of all documents, end-of-texts included, as far as their first part tells."""
-    part = _first_part(documents)
-    share = sum(map(len, tokenizer.encode_many(part))) / max(1, sum(map(len, part)))
-    return round(share * sum(map(len, documents))) + len(documents)
-
-
-def token_preview(tokenizer: Tokenizer, text: str, limit: int = 200) -> list[tuple[str, int]]:
-    """(text, id) of the first tokens of a text, for showing them in colours."""
-    return [(tokenizer.token_text(int(i)), int(i)) for i in tokenizer.encode(text[:limit * 20])[:limit]]
-
-
-def excerpts(source: Source, count: int = 5, characters: int = 600) -> list[str]:
-    """The beginnings of the first documents, those cut short ending in an ellipsis."""
-    return [text if len(text) <= characters else text[:characters] + "…" for text in source.documents[:count]]
-
-
-def _first_part(documents: Sequence[str]) -> list[str]:
-    """Documents, the last one cut, up to PREVIEW_CHARACTERS."""
-    part, left = [], PREVIEW_CHARACTERS
-    for text in documents:
-        part.append(text[:left])
-        left -= len(part[-1])
-        if left <= 0:
-            break
-    return part

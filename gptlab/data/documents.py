@@ -12,6 +12,7 @@ from typing import BinaryIO
 import numpy as np
 
 AT_ONCE_BYTES = 8 * 2**20     # read from the file at a time, where documents follow each other
+STRETCHES = 300               # that a text too long to be read whole is looked at in
 WRITTEN_BYTES = 2**20         # kept back before they are written
 FILE, TABLE = "documents.txt", "documents.npy"  # of a prepared data set
 
@@ -87,6 +88,20 @@ class Documents(Sequence[str]):
             for begin, end in self.table[first:last, :2] - start:
                 yield block[begin:end]
 
+    def spread(self, characters: int) -> Iterator[str]:
+        """All of them where they have no more than so many characters together; else as many, in stretches spread evenly."""
+        if self.characters <= characters:
+            yield from self
+            return
+        stretch = max(1, characters // STRETCHES)
+        ends, starts = np.cumsum(self.lengths), np.linspace(0, self.characters - stretch, STRETCHES).astype(np.int64)
+        for start in starts:
+            first = int(np.searchsorted(ends, start, side="right"))
+            last = int(np.searchsorted(ends, start + stretch, side="left"))
+            at = int(start - (ends[first] - self.lengths[first]))
+            for i, text in enumerate(self[first:last + 1], start=first):
+                yield text[at if i == first else 0:int(start + stretch - (ends[i] - self.lengths[i]))]
+
     def _groups(self) -> Iterator[tuple[int, int]]:
         """(first, one past the last) of documents that follow each other in the file and are about AT_ONCE_BYTES together."""
         first = 0
@@ -108,24 +123,20 @@ class DocumentWriter:
     def __init__(self, file: BinaryIO):
         self._file = file
         self._held: list[bytes] = []
-        self._held_bytes = self._position = 0
+        self._held_bytes = self.bytes = self.characters = 0  # added so far
         self._parts: list[np.ndarray] = []  # of the table, so that a row costs 24 bytes
         self._rows: list[tuple[int, int, int]] = []
 
     def add(self, text: str) -> None:
         """The next one. Half characters (lone surrogates), which no encoding can hold, become "?". Raises OSError."""
         raw = text.encode("utf-8", "replace")
-        self._rows.append((self._position, self._position + len(raw), len(text)))
-        self._position += len(raw)
+        self._rows.append((self.bytes, self.bytes + len(raw), len(text)))
+        self.bytes += len(raw)
+        self.characters += len(text)
         self._held.append(raw)
         self._held_bytes += len(raw)
         if self._held_bytes >= WRITTEN_BYTES or len(self._rows) >= 10_000:
             self._write()
-
-    @property
-    def bytes(self) -> int:
-        """Bytes added so far."""
-        return self._position
 
     def documents(self) -> Documents:
         """All that were added, to be read from the same file. Raises OSError."""

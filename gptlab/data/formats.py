@@ -14,11 +14,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gptlab.data.errors import DataError
-from gptlab.data.reading import Found, binary, kind_of, opened
+from gptlab.data.reading import Found, binary, check_size, kind_of, opened
 from gptlab.data.tables import TABLES
 
 CODE = ("py pyi js mjs ts tsx jsx java kt c h cc cpp hpp cs go rs rb php pl lua r jl swift scala hs ml sh bash ps1 sql css "
         "xml yaml yml toml ini cfg tex rst org adoc log srt vtt").split()
+LONGEST_DOCUMENT = 8_000_000  # characters; a longer text is given in parts, so that each can be worked on in memory
+WHOLE = dict.fromkeys((".html", ".htm", ".xhtml", ".pdf"), "cut it into smaller files") | {
+    ".json": "save it as JSON lines (.jsonl), one object a line"}  # kinds read whole, and what to do with one that is too large
 TEXT = ("", ".txt", ".md", ".markdown", ".text", *(f".{suffix}" for suffix in CODE))
 
 
@@ -31,12 +34,17 @@ def read_file(path: Path, text_column: str | None, found: Found) -> Iterator[str
     if kind not in READERS:
         raise DataError(f"{path.name} is of a kind that cannot be read here ({kind}): save it as text (.txt), or as one of "
                         f"{', '.join(sorted(one[1:] for one in READERS if one and one not in TEXT))}.")
+    if kind in WHOLE:
+        check_size(path, WHOLE[kind])
     characters = 0
     try:
         for text in READERS[kind](path, text_column, found):
-            found.check(path.name, characters := characters + len(text))
-            if text.strip():  # JSON can spell half a character (a lone surrogate), which no encoding can hold
-                yield text.replace("\r\n", "\n").encode("utf-8", "replace").decode("utf-8")
+            found.check(path, characters := characters + len(text))
+            if text and not text.isspace():
+                found.texts += 1
+                yield from _parts(text.replace("\r\n", "\n"))
+        if kind in TEXT:
+            found.texts = min(1, found.texts)  # it came in parts
     except (zlib.error, EOFError, gzip.BadGzipFile) as error:
         raise DataError(f"{path.name} is cut off or damaged ({error}): get it anew.") from error
     except UnicodeDecodeError as error:
@@ -57,12 +65,34 @@ def is_table(path: Path) -> bool:
 # --- plain text, and what is written in it ---
 
 def _text(path: Path, text_column: str | None, found: Found) -> Iterator[str]:
+    most = LONGEST_DOCUMENT if found.most_characters is None else found.most_characters
     with opened(path, found, newline="") as (file, share):
-        text = file.read(-1 if found.most_characters is None else found.most_characters)
-        if found.enough(len(text)):
+        text = file.read(most)
+        while len(text) == most and found.most_characters is None:
+            end = _end_of_part(text)
             found.share = share()
+            yield text[:end]
+            text = text[end:] + file.read(end)
+        found.share = share()
+        if found.enough(len(text)):
             text = text[:text.rfind("\n") + 1] or text  # without the line that was cut
     yield text
+
+
+def _parts(text: str) -> Iterator[str]:
+    """A text, or parts of no more than LONGEST_DOCUMENT of a longer one."""
+    while len(text) > LONGEST_DOCUMENT:
+        end = _end_of_part(text[:LONGEST_DOCUMENT])
+        yield text[:end]
+        text = text[end:]
+    yield text
+
+
+def _end_of_part(text: str) -> int:
+    """Where to cut a text at its end: after a paragraph, line or word of its last quarter, if it has one."""
+    low = len(text) - len(text) // 4
+    ends = (text.rfind(mark, low) + len(mark) for mark in ("\n\n", "\r\n\r\n", "\n", " ") if text.rfind(mark, low) >= 0)
+    return next(ends, len(text))
 
 
 def _html(path: Path, text_column: str | None, found: Found) -> Iterator[str]:
@@ -71,7 +101,7 @@ def _html(path: Path, text_column: str | None, found: Found) -> Iterator[str]:
 
     with opened(path, found, newline="") as (file, _):
         try:
-            text = html_text.extract_text(file.read())
+            text, found.share = html_text.extract_text(file.read()), 1.0
         except lxml.etree.LxmlError as error:
             raise DataError(f"{path.name} is not HTML ({error}): open it in a browser and save it as text.") from error
     if not text.strip():
@@ -95,13 +125,13 @@ def _pdf(path: Path, text_column: str | None, found: Found) -> Iterator[str]:
                 try:
                     pages.append(page.extract_text())
                     characters += len(pages[-1])
-                    found.check(path.name, characters)
+                    found.check(path, characters)
                 except DataError:
                     raise
                 except Exception as error:  # whatever a damaged page makes of a parser; the others may be whole
                     found.left_out(f"Page {number:,} of {path.name} cannot be read ({type(error).__name__}).")
+                found.share = number / len(reader.pages)
                 if found.enough(characters):
-                    found.share = number / len(reader.pages)
                     break
     except (pypdf.errors.PyPdfError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path.name} is a damaged PDF ({error}): get it anew, or save its text as .txt.") from error

@@ -6,6 +6,7 @@ does that, `changes` to prepare the text again with. Writes nothing.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -14,8 +15,9 @@ import numpy as np
 
 from gptlab.config import DataConfig
 from gptlab.data import baselines, ngrams
+from gptlab.data.documents import Documents
 from gptlab.data.split import Split
-from gptlab.data.tokenizers import Tokenizer
+from gptlab.data.tokenizers import BPE_CHARACTERS, Tokenizer
 
 SMALL_CHARACTERS = 250_000   # a small model reads this often enough in minutes to learn it by heart
 FEWEST_VAL_TOKENS = 1000     # below, the loss on them jumps by chance
@@ -27,6 +29,7 @@ DRIFT_RATIO = 1.5            # times as unlike as the most unlike of them
 RARE_TIMES, RARE_SHARE = 5, 0.2   # a token seen fewer times is hardly learnt; so many of the vocabulary may be
 DOMINATING_SHARE = 0.5
 ROUND_TRIP_CHARACTERS = 10_000
+MOST_BLOCK_TOKENS = 4_000_000  # looked at together, to bound memory
 MOST_PAIRS = 100_000         # of tokens, up to which pairs are counted: letters alone are alike in all English
 
 
@@ -46,19 +49,18 @@ class Finding:
         return asdict(self)
 
 
-def examine(config: DataConfig, documents: list[str], split: Split, tokenizer: Tokenizer, train: np.ndarray, val: np.ndarray, *,
+def examine(config: DataConfig, documents: Documents, split: Split, tokenizer: Tokenizer, train: np.ndarray, val: np.ndarray, *,
             drawn: bool, left_out: int) -> list[Finding]:
-    """All findings, the gravest first. `train`, `val`: ids (1-D). `drawn`: documents are independent draws of a grammar, which
-    may well be alike; `left_out`: rows, pages or files that could not be read."""
+    """All findings, the gravest first. `train`, `val`: ids (1-D), of which slices are read. `drawn`: documents are independent
+    draws of a grammar, which may well be alike; `left_out`: rows, pages or files that could not be read."""
     found = [*_leakage(config, split, train, val, drawn), *_drift(config, split, tokenizer, train, val), *_little_text(split),
-             *_little_val(config, val, train), *_vocabulary(config, tokenizer, train), *_lossy(config, split, tokenizer),
-             *_dominating(config, documents, split), *_unreadable(left_out)]
+             *_little_val(config, val, train), *_vocabulary(config, tokenizer, train), *_sampled(config, split),
+             *_lossy(config, split, tokenizer), *_dominating(documents, split), *_unreadable(left_out)]
     return sorted(found, key=lambda finding: finding.severity != "warning")
 
 
 def _leakage(config: DataConfig, split: Split, train: np.ndarray, val: np.ndarray, drawn: bool) -> Iterator[Finding]:
-    in_train = set(split.train)
-    copies = sum(text in in_train for text in split.val)
+    copies = int(np.isin(_digests(split.val), _digests(split.train)).sum())
     length = _stretch(split, len(train) + len(val))
     share = 0.0 if drawn else ngrams.overlap(val, train, length)
     if share < LEAKING_SHARE and not copies:
@@ -71,9 +73,15 @@ def _leakage(config: DataConfig, split: Split, train: np.ndarray, val: np.ndarra
                   "Leave out what is there twice.", {} if steps == config.cleaning or drawn else {"data.cleaning": list(steps)})
 
 
+def _digests(documents: Documents) -> np.ndarray:
+    """A 64-bit hash of each: (documents,) uint64."""
+    hashes = b"".join(hashlib.blake2b(raw, digest_size=8).digest() for raw in documents.all_encoded())
+    return np.frombuffer(hashes, dtype=np.uint64)
+
+
 def _stretch(split: Split, tokens: int) -> int:
     """Tokens of about STRETCH_BYTES, a power of two."""
-    characters, length = sum(map(len, split.train)) + sum(map(len, split.val)), 8
+    characters, length = split.train.characters + split.val.characters, 8
     while length < STRETCH_BYTES * tokens / max(1, characters):
         length *= 2
     return length
@@ -84,7 +92,7 @@ def _drift(config: DataConfig, split: Split, tokenizer: Tokenizer, train: np.nda
     if ratio is None or ratio < DRIFT_RATIO:
         return
     changes = {"data.split": "spread"} if split.kind != "spread" else {}
-    if "gutenberg" not in config.cleaning and any("gutenberg" in text[-20_000:].lower() for text in split.val[-1:]):
+    if "gutenberg" not in config.cleaning and "gutenberg" in split.val[-1][-20_000:].lower():
         changes["data.cleaning"] = [*config.cleaning, "gutenberg"]
     yield Finding("drift", "warning", "The held-out text is of another kind than the training text: the loss on it will not tell "
                   "what the model has learnt.", f"It is {ratio:.1f} times as unlike the training text as the most unlike part of "
@@ -99,21 +107,23 @@ def drift(train: np.ndarray, val: np.ndarray, vocab_size: int) -> float | None:
     Jensen-Shannon divergence of the frequencies of tokens (of pairs, where there are few kinds), between equally long stretches
     and all of train (Lin 1991).
     """
-    block = min(len(val), len(train) // FEWEST_BLOCKS)
+    block = min(len(val), len(train) // FEWEST_BLOCKS, MOST_BLOCK_TOKENS)
     if block < 200:
         return None
     count = _pair_frequencies if vocab_size**2 <= MOST_PAIRS else lambda ids, size: baselines.token_counts(ids, size)
     whole = count(train, vocab_size).astype(np.float64)
     starts = np.linspace(0, len(train) - block, min(DRIFT_BLOCKS, len(train) // block)).astype(int)
     own = [_divergence(counts, whole - counts) for counts in (count(train[i:i + block], vocab_size) for i in starts)]
-    pieces = [val[i:i + block] for i in range(0, len(val) - block + 1, block)]
-    foreign = np.mean([_divergence(count(piece, vocab_size), whole) for piece in pieces])
+    foreign = np.mean([_divergence(count(val[i:i + block], vocab_size), whole) for i in range(0, len(val) - block + 1, block)])
     return float(foreign / max(own)) if max(own) > 0 else None
 
 
 def _pair_frequencies(ids: np.ndarray, vocab_size: int) -> np.ndarray:
-    ids = np.asarray(ids, dtype=np.int64)
-    return np.bincount(ids[:-1] * vocab_size + ids[1:], minlength=vocab_size**2)
+    counts = np.zeros(vocab_size**2, dtype=np.int64)
+    for start in range(0, len(ids) - 1, MOST_BLOCK_TOKENS):
+        some = np.asarray(ids[start:start + MOST_BLOCK_TOKENS + 1], dtype=np.int64)
+        counts += np.bincount(some[:-1] * vocab_size + some[1:], minlength=vocab_size**2)
+    return counts
 
 
 def _divergence(counts: np.ndarray, others: np.ndarray) -> float:
@@ -124,7 +134,7 @@ def _divergence(counts: np.ndarray, others: np.ndarray) -> float:
 
 
 def _little_text(split: Split) -> Iterator[Finding]:
-    characters = sum(map(len, split.train))
+    characters = split.train.characters
     if characters < SMALL_CHARACTERS:
         yield Finding("too-little-text", "warning", "Small: expect memorising.", f"There are {characters:,} characters to learn "
                       "from.", "Keep the checkpoint with the lowest loss on unseen text; more text helps most.")
@@ -166,8 +176,15 @@ def _lossy(config: DataConfig, split: Split, tokenizer: Tokenizer) -> Iterator[F
                       {"data.tokenizer": "bpe"})
 
 
-def _dominating(config: DataConfig, documents: list[str], split: Split) -> Iterator[Finding]:
-    longest, total = max(map(len, documents)), sum(map(len, documents))
+def _sampled(config: DataConfig, split: Split) -> Iterator[Finding]:
+    if config.tokenizer == "bpe" and split.train.characters > BPE_CHARACTERS:
+        yield Finding("tokenizer-sample", "info", "The pieces of words were learnt from a part of the text.",
+                      f"From {BPE_CHARACTERS / 1e6:,.0f} of {split.train.characters / 1e6:,.0f} million characters, spread over it.",
+                      "Nothing to do: more would hardly change them.")
+
+
+def _dominating(documents: Documents, split: Split) -> Iterator[Finding]:
+    longest, total = int(documents.lengths.max()), documents.characters
     if len(documents) > 2 and longest > DOMINATING_SHARE * total:
         yield Finding("dominating-document", "warning", "One document is most of the text: the model will mostly learn that one.",
                       f"It has {longest:,} of {total:,} characters.", "Hold out blocks spread over the text, so that it is on "

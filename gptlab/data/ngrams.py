@@ -65,7 +65,8 @@ class Stretches:
 
 def overlap(tokens: np.ndarray, other: np.ndarray, length: int) -> float:
     """The share of MOST_STRETCHES stretches of `tokens`, evenly spaced, that stand in `other`, which is read once."""
-    asked = np.unique(hashes(tokens, length)[::max(1, len(tokens) // MOST_STRETCHES)])
+    starts = range(0, len(tokens) - length + 1, max(1, len(tokens) // MOST_STRETCHES))
+    asked = np.unique([hashes(tokens[start:start + length], length)[0] for start in starts])
     if len(asked) == 0:
         return 0.0
     found = np.zeros(len(asked), bool)

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gptlab.data.encodings import find_encoding
-from gptlab.data.errors import DataError, TooMuchText
+from gptlab.data.errors import DataError
 
-LARGEST_FILE_BYTES = 512 * 2**20  # read whole into memory; beyond this preparing would need more than 4 GB
+LARGEST_WHOLE_BYTES = 256 * 2**20  # of a file that must be read whole, as HTML, PDF and JSON; more would take gigabytes of memory
+LARGEST_UNPACKED = 512 * 2**20     # characters that any file may hold, and that one may hold more of which is a
+LARGEST_RATIO = 50                 # fiftieth of it: a few KB of Parquet can hold terabytes
 MOST_LISTED = 20                  # of what could not be read
 LOOKED_THROUGH = 4                # times as many characters, of all columns, are gone through for those wanted of one
 MAGIC = {b"PK\x03\x04": "an archive (as .docx, .xlsx and .epub are): save its content as plain text (.txt) and choose that.",
@@ -28,13 +30,13 @@ MAGIC = {b"PK\x03\x04": "an archive (as .docx, .xlsx and .epub are): save its co
 class Found:
     """What was met while a file was read; whole once its documents are through. `bad` are sentences, the first MOST_LISTED.
 
-    With `most_characters` reading ends after about so many, where a format allows that; `share` is how much of the file that
-    was (0 to 1). `most_allowed` is how many it may hold, by default as many as the largest file has bytes.
+    With `most_characters` reading ends after about so many, where a format allows that; `share` is how much of the file is read
+    (0 to 1). `texts` counts its texts, of which a long one is given as several documents.
     """
 
     most_characters: int | None = None
-    most_allowed: int | None = None
-    share: float = 1.0
+    share: float = 0.0
+    texts: int = 0
 
     encoding: str = ""
     columns: tuple[str, ...] = ()
@@ -47,17 +49,23 @@ class Found:
         return self.most_characters is not None and (characters >= self.most_characters
                                                      or looked_through >= LOOKED_THROUGH * self.most_characters)
 
-    def check(self, name: str, characters: int) -> None:
-        """Raises TooMuchText where a file holds more than may be: a few KB of Parquet can hold gigabytes."""
-        if characters > (LARGEST_FILE_BYTES if self.most_allowed is None else self.most_allowed):
-            raise TooMuchText(f"{name} holds more text than can be read (at most {LARGEST_FILE_BYTES // 2**20} million "
-                              "characters): cut it into smaller files and choose one.")
+    def check(self, path: Path, characters: int) -> None:
+        """Raises DataError where a file holds impossibly much for its size."""
+        if characters > LARGEST_UNPACKED and characters > LARGEST_RATIO * path.stat().st_size:
+            raise DataError(f"{path.name} holds more text than can be read: over {LARGEST_RATIO} times its own size. Cut it "
+                            "into smaller files and choose one.")
 
     def left_out(self, sentence: str) -> None:
         """Notes down a row or a page that could not be read."""
         self.bad_count += 1
         if len(self.bad) < MOST_LISTED:
             self.bad.append(sentence)
+
+    def add(self, other: Found) -> None:
+        """Takes over what another file's reading left out."""
+        for sentence in other.bad:
+            self.left_out(sentence)
+        self.bad_count += other.bad_count - len(other.bad)
 
 
 def kind_of(path: Path) -> str:
@@ -102,15 +110,15 @@ def binary(path: Path) -> BinaryIO:
     return gzip.open(path, "rb") if is_packed(path) else open(path, "rb")
 
 
-def check_size(path: Path) -> None:
-    """Raises DataError for a file that is larger, packed or unpacked, than can be read."""
+def check_size(path: Path, instead: str) -> None:
+    """Raises DataError for a file that is larger, packed or unpacked, than can be read whole; `instead` says what can."""
     size = path.stat().st_size
     packed = is_packed(path)
-    if packed and size <= LARGEST_FILE_BYTES:
+    if packed and size <= LARGEST_WHOLE_BYTES:
         size = 0
         with binary(path) as file:
-            while size <= LARGEST_FILE_BYTES and (block := file.read(2**20)):
+            while size <= LARGEST_WHOLE_BYTES and (block := file.read(2**20)):
                 size += len(block)
-    if size > LARGEST_FILE_BYTES:
-        raise DataError(f"{path.name} is {'more than ' * packed}{size / 2**20:,.0f} MB: at most "
-                        f"{LARGEST_FILE_BYTES // 2**20} MB can be read, so cut it into smaller files and choose one.")
+    if size > LARGEST_WHOLE_BYTES:
+        raise DataError(f"{path.name} is {'more than ' * packed}{size / 2**20:,.0f} MB: of its kind at most "
+                        f"{LARGEST_WHOLE_BYTES // 2**20} MB can be read, so {instead}.")

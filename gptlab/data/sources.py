@@ -5,16 +5,20 @@ A text is one document; a table gives one a row (see formats.py). Files are read
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import io
 import random
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from gptlab.config import DataConfig, unknown_name
 from gptlab.data import formats, reading
-from gptlab.data.errors import DataError, TooMuchText
+from gptlab.data.documents import DocumentWriter, Documents
+from gptlab.data.errors import DataError
 
 FEWEST_CHARACTERS = 100
 DOCS_PART_CHARACTERS = 4000
@@ -23,14 +27,14 @@ DOCS_PART_CHARACTERS = 4000
 @dataclass(frozen=True)
 class Source:
     """Documents and where they are from. `columns` and `text_column` are set for one table only; `bad` says what of the files
-    could not be read, `bad_count` how much.
+    could not be read, `bad_count` how much. `texts` is how many there are, of which a long one is several documents.
 
     `floor_logprobs` holds each document's exact log-probability in nats (end included) where the text was generated.
     """
 
     name: str
-    description: str
-    documents: list[str]
+    documents: Documents
+    texts: int
     encoding: str = "UTF-8"
     columns: tuple[str, ...] = ()
     text_column: str | None = None
@@ -39,11 +43,6 @@ class Source:
     share: float = 1.0
     floor_logprobs: list[float] | None = None
     drawn: bool = False  # by a grammar, each by itself: some may well be alike
-
-    @property
-    def characters(self) -> int:
-        """Characters in all documents."""
-        return sum(map(len, self.documents))
 
 
 @dataclass(frozen=True)
@@ -55,41 +54,83 @@ class Builtin:
     generate: Callable[[DataConfig], tuple[list[str], list[float] | None]]
 
 
-def read_documents(config: DataConfig, most_characters: int | None = None) -> Source:
-    """The documents of a built-in, a file or a folder, or about so many characters of its beginning: `share` says how much that
-    is. Raises DataError: one sentence that says what to do."""
+def read_documents(config: DataConfig, most_characters: int | None = None, *, into: BinaryIO | None = None,
+                   tell: Callable[[float], None] = lambda share: None) -> Source:
+    """The documents of a built-in, of files or of folders, or about so many characters of their beginning: `share` says how much
+    that is. They are written to `into`, an empty file, or kept in memory. `tell` is told the share read (0 to 1).
+
+    Raises DataError: one sentence that says what to do; OSError where `into` takes no more.
+    """
+    writer = DocumentWriter(into or io.BytesIO())
     if config.source in BUILTINS:
         builtin = BUILTINS[config.source]
-        documents, logprobs = builtin.generate(config)
-        return Source(config.source, builtin.description, documents, floor_logprobs=logprobs, drawn=logprobs is not None)
-    source = _read_file(Path(config.source), config.text_column, most_characters)
-    if source.characters < FEWEST_CHARACTERS:
-        characters = "1 character" if source.characters == 1 else f"{source.characters} characters"
+        texts, logprobs = builtin.generate(config)
+        for text in texts:
+            writer.add(text)
+        return Source(config.source, writer.documents(), len(texts), floor_logprobs=logprobs,
+                      drawn=logprobs is not None)
+    source = _read_files(config, most_characters, writer, tell)
+    if source.documents.characters < FEWEST_CHARACTERS:
+        count = source.documents.characters
+        characters = "1 character" if count == 1 else f"{count} characters"
         raise DataError(f"{source.name} holds only {characters} of text: at least {FEWEST_CHARACTERS} "
                         "are needed, and some thousands for a model to learn anything.")
     return source
 
 
-def _read_file(path: Path, text_column: str | None, most_characters: int | None) -> Source:
-    files = files_of(path)
-    if len(files) > 1:
-        return _read_folder(path, files, text_column, most_characters)
-    found, file = reading.Found(most_characters), files[0]
-    reading.check_size(file)
-    documents = list(formats.read_file(file, text_column, found))
-    if not documents:
-        raise DataError(found.bad[0] if found.bad else
-                        f"{file.name} is empty: choose a file with some thousand characters of text.")
-    if found.columns:
-        description = f"{file.name}: {len(documents):,} rows, text from column '{found.text_column}'"
-    else:
-        description = f"{file.name}: one text of {len(documents[0]):,} characters"
-    return Source(file.name, description, documents, found.encoding, found.columns, found.text_column, found.bad, found.bad_count,
-                  found.share)
+def _read_files(config: DataConfig, most_characters: int | None, writer: DocumentWriter, tell: Callable[[float], None]) -> Source:
+    """The documents of all files. One of several that cannot be read is left out and listed, as long as another can."""
+    files, name = files_of(config.source), _name(config.source)
+    sizes = [path.stat().st_size for path in files]
+    total, done = max(1, sum(sizes)), 0
+    texts, encodings, whole, share = 0, set(), reading.Found(most_characters), 1.0
+    for number, (file, size) in enumerate(zip(files, sizes), start=1):
+        found, before = reading.Found(most_characters), writer.characters
+        try:
+            for text in formats.read_file(file, config.text_column, found):
+                writer.add(text)
+                tell((done + found.share * size) / total)
+        except DataError as error:
+            if len(files) == 1:
+                raise
+            found.left_out(str(error))
+        texts, done = texts + found.texts, done + size
+        encodings |= {found.encoding} if writer.characters > before else set()
+        whole.add(found)
+        if whole.enough(writer.characters):
+            share = found.share if len(files) == 1 else number / len(files)
+            break
+    documents = writer.documents()
+    if not len(documents):
+        if len(files) == 1:
+            raise DataError(whole.bad[0] if whole.bad else f"{name} is empty: choose a file with some thousand characters of text.")
+        raise DataError(f"No file of {name} can be read. {whole.bad[0] if whole.bad else 'All are empty.'}")
+    source = Source(name, documents, texts, ", ".join(sorted(encodings)), bad=whole.bad, bad_count=whole.bad_count, share=share)
+    return source if len(files) > 1 else dataclasses.replace(source, columns=found.columns, text_column=found.text_column)
 
 
-def files_of(path: Path) -> list[Path]:
-    """The file, or those of a folder that can be read, in the order of their names. Raises DataError."""
+def several(paths: Iterable[str | Path]) -> str:
+    """What `data.source` says of several files or folders: their paths, one a line."""
+    return "\n".join(map(str, paths))
+
+
+def paths_of(source: str) -> list[Path]:
+    """The paths in `data.source`."""
+    return [Path(line) for line in source.split("\n") if line]
+
+
+def _name(source: str) -> str:
+    """What to call it: a file's or a folder's name, "a.txt and 2 more" for several."""
+    paths = paths_of(source)
+    return paths[0].name + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
+
+
+def files_of(source: str) -> list[Path]:
+    """The files that `data.source` names, and those that can be read of the folders, in the order of their names. Raises DataError."""
+    return [file for path in paths_of(source) or [Path(source)] for file in _files_of(path)]
+
+
+def _files_of(path: Path) -> list[Path]:
     try:
         if path.is_file():
             return [path]
@@ -109,8 +150,9 @@ def files_of(path: Path) -> list[Path]:
 
 def state_of_files(config: DataConfig) -> str | None:
     """SHA-256 of the names, sizes and times of what a data set is made of; None where no file is. Raises DataError."""
-    folder = Path(config.source)
-    files = [] if config.source in BUILTINS else [(path, path.relative_to(folder).as_posix()) for path in files_of(folder)]
+    files = []
+    if config.source not in BUILTINS:
+        files = [(file, file.relative_to(path).as_posix()) for path in paths_of(config.source) for file in _files_of(path)]
     files += [(Path(config.tokenizer_file), "tokenizer")] if config.tokenizer == "file" else []
     try:
         stats = [(name, path.stat().st_size, path.stat().st_mtime_ns) for path, name in files]
@@ -119,35 +161,9 @@ def state_of_files(config: DataConfig) -> str | None:
     return hashlib.sha256(repr(stats).encode("utf-8", "replace")).hexdigest() if files else None
 
 
-def _read_folder(folder: Path, files: list[Path], text_column: str | None, most_characters: int | None) -> Source:
-    """The documents of many files. One that cannot be read is left out and listed, as long as another can."""
-    documents, encodings, whole, share = [], set(), reading.Found(most_characters), 1.0
-    size = characters = 0
-    for number, file in enumerate(files, start=1):
-        found, before = reading.Found(most_characters, reading.LARGEST_FILE_BYTES - characters), len(documents)
-        try:
-            reading.check_size(file)
-            size += file.stat().st_size
-            if size > reading.LARGEST_FILE_BYTES:
-                raise TooMuchText
-            documents += formats.read_file(file, text_column, found)
-        except TooMuchText:
-            raise DataError(f"The folder {folder.name} holds more than {reading.LARGEST_FILE_BYTES // 2**20} MB of text: "
-                            "choose a part.") from None
-        except DataError as error:
-            found.left_out(str(error))
-        encodings |= {found.encoding} if len(documents) > before else set()
-        for sentence in found.bad:
-            whole.left_out(sentence)
-        whole.bad_count += found.bad_count - len(found.bad)
-        characters += sum(map(len, documents[before:]))
-        if whole.enough(characters):
-            share = number / len(files)
-            break
-    if not documents:
-        raise DataError(f"No file of the folder {folder.name} can be read. {whole.bad[0] if whole.bad else 'All are empty.'}")
-    return Source(folder.name, f"{folder.name}: {len(files):,} files, {len(documents):,} documents", documents,
-                  ", ".join(sorted(encodings)), bad=whole.bad, bad_count=whole.bad_count, share=share)
+def size_of_files(config: DataConfig) -> int:
+    """Bytes of the files that hold the text; 0 for a built-in. Raises DataError."""
+    return 0 if config.source in BUILTINS else sum(file.stat().st_size for file in files_of(config.source))
 
 
 def _stories(config: DataConfig) -> tuple[list[str], list[float]]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from gptlab.config import DataConfig
-from gptlab.data.sources import DataError
+from gptlab.data.documents import Documents
+from gptlab.data.errors import DataError
 
 VAL_BLOCK_CHARACTERS = 2000  # a `spread` split holds out blocks of at least this size, where there is text enough,
 MOST_VAL_BLOCKS = 20         # and no more than this many, since every cut tears a context
+FEWEST_DOCUMENTS = 10        # of which whole ones are held out
 
 
 @dataclass(frozen=True)
@@ -18,83 +22,100 @@ class Split:
     """Which text is trained on. `kind` is document, spread or tail; `val_indices` are the documents held out, if whole."""
 
     kind: str
-    train: list[str]
-    val: list[str]
+    train: Documents
+    val: Documents
     val_indices: list[int] | None = None
 
 
-def plan_split(documents: Sequence[str], config: DataConfig) -> Split:
-    """Divide text into train and val, decided by `config.seed`. Raises DataError where one of them would be empty."""
-    kind = config.split or ("document" if len(documents) >= 10 else "spread")
+def kind_of_split(texts: int, config: DataConfig) -> str:
+    """document, spread or tail: as asked, or as suits the number of texts."""
+    return config.split or ("document" if texts >= FEWEST_DOCUMENTS else "spread")
+
+
+def plan_split(documents: Documents, config: DataConfig, kind: str = "", groups: np.ndarray | None = None) -> Split:
+    """Divide text into train and val, decided by `config.seed`: as `kind` says, or as suits the number of documents. `groups`
+    (documents,) int64 tells which of them stay on one side where whole ones are held out: those with one number.
+
+    Raises DataError where one of the sides would be empty.
+    """
+    kind = kind or kind_of_split(len(documents), config)
     if kind == "document":
-        split = _split_documents(documents, config)
-    elif kind == "spread":
-        split = _split_spread(documents, config)
+        split = _split_documents(documents, config, groups)
     else:
-        split = _split_tail(documents, config)
-    if not split.train or not split.val:
+        split = (_split_spread if kind == "spread" else _split_tail)(documents, config)
+    if not len(split.train) or not len(split.val):
         raise DataError(f"A '{kind}' split with data.val_fraction {config.val_fraction:g} leaves nothing to "
-                        f"{'train on' if split.val else 'hold out'}: use a longer text, or change data.val_fraction.")
+                        f"{'train on' if len(split.val) else 'hold out'}: use a longer text, or change data.val_fraction.")
     return split
 
 
-def _split_documents(documents: Sequence[str], config: DataConfig) -> Split:
-    """Whole documents in a seeded shuffle, until their characters are nearest to the share asked; at least one each."""
-    if len(documents) < 2:
-        raise DataError("A 'document' split needs at least 2 documents, and this is one text: set data.split to spread or tail.")
-    order = list(range(len(documents)))
+def _split_documents(documents: Documents, config: DataConfig, groups: np.ndarray | None) -> Split:
+    """Whole groups of documents in a seeded shuffle, until their characters are nearest to the share asked; at least one each."""
+    groups = np.arange(len(documents)) if groups is None else groups
+    sizes = np.bincount(groups, weights=documents.lengths, minlength=len(documents))  # of each group; of most numbers there is none
+    order = np.unique(groups).tolist()
+    if len(order) < 2:
+        alike = "its documents are all nearly alike" if len(documents) > 1 else "this is one text"
+        raise DataError(f"A 'document' split needs at least 2 documents, and {alike}: set data.split to spread or tail.")
     random.Random(config.seed).shuffle(order)
-    wanted, held, size = config.val_fraction * sum(map(len, documents)), {order[0]}, len(documents[order[0]])
-    for i in order[1:-1]:
+    wanted, held, size = config.val_fraction * documents.characters, {order[0]}, sizes[order[0]]
+    for group in order[1:-1]:
         if size >= wanted:
             break
-        if abs(size + len(documents[i]) - wanted) < wanted - size:
-            held.add(i)
-            size += len(documents[i])
-    return Split("document", [text for i, text in enumerate(documents) if i not in held],
-                 [documents[i] for i in sorted(held)], sorted(held))
+        if abs(size + sizes[group] - wanted) < wanted - size:
+            held.add(group)
+            size += sizes[group]
+    is_held = np.isin(groups, list(held))
+    indices = np.flatnonzero(is_held)
+    return Split("document", documents.take(np.flatnonzero(~is_held)), documents.take(indices), indices.tolist())
 
 
-def _split_spread(documents: Sequence[str], config: DataConfig) -> Split:
+def _split_spread(documents: Documents, config: DataConfig) -> Split:
     """Cut into equal blocks at the ends of paragraphs or lines; of each run of neighbours one, by chance, is val.
 
     So val is like train even where a text changes on its way. Short documents share a block, and stay documents;
     neighbouring train blocks of one document stay together.
     """
-    characters = sum(map(len, documents))
+    characters = documents.characters
     val_blocks = min(MOST_VAL_BLOCKS, max(1, int(characters * config.val_fraction / VAL_BLOCK_CHARACTERS)))
     block = max(1, round(characters * config.val_fraction / val_blocks))
-    blocks = _blocks(documents, block)
-    val_blocks = min(val_blocks, len(blocks) - 1)
+    pieces, number = _pieces(documents, block)
+    blocks = int(number[-1]) + 1 if len(number) else 0
+    val_blocks = min(val_blocks, blocks - 1)
     chance = random.Random(config.seed)
-    bounds = [round(n * len(blocks) / val_blocks) for n in range(val_blocks + 1)] if val_blocks else []
-    held = {chance.randrange(low, high) for low, high in zip(bounds, bounds[1:])}
-
-    train, previous = [], None
-    for n, pieces in enumerate(blocks):
-        if n in held:
-            continue
-        for document, text in pieces:
-            if previous == (n - 1, document):
-                train[-1] += text
-            else:
-                train.append(text)
-            previous = (n, document)
-    return Split("spread", train, [text for n in sorted(held) for _, text in blocks[n]])
+    bounds = [round(n * blocks / val_blocks) for n in range(val_blocks + 1)] if val_blocks else []
+    held = np.isin(number, [chance.randrange(low, high) for low, high in zip(bounds, bounds[1:])])
+    return Split("spread", Documents(documents.file, _joined(pieces[~held])), Documents(documents.file, pieces[held, :3]))
 
 
-def _blocks(documents: Sequence[str], block: int) -> list[list[tuple[int, str]]]:
-    """Blocks of about `block` characters, each its (document, piece of it) in order; a piece never is in two blocks."""
-    blocks: list[list[tuple[int, str]]] = []
-    room = 0
-    for i, text in enumerate(documents):
+def _joined(pieces: np.ndarray) -> np.ndarray:
+    """A table of documents: those pieces (first byte, end, characters, document) that go on where another ended are one."""
+    if not len(pieces):
+        return pieces[:, :3]
+    goes_on = (pieces[1:, 3] == pieces[:-1, 3]) & (pieces[1:, 0] == pieces[:-1, 1])
+    first = np.flatnonzero(np.concatenate([[True], ~goes_on]))
+    last = np.concatenate([first[1:], [len(pieces)]]) - 1
+    return np.column_stack([pieces[first, 0], pieces[last, 1], np.add.reduceat(pieces[:, 2], first)])
+
+
+def _pieces(documents: Documents, block: int) -> tuple[np.ndarray, np.ndarray]:
+    """(pieces of documents in order, (pieces, 4) int64: first byte, end, characters, document; the block that each is in).
+
+    Blocks have about `block` characters; a piece never is in two.
+    """
+    pieces, blocks = [], []
+    room = number = 0
+    for i, (first_byte, text) in enumerate(zip(documents.table[:, 0].tolist(), documents)):
         for start, end in _block_ends(text, block):
-            if end - start > 2 * room:  # more of it would stand out than fit in
-                blocks.append([])
+            if not blocks or end - start > 2 * room:  # more of it would stand out than fit in
+                number += bool(blocks)
                 room = block
-            blocks[-1].append((i, text[start:end]))
+            n_bytes = len(text[start:end].encode("utf-8"))
+            pieces.append((first_byte, first_byte + n_bytes, end - start, i))
+            blocks.append(number)
+            first_byte += n_bytes
             room -= end - start
-    return blocks
+    return np.array(pieces, dtype=np.int64).reshape(-1, 4), np.array(blocks, dtype=np.int64)
 
 
 def _block_ends(text: str, block: int) -> Iterator[tuple[int, int]]:
@@ -110,12 +131,15 @@ def _block_ends(text: str, block: int) -> Iterator[tuple[int, int]]:
         yield start, len(text)
 
 
-def _split_tail(documents: Sequence[str], config: DataConfig) -> Split:
+def _split_tail(documents: Documents, config: DataConfig) -> Split:
     """nanoGPT's way: the first int(n × (1 − val_fraction)) characters are train, the rest val."""
-    left = int(sum(map(len, documents)) * (1 - config.val_fraction))
-    train, val = [], []
-    for text in documents:
-        train.append(text[:left])
-        val.append(text[left:])
-        left = max(0, left - len(text))
-    return Split("tail", [text for text in train if text], [text for text in val if text])
+    left = int(documents.characters * (1 - config.val_fraction))
+    ends = np.cumsum(documents.lengths)
+    cut = int(np.searchsorted(ends, left))  # the document that the cut is in, or at the end of
+    table = documents.table
+    start, end, characters = table[cut].tolist()
+    kept = characters - (int(ends[cut]) - left)
+    middle = start + len(documents[cut][:kept].encode("utf-8"))
+    train = np.concatenate([table[:cut], [[start, middle, kept]]])
+    val = np.concatenate([[[middle, end, characters - kept]], table[cut + 1:]])
+    return Split("tail", *(Documents(documents.file, side[side[:, 2] > 0]) for side in (train, val)))

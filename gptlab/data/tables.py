@@ -15,15 +15,16 @@ from gptlab.data import reading
 from gptlab.data.errors import DataError
 from gptlab.data.reading import Found, binary, kind_of, opened
 
+GUESSED_CHARACTERS = 20_000_000  # of all columns: enough to tell which of them holds the text
 ROWS_AT_ONCE, BYTES_AT_ONCE = 1000, 64 * 2**20  # of Parquet
 
 
 def _csv(path: Path, text_column: str | None, found: Found) -> Iterator[str]:
-    return _table(lambda bad: _csv_rows(path, found, bad), path.name, text_column, found)
+    return _table(lambda bad: _csv_rows(path, found, bad), path, text_column, found)
 
 
 def _jsonl(path: Path, text_column: str | None, found: Found) -> Iterator[str]:
-    return _table(lambda bad: _jsonl_rows(path, found, bad), path.name, text_column, found)
+    return _table(lambda bad: _jsonl_rows(path, found, bad), path, text_column, found)
 
 
 def _parquet(path: Path, text_column: str | None, found: Found) -> Iterator[str]:
@@ -35,17 +36,17 @@ def _parquet(path: Path, text_column: str | None, found: Found) -> Iterator[str]
     def rows(bad: Callable[[str], None]) -> Iterator[tuple[str, dict]]:
         with binary(path) as file:
             number, total = 0, pyarrow.parquet.ParquetFile(file).metadata.num_rows
-            for row in _parquet_rows(file, path.name, found):
+            for row in _parquet_rows(file, path, found):
                 number += 1
                 found.share = number / total
                 yield f"Row {number:,}", row
     try:
-        yield from _table(rows, path.name, text_column, found)
+        yield from _table(rows, path, text_column, found)
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{path.name} is not a whole Parquet file ({str(error).splitlines()[0]}): get it anew.") from error
 
 
-def _parquet_rows(file: BinaryIO, name: str, found: Found) -> Iterator[dict]:
+def _parquet_rows(file: BinaryIO, path: Path, found: Found) -> Iterator[dict]:
     """Rows, of which lists and the like are None. Texts stay packed until their rows are asked for: one may stand for a million
     rows."""
     import pyarrow
@@ -54,7 +55,7 @@ def _parquet_rows(file: BinaryIO, name: str, found: Found) -> Iterator[dict]:
 
     table = pyarrow.parquet.ParquetFile(file)
     groups = [table.metadata.row_group(i) for i in range(table.metadata.num_row_groups)]
-    found.check(name, max((group.column(j).total_uncompressed_size for group in groups for j in range(group.num_columns)),
+    found.check(path, max((group.column(j).total_uncompressed_size for group in groups for j in range(group.num_columns)),
                           default=0))
     nested = dict.fromkeys(column.name for column in table.schema_arrow if types.is_nested(column.type))
     plain = [column for column in table.schema_arrow if column.name not in nested]
@@ -100,12 +101,12 @@ def _json(path: Path, text_column: str | None, found: Found) -> Iterator[str]:
                 yield f"Item {number:,}", item
             else:
                 bad(f"Item {number:,} of {path.name} is neither an object nor a text.")
-    return _table(rows, path.name, text_column, found)
+    return _table(rows, path, text_column, found)
 
 
 def _csv_rows(path: Path, found: Found, bad: Callable[[str], None]) -> Iterator[tuple[str, dict[str, str]]]:
     """(where it stands, row) of a CSV file with a header; commas, semicolons or tabs between columns."""
-    csv.field_size_limit(reading.LARGEST_FILE_BYTES)  # Python's own limit would refuse a text of 128 KB
+    csv.field_size_limit(reading.LARGEST_UNPACKED)  # Python's own limit would refuse a text of 128 KB
     with opened(path, found, newline="") as (file, share):
         header_line = file.readline()
         delimiter = "\t" if kind_of(path) == ".tsv" else max(",;\t", key=header_line.count)
@@ -169,10 +170,11 @@ def _jsonl_rows(path: Path, found: Found, bad: Callable[[str], None]) -> Iterato
                 bad(f"Line {number:,} of {path.name} is not an object such as {{\"text\": \"…\"}}: mend or delete that line.")
 
 
-def _table(rows: Callable[[Callable[[str], None]], Iterator[tuple[str, dict]]], name: str, wanted: str | None,
+def _table(rows: Callable[[Callable[[str], None]], Iterator[tuple[str, dict]]], path: Path, wanted: str | None,
            found: Found) -> Iterator[str]:
-    """The texts of the wanted column, else of the one that holds the most text. Goes through the rows twice."""
-    column = found.text_column = _column(rows, name, wanted, found)
+    """The texts of the wanted column, else of the one that holds the most text. Goes through the rows twice, the first time not far."""
+    name, column = path.name, _column(rows, path, wanted, found)
+    found.text_column = column
     read = looked_through = 0
     for where, row in rows(found.left_out):
         value = row.get(column)
@@ -187,18 +189,21 @@ def _table(rows: Callable[[Callable[[str], None]], Iterator[tuple[str, dict]]], 
     found.share = 1.0
 
 
-def _column(rows: Callable[[Callable[[str], None]], Iterator[tuple[str, dict]]], name: str, wanted: str | None,
+def _column(rows: Callable[[Callable[[str], None]], Iterator[tuple[str, dict]]], path: Path, wanted: str | None,
             found: Found) -> str:
-    """Which column holds the text. Raises DataError for one that is not there or holds none."""
+    """Which column holds the text, as far as the first GUESSED_CHARACTERS tell. Raises DataError for one that is not there or holds
+    none."""
     problems: list[str] = []
     characters: dict[str, int] = {}
-    looked_through, only_begun = 0, False
+    looked_through, only_begun, name = 0, False, path.name
     for _, row in rows(problems.append):
         for column, value in row.items():
             length = len(value.strip()) if isinstance(value, str) else 0
             characters[column] = characters.get(column, 0) + length
             looked_through += length
-        found.check(name, max(characters.values(), default=0) if wanted is None else characters.get(wanted, 0))
+        found.check(path, max(characters.values(), default=0) if wanted is None else characters.get(wanted, 0))
+        if looked_through > GUESSED_CHARACTERS and (wanted is None or characters.get(wanted)):
+            break
         if found.enough(looked_through if wanted is None else characters.get(wanted, 0), looked_through):
             only_begun = True
             break

@@ -268,7 +268,7 @@ def alphabet(texts: Iterable[str]) -> list[str]:
     """Every character that stands in them, in the order of code points."""
     seen = np.zeros(sys.maxunicode + 1, dtype=bool)
     for text in texts:
-        seen[np.frombuffer(text.encode("utf-32-le"), dtype="<u4")] = True
+        seen[np.frombuffer(text.encode("utf-32-le", "replace"), dtype="<u4")] = True
     return list(map(chr, np.flatnonzero(seen)))
 
 

@@ -16,8 +16,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from gptlab.config import DataConfig
-from gptlab.data.dataset import made_from, prepare
-from gptlab.data.sources import DataError
+from gptlab.data.dataset import made_from, prepare, remove_leftovers
+from gptlab.data.errors import DataError
+from gptlab.data.progress import Progress
 from gptlab.presets import DEFAULT_PRESET, preset
 from gptlab.runs.workspace import Workspace
 
@@ -30,8 +31,7 @@ class Preparation:
 
     name: str
     config: DataConfig
-    share_done: float = 0.0
-    doing: str = "Starting"
+    progress: Progress = Progress(0.0, "Starting")
     problem: str = ""       # why it failed, in a sentence
     finished: bool = False  # whole, failed or cancelled
 
@@ -108,10 +108,11 @@ class Preparations:
         """In a thread: take progress from the process until it ends."""
         try:
             while True:
-                preparation.share_done, preparation.doing, problem = inbox.recv()
+                preparation.progress, problem = inbox.recv()
                 preparation.problem = preparation.problem or problem
         except (EOFError, OSError):
             process.join()
+            remove_leftovers(self.workspace.datasets)
         if process.exitcode and not preparation.problem:
             preparation.problem = f"Preparing was ended from outside (exit code {process.exitcode}): try again, or a smaller text."
         if preparation.problem:
@@ -120,12 +121,12 @@ class Preparations:
 
 
 def _prepare(config: DataConfig, directory: str, outbox: Connection) -> None:
-    """In the spawned process: prepare, sending (share done, what is being done, problem)."""
+    """In the spawned process: prepare, sending (how far it is, problem)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches it too; the app decides
     try:
-        prepare(config, Path(directory), progress=lambda share, doing: outbox.send((share, doing, "")))
+        prepare(config, Path(directory), progress=lambda progress: outbox.send((progress, "")))
     except (ValueError, OSError) as problem:
-        outbox.send((0.0, "", str(problem)))
+        outbox.send((Progress(0.0, ""), str(problem)))
     except Exception:
         traceback.print_exc()
-        outbox.send((0.0, "", "Preparing failed inside GPT Lab; the details stand in the terminal window."))
+        outbox.send((Progress(0.0, ""), "Preparing failed inside GPT Lab; the details stand in the terminal window."))

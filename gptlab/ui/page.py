@@ -119,7 +119,7 @@ def data_words(lab: Lab, draft) -> str:
     if name is not None:
         return name
     if lab.preparations.busy and read_draft(draft)["preparing"] == current.name:
-        return f"{current.name}, {words.PREPARING.format(share=round(100 * current.share_done))}"
+        return f"{current.name}, {words.PREPARING.format(share=round(100 * current.progress.share_done))}"
     return words.NOT_CHOSEN
 
 
