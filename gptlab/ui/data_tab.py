@@ -1,11 +1,13 @@
-"""The Data tab: a built-in or a file of the user's, what it looks like, how it is cut into tokens; Prepare; and what is prepared.
+"""The Data tab: a built-in, files of the user's or a text to download; what it looks like, how it is cut into tokens; Prepare; and
+what is prepared.
 
-Nothing changes until Prepare: choosing and uploading only look. Preparing itself runs in a process of its own.
+Nothing changes until Prepare: choosing and uploading only look. Preparing and downloading run in processes of their own.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +17,10 @@ from gptlab.config import DataConfig, RunConfig
 from gptlab.data.dataset import prepared_settings
 from gptlab.data.sources import BUILTINS
 from gptlab.runs.preparing import Preparation
-from gptlab.ui import data_facts, form, tokenizer_bench, words
-from gptlab.ui.data_choice import (CLEANING, FILE, KEYS, SETTINGS, chosen_source, data_config, restored, sources,
-                                   suggested_name)
+from gptlab.ui import data_facts, data_view, form, tokenizer_bench, words
+from gptlab.ui.catalogue import Catalogue
+from gptlab.ui.data_choice import (CLEANING, DOWNLOAD, FILE, KEYS, SETTINGS, chosen_source, data_config, paths_of, restored,
+                                   sources, suggested_name)
 from gptlab.ui.lab import QUIET, SPEAKS, Lab, Page, change_draft, draft_dataset, guarded, kept_by_browser, read_draft
 
 # One at a time, in their order: the answer to "no file" once came after that to the next file, and put it back.
@@ -30,7 +33,9 @@ CLICK = """element.addEventListener('click', event => {
 });"""
 # Until the tab is filled in as it was left, it takes nothing: what a quick hand dropped on a slow page was put back.
 READY = "() => { document.body.dataset.ready = 'yes'; }"
-KEEP = f"(...values) => Object.fromEntries({json.dumps(KEYS)}.map((key, i) => [key, values[i]?.path ?? values[i]]))"
+KEEP = f"""(...values) => Object.fromEntries({json.dumps(KEYS)}.map((key, i) => [key,
+  Array.isArray(values[i]) ? values[i].map(one => one?.path ?? one) : values[i]]))"""
+KEEPING = dict(js=KEEP, show_progress="hidden", api_visibility="private")
 # The status stays the same element, and is written only when its words change: else a screen reader says them at every tick.
 PROGRESS = """<div class="progress"><div role="status" aria-live="polite"><p hidden></p></div>
 <progress max="100" hidden></progress></div>"""
@@ -50,10 +55,12 @@ show();"""
 
 def build(lab: Lab, page: Page) -> None:
     """The tab's widgets and what they do."""
-    parts = _widgets()
-    bench = tokenizer_bench.build(lab, page, parts.text[1:])
-    _connect_looking(page, parts, bench)
-    _connect_preparing(lab, page, parts)
+    catalogue = Catalogue(lab.workspace)
+    parts = _widgets(catalogue)
+    bench = tokenizer_bench.build(lab, page, catalogue, parts.text[1:])
+    _connect_looking(page, catalogue, parts, bench)
+    _connect_downloading(page, catalogue, parts)
+    _connect_preparing(lab, page, catalogue, parts)
 
 
 @dataclass
@@ -63,6 +70,8 @@ class Parts:
     source: gr.Radio
     about: gr.HTML
     upload: gr.File
+    texts: gr.HTML         # those to download
+    entry: gr.Textbox      # the name of the one that is chosen
     boxes: dict[str, gr.components.Component]
     name: gr.Textbox
     prepare: gr.Button
@@ -76,7 +85,17 @@ class Parts:
     @property
     def text(self) -> list:
         """What describes a text, in the order of KEYS."""
-        return [self.name, self.source, self.upload, *self.settings]
+        return [self.name, self.source, self.upload, self.entry, *self.settings]
+
+    @property
+    def chosen(self) -> list:
+        """What a choice of a text fills in."""
+        return [self.source, self.about, self.texts, self.entry, self.name, *self.settings]
+
+    @property
+    def looked(self) -> list:
+        """What a look at a text fills in."""
+        return [self.seen, *(self.boxes[f"data.{name}"] for name in ("vocab_size", "documents", "text_column"))]
 
     @property
     def settings(self) -> list:
@@ -84,12 +103,13 @@ class Parts:
         return [self.boxes[setting] for setting in SETTINGS]
 
 
-def _widgets() -> Parts:
+def _widgets(catalogue: Catalogue) -> Parts:
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=2, min_width=320):
             source = gr.Radio(sources(), value="stories", label=words.SOURCE, elem_id="source", elem_classes="cards")
             about = gr.HTML(data_facts.source_html("stories"))
-            upload = gr.File(label=words.UPLOAD, elem_id="upload", height=150)
+            upload = gr.File(label=words.UPLOAD, elem_id="upload", height=150, file_count="multiple")
+            texts, entry = catalogue.component(), gr.Textbox(visible=False)
             boxes = _setting_widgets()
             name = gr.Textbox("stories", label=words.DATA_NAME, info=words.DATA_NAME_HELP, elem_id="data-name", max_lines=1)
             with gr.Row(elem_classes="tight"):
@@ -100,7 +120,7 @@ def _widgets() -> Parts:
             seen = gr.HTML(elem_id="preview")
             gr.Markdown(f"### {words.PREPARED}", elem_classes="group-title")
             prepared = gr.HTML(elem_id="prepared", js_on_load=CLICK)
-    return Parts(source, about, upload, boxes, name, prepare, cancel, progress, seen, prepared,
+    return Parts(source, about, upload, texts, entry, boxes, name, prepare, cancel, progress, seen, prepared,
                  held=kept_by_browser("text", {}), awaited=gr.Textbox(visible=False))
 
 
@@ -121,54 +141,83 @@ def _setting_widgets() -> dict[str, gr.components.Component]:
     return boxes
 
 
-def _connect_looking(page: Page, parts: Parts, bench: gr.HTML) -> None:
+def _connect_looking(page: Page, catalogue: Catalogue, parts: Parts, bench: gr.HTML) -> None:
     """Choosing, uploading and settings change what is looked at; and what the browser keeps, which nothing else writes: a slow
     preview would carry old values back into it."""
     @guarded
-    def look(chosen, path, *values):
-        return preview(chosen, path, dict(zip(SETTINGS, values)))
-
-    @guarded
     def reopen(draft, held):
-        return restored(draft, held)
+        return restored(catalogue, draft, held)
 
     @guarded
-    def choose(draft, chosen, path):
-        return chosen_source(draft, chosen, path)
+    def choose(draft, chosen, files, entry):
+        return chosen_source(catalogue, draft, chosen, files, entry)
 
     @guarded
-    def take_file(draft, path):
-        return chosen_source(draft, FILE, path)
+    def take_files(draft, files):
+        return chosen_source(catalogue, draft, FILE if files else "stories", files, None)
 
     @guarded
-    def drop_file(draft):
-        return chosen_source(draft, "stories", None)
+    def drop_files(draft):
+        return chosen_source(catalogue, draft, "stories", None, None)
 
     @guarded
     def take_tokenizer(event: gr.EventData):
         return tokenizer_bench.settings_of(event._data)
 
-    boxes = parts.boxes
-    looked = [parts.seen, boxes["data.vocab_size"], boxes["data.documents"], boxes["data.text_column"]]
-    chosen = [parts.source, parts.about, parts.name, *parts.settings]
-    keeping = dict(js=KEEP, show_progress="hidden", api_visibility="private")
-    for trigger, handler, known in ((parts.source.input, choose, [page.draft, parts.source, parts.upload]),
-                                    (parts.upload.upload, take_file, [page.draft, parts.upload]),
-                                    (parts.upload.clear, drop_file, [page.draft])):
-        trigger(handler, known, chosen, **CHOOSES).then(None, parts.text, parts.held, **keeping).then(
-            look, parts.text[1:], looked, **LOOKS)
-    bench.use(take_tokenizer, None, [boxes["data.tokenizer"], boxes["data.vocab_size"]], **CHOOSES).then(
-        None, parts.text, parts.held, **keeping).then(look, parts.text[1:], looked, **LOOKS)
+    boxes, upload = parts.boxes, parts.upload
+    for trigger, handler, known in ((parts.source.input, choose, [page.draft, parts.source, upload, parts.entry]),
+                                    (upload.upload, take_files, [page.draft, upload]),
+                                    (upload.delete, take_files, [page.draft, upload]),
+                                    (upload.clear, drop_files, [page.draft])):
+        _look(catalogue, parts, _keep(parts, trigger(handler, known, parts.chosen, **CHOOSES)))
+    _look(catalogue, parts, _keep(parts, bench.use(
+        take_tokenizer, None, [boxes["data.tokenizer"], boxes["data.vocab_size"]], **CHOOSES)))
     parts.seen.change(None, js=tokenizer_bench.CHANGED)
     inputs = [box.input for box in parts.settings]
-    gr.on(inputs, look, parts.text[1:], looked, trigger_mode="always_last", **LOOKS)
+    gr.on(inputs, _looker(catalogue), parts.text[1:], parts.looked, trigger_mode="always_last", **LOOKS)
     typed = [parts.name.input, parts.name.blur]  # to Gradio 6.31 pasting is no input
-    gr.on([*typed, *inputs], None, parts.text, parts.held, trigger_mode="multiple", **keeping)
-    page.demo.load(reopen, [page.draft, parts.held], [parts.upload, *chosen], **QUIET).then(
-        None, None, None, js=READY).then(look, parts.text[1:], looked, **LOOKS)
+    gr.on([*typed, *inputs], None, parts.text, parts.held, trigger_mode="multiple", **KEEPING)
+    _look(catalogue, parts, page.demo.load(reopen, [page.draft, parts.held], [upload, *parts.chosen], **QUIET).then(
+        None, None, None, js=READY))
 
 
-def _connect_preparing(lab: Lab, page: Page, parts: Parts) -> None:
+def _connect_downloading(page: Page, catalogue: Catalogue, parts: Parts) -> None:
+    """The list of texts to download: one is chosen, fetched, cancelled; and looked at once it is there."""
+    @guarded
+    def choose(draft, event: gr.EventData):
+        return chosen_source(catalogue, draft, DOWNLOAD, None, catalogue.entry(event.name).name)
+
+    @guarded
+    def fetch(draft, event: gr.EventData):
+        entry = catalogue.entry(event.name)
+        catalogue.downloads.start(entry)
+        return chosen_source(catalogue, draft, DOWNLOAD, None, entry.name)
+
+    for trigger, handler in ((parts.texts.choose_entry, choose), (parts.texts.fetch_entry, fetch)):
+        _look(catalogue, parts, _keep(parts, trigger(handler, page.draft, parts.chosen, trigger_mode="multiple", **CHOOSES)))
+    parts.texts.cancel_fetch(guarded(catalogue.downloads.cancel), None, None, **SPEAKS)
+    _look(catalogue, parts, parts.texts.arrived(None, None, None, js="() => {}"))
+
+
+def _keep(parts: Parts, event: Any) -> Any:
+    """After an event, the browser keeps what the widgets hold."""
+    return event.then(None, parts.text, parts.held, **KEEPING)
+
+
+def _look(catalogue: Catalogue, parts: Parts, event: Any) -> None:
+    """After an event, the text is looked at."""
+    event.then(_looker(catalogue), parts.text[1:], parts.looked, **LOOKS)
+
+
+def _looker(catalogue: Catalogue) -> Callable:
+    @guarded
+    def look(source, files, entry, *values):
+        return preview(catalogue, source, files, entry, dict(zip(SETTINGS, values)))
+
+    return look
+
+
+def _connect_preparing(lab: Lab, page: Page, catalogue: Catalogue, parts: Parts) -> None:
     """Prepare, cancel, how far it is; and taking into use what is prepared."""
     @guarded
     def state(draft, awaited):
@@ -177,9 +226,9 @@ def _connect_preparing(lab: Lab, page: Page, parts: Parts) -> None:
                 data_facts.prepared_html(lab, draft_dataset(lab, draft)), awaited)
 
     @guarded
-    def begin(draft, wanted, chosen, path, *values):
-        config = data_config(chosen, path, dict(zip(SETTINGS, values)))
-        started = lab.preparations.start(config, wanted.strip() or suggested_name(chosen, path))
+    def begin(draft, wanted, source, files, entry, *values):
+        config = data_config(catalogue, source, files, entry, dict(zip(SETTINGS, values)))
+        started = lab.preparations.start(config, wanted.strip() or suggested_name(source, files, entry))
         draft = {**read_draft(draft), "preparing": started.name}
         return draft, gr.Timer(active=True), *state(draft, started.name)
 
@@ -203,13 +252,15 @@ def _connect_preparing(lab: Lab, page: Page, parts: Parts) -> None:
     page.demo.load(state, known, shown, **QUIET)
 
 
-def preview(source: str, path: str | None, values: dict) -> tuple:
+def preview(catalogue: Catalogue, source: str, files: list[str] | None, entry: str | None, values: dict) -> tuple:
     """(preview, vocabulary box, documents box, column choice) for what is chosen now."""
     boxes = (gr.update(visible=values["data.tokenizer"] == "bpe"), gr.update(visible=source in BUILTINS))
-    if source == FILE and not path:
-        return f'<p class="empty">{words.NO_FILE}</p>', *boxes, gr.update(visible=False)
     try:
-        config = data_config(source, path, values)
+        paths_of(catalogue, source, files, entry)
+    except ValueError as missing:
+        return data_facts.nothing_html(str(missing)), *boxes, gr.update(visible=False)
+    try:
+        config = data_config(catalogue, source, files, entry, values)
         seen = data_facts.preview(config)
     except ValueError as problem:
         return data_facts.problem_html(str(problem)), *boxes, gr.skip()
