@@ -35,8 +35,10 @@ DRAFT_KEYS = ("dataset", "preset", "changes")  # what a step back brings back
 UNDO_STEPS = 30
 ONE_GESTURE_SECONDS = 2.0
 # How an event is sent. Gradio 6.31 shows gr.Error and gr.Info of queued events only: what a person does that may be refused
-# SPEAKS; what is quick and cannot go wrong, or answers with its problem as text, is QUIET.
+# SPEAKS, and sends EACH time where the next thing may be done before the server is done with the last: else Gradio drops it.
+# What is quick and cannot go wrong, or answers with its problem as text, is QUIET.
 SPEAKS = dict(concurrency_limit=None, show_progress="hidden", api_visibility="private")
+EACH = {**SPEAKS, "trigger_mode": "multiple"}
 QUIET = dict(queue=False, show_progress="hidden", api_visibility="private")
 
 

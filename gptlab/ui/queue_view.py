@@ -14,7 +14,7 @@ import gradio as gr
 from gptlab.runs.expected import Expected
 from gptlab.runs.rundir import RunDir
 from gptlab.ui import words_train
-from gptlab.ui.lab import SPEAKS, Lab, Page, guarded, say
+from gptlab.ui.lab import EACH, SPEAKS, Lab, Page, guarded, say
 from gptlab.ui.people import check_may, person
 from gptlab.ui.which_run import named
 
@@ -61,8 +61,8 @@ def connect(lab: Lab, page: Page, live: gr.HTML) -> None:
     def on_name(event: gr.EventData):
         return person(event.who) or gr.skip()
 
-    live.queue_move(on_move, None, None, trigger_mode="multiple", **SPEAKS)  # a quick hand moves by several places
-    live.queue_cancel(on_cancel, page.who, None, **SPEAKS)
+    live.queue_move(on_move, None, None, **EACH)  # a quick hand moves by several places
+    live.queue_cancel(on_cancel, page.who, None, **EACH)
     live.queue_name(on_name, None, page.who, **SPEAKS)
 
 

@@ -16,7 +16,7 @@ from gptlab.runs import archive
 from gptlab.runs.compare import FEWEST, MOST
 from gptlab.runs.rundir import RunDir
 from gptlab.ui import compare_view, run_files, words_runs
-from gptlab.ui.lab import SPEAKS, Lab, Page, guarded, now, say
+from gptlab.ui.lab import EACH, SPEAKS, Lab, Page, guarded, now, say
 from gptlab.ui.live import OPEN
 from gptlab.ui.next_run import again
 from gptlab.ui.people import check_may
@@ -27,7 +27,6 @@ from gptlab.ui.which_run import run_by_id
 
 HERE = Path(__file__).parent
 SCRIPTS = ("live_text.js", "runs_choice.js", "runs_row.js", "runs.js")  # in this order, as one function
-EACH = {**SPEAKS, "trigger_mode": "multiple"}  # a quick hand takes the next run before the server is done with the last
 
 
 def build(lab: Lab, page: Page) -> None:

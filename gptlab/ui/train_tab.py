@@ -14,7 +14,7 @@ from gptlab.runs.rundir import RunDir
 from gptlab.runs.trainable import check_trainable
 from gptlab.runs.workspace import create_run
 from gptlab.ui import form, queue_view, words, words_train
-from gptlab.ui.lab import QUIET, SPEAKS, Lab, Page, draft_config, draft_dataset, guarded, now, say
+from gptlab.ui.lab import EACH, QUIET, SPEAKS, Lab, Page, draft_config, draft_dataset, guarded, now, say
 from gptlab.ui.live import OPEN, live_view
 from gptlab.ui.next_run import default_name
 from gptlab.ui.people import person
@@ -120,9 +120,9 @@ def _connect_view(lab: Lab, page: Page, live: gr.HTML) -> None:
 
     live.sample_now(on_sample, None, None, **SPEAKS)
     opened = [made, page.shown, page.who]
-    live.remedy(on_remedy, [page.draft, page.who], [*opened, page.draft, page.elsewhere, page.tabs], **SPEAKS).success(
+    live.remedy(on_remedy, [page.draft, page.who], [*opened, page.draft, page.elsewhere, page.tabs], **EACH).success(
         None, made, None, js=OPEN_MADE)
-    live.steer(on_steer, page.who, opened, **SPEAKS).success(None, made, None, js=OPEN_MADE)
+    live.steer(on_steer, page.who, opened, **EACH).success(None, made, None, js=OPEN_MADE)
 
 
 def start_training(lab: Lab, wanted_name: str | None, draft: Any, owner: str = "") -> tuple[RunDir, str]:
