@@ -48,7 +48,7 @@ def test_it_takes_the_next_free_port_and_ends_when_told(tmp_path):
     try:
         address = re.search(r"http://127\.0\.0\.1:(\d+)", app.stdout.readline())
         assert address and int(address[1]) > port
-        with urllib.request.urlopen(address[0], timeout=20) as answer:
+        with urllib.request.urlopen(address[0], timeout=60) as answer:
             assert answer.status == 200
         deadline = time.monotonic() + 60  # the first data set is on its way without anybody asking
         while not (tmp_path / "w" / "datasets" / "stories" / "manifest.json").exists():

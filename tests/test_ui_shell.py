@@ -23,13 +23,18 @@ from gptlab.ui import page, security, serve, words
 from gptlab.ui.lab import Lab, guarded, read_draft
 
 
+def launched(lab, host, port):
+    """The page as `app.py` launches it: on that port or one after it, and again where Gradio gives up on a busy machine."""
+    where = argparse.Namespace(host=host, port=port, auth=None, allow_host=[], no_browser=True)
+    return serve.launch_somewhere(argparse.ArgumentParser(), lab, where)
+
+
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
     """(address, demo) of the page, launched on a free port."""
     workspace = Workspace(tmp_path_factory.mktemp("workspace"))
-    port = serve.free_port(None, "127.0.0.1", 7930)
-    demo = serve.launch(Lab(workspace, Jobs(workspace)), "127.0.0.1", port, None, [], False)
-    yield f"http://127.0.0.1:{port}", demo
+    demo = launched(Lab(workspace, Jobs(workspace)), "127.0.0.1", 7930)
+    yield demo.local_url.rstrip("/"), demo
     demo.close(verbose=False)
 
 
@@ -37,7 +42,7 @@ def ask(url, method="GET", body=None, **headers):
     """(status, text) of a request."""
     request = urllib.request.Request(url, data=body, method=method, headers={k.replace("_", "-"): v for k, v in headers.items()})
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, answer.read().decode("utf-8", "replace")
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode("utf-8", "replace")
@@ -82,10 +87,11 @@ def test_the_address_it_tells_is_one_it_answers(host, names, shown):
 @pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
 def test_it_can_be_reached_by_ipv6(tmp_path):
     try:
-        port = serve.free_port(None, "::1", 7940)
+        serve.free_port(None, "::1", 7940)
     except (AttributeError, OSError):
         pytest.skip("no IPv6 loopback here")
-    demo = serve.launch(Lab(Workspace(tmp_path), None), "::1", port, None, [], False)
+    demo = launched(Lab(Workspace(tmp_path), None), "::1", 7940)
+    port = demo.server_port
     try:
         assert ask(f"http://[::1]:{port}/")[0] == 200
         assert ask(f"http://[::1]:{port}/anything", "POST", b"{}", Origin=f"http://[::1]:{port}")[0] == 404
