@@ -93,30 +93,30 @@ class Store:
         with self._lock:
             return self._learnt.get(id) if isinstance(id, str) else None
 
-    def text(self, config: DataConfig) -> Iterator[str | bench.Text]:
-        """Says what it does, if anything must be done, then gives the text of these settings. Raises DataError."""
+    def text(self, key: tuple, config: DataConfig) -> Iterator[str | bench.Text]:
+        """Says what it does, if anything must be done, then gives the text of these settings; `key` is their `text_key`.
+        Raises DataError."""
         def read() -> bench.Text:
             return _in_time(bench.read_text, config, too_long=words_bench.READING_TOO_LONG)
 
-        yield from self._made(self._texts, text_key(config), words_bench.READING, read)
+        yield from self._made(self._texts, key, words_bench.READING, read)
 
-    def tokenizer(self, config: DataConfig, text: bench.Text, choice: Choice) -> Iterator[str | Learnt]:
-        """Says what it does, if anything must be done, then gives the tokenizer. `text` is that of `config`. Raises DataError."""
-        key = (*text_key(config), *choice.key)
-        largest = None
-        if choice.kind == "bpe" and self.learnt(_id(key)) is None:
+    def tokenizer(self, key: tuple, text: bench.Text, choice: Choice) -> Iterator[str | Learnt]:
+        """Says what it does, if anything must be done, then gives the tokenizer on the text of this key. Raises DataError."""
+        id, largest = hashlib.blake2b(repr((key, choice.key)).encode("utf-8", "replace"), digest_size=12).hexdigest(), None
+        if choice.kind == "bpe" and self.learnt(id) is None:
             def learn() -> Tokenizer:
                 return tokenizer_of(_in_time(bench.learn, text, too_long=words_bench.LEARNING_TOO_LONG))
 
             doing = words_bench.learning(bench.MOST_VOCABULARY, text.characters)
-            for largest in self._made(self._pieces, text_key(config), doing, learn):
+            for largest in self._made(self._pieces, key, doing, learn):
                 if isinstance(largest, str):
                     yield largest
 
         def make() -> Learnt:
-            return _measured(_id(key), _built(choice, text, largest), text)
+            return _measured(id, _built(choice, text, largest), text)
 
-        yield from self._made(self._learnt, _id(key), words_bench.MEASURING, make)
+        yield from self._made(self._learnt, id, words_bench.MEASURING, make)
 
     def _made(self, kept: Latest, key: Hashable, doing: str, make: Callable[[], Any]) -> Iterator[Any]:
         """What is kept under a key, or else `doing`, and then what `make` gives."""
@@ -142,10 +142,6 @@ def text_key(config: DataConfig) -> tuple:
     return same, state_of_files(same)
 
 
-def _id(key: tuple) -> str:
-    return hashlib.blake2b(repr(key).encode("utf-8", "replace"), digest_size=12).hexdigest()
-
-
 def _in_time(function: Callable, argument: Any, too_long: str) -> Any:
     try:
         return beside.call(function, argument, seconds=MOST_SECONDS)
@@ -165,7 +161,7 @@ def _built(choice: Choice, text: bench.Text, largest: Tokenizer | None) -> Token
     try:
         return load_tokenizer(Path(choice.path))
     except DataError as problem:
-        raise ValueError(str(problem).replace(choice.path, Path(choice.path).name)) from None  # where it lies says nothing to people
+        raise ValueError(str(problem).replace(choice.path, Path(choice.path).name)) from None  # people know it by its name
 
 
 def _measured(id: str, tokenizer: Tokenizer, text: bench.Text) -> Learnt:

@@ -1,6 +1,6 @@
-// Two tokenizers side by side, as tokenizer_bench.py tells of them; all of it is shown as text. live_text.js stands before it in
-// the same function. Nothing is asked before it is seen. Gradio gives `element`, `props` (whose value is the server's answer to the
-// last comparison), `server`, `trigger`, `upload` and `watch`.
+// Two tokenizers side by side, as tokenizer_bench.py tells of them; all of it is shown as text. live_text.js stands before it
+// in the same function. Nothing is asked before it is seen. Gradio gives `element`, `props` (whose value is the server's answer
+// to the last comparison), `server`, `trigger`, `upload` and `watch`.
 
 const PATIENCE = 200_000;   // milliseconds until a comparison counts as unanswered
 const QUICK = 300;          // that it may take before it is said that something is done
@@ -62,8 +62,8 @@ function choiceOf(side, i) {
   const fieldset = make('fieldset', 'bench-side'), kinds = make('div', 'bench-kinds');
   fieldset.append(make('legend', '', name), kinds);
   for (const kind of props.kinds) {
-    const label = make('label', ''), radio = Object.assign(make('input', ''), {type: 'radio', name: `bench-kind-${i}`, value: kind});
-    radio.checked = kind === side.kind;
+    const label = make('label', ''), radio = make('input', '');
+    Object.assign(radio, {type: 'radio', name: `bench-kind-${i}`, value: kind, checked: kind === side.kind});
     radio.addEventListener('change', () => change(i, {kind}));
     label.append(radio, make('span', '', words.kinds[kind]));
     kinds.append(label);
@@ -147,46 +147,56 @@ function bytes(text) {
     .map(piece => piece.startsWith('\\x') ? piece.slice(2).replaceAll('\\x', ' ').toUpperCase() : visible(piece)).join(' ');
 }
 
-const colour = id => `token c${id % props.colours}`;
+// A colour for each token: that of its number, but never its neighbour's, so that one sees where a token ends.
+function colours(tokens) {
+  let before = -1;
+  return tokens.map(([, id]) => {
+    const own = id % props.colours;
+    before = own === before ? (own + 1) % props.colours : own;
+    return `token c${before}`;
+  });
+}
+
 const hint = (id, isWhole) => fill(isWhole ? words.token : words.token_bytes, {id});
 
 // A piece of text on its own, as in a list: isolated, so that neighbours written the other way leave it alone.
 function piece(text, isWhole, className = '') {
-  const node = make('bdi', `${className} ${isWhole ? '' : 'torn'}`.trim(), isWhole ? visible(text) : bytes(text));
-  return node;
+  return make('bdi', `${className} ${isWhole ? '' : 'torn'}`.trim(), isWhole ? visible(text) : bytes(text));
 }
 
 // Text to read, coloured by token. Letters that join go on joining from one token to the next, and lines keep their ends.
 function running(cut) {
   const text = make('div', 'bench-text');
+  const classes = colours(cut.tokens);
   text.dir = 'auto';
-  for (const [token, id, isWhole] of cut.tokens) {
-    const span = make(isWhole ? 'span' : 'bdi', isWhole ? colour(id) : `${colour(id)} torn`, isWhole ? '' : bytes(token));
+  for (const [i, [token, id, isWhole]] of cut.tokens.entries()) {
+    const span = make(isWhole ? 'span' : 'bdi', isWhole ? classes[i] : `${classes[i]} torn`, isWhole ? '' : bytes(token));
     span.title = hint(id, isWhole);
-    if (isWhole) token.split('\n').forEach((line, i) => span.append(...i ? [make('span', 'newline', '↵'), '\n'] : [], line));
+    const lines = isWhole ? token.split('\n') : [];
+    lines.forEach((line, j) => span.append(...j ? [make('span', 'newline', '↵'), '\n'] : [], line));
     text.append(span);
   }
   return text;
 }
 
 const several = (names, count) => `${whole(count)} ${names[count === 1 ? 0 : 1]}`;
-const counted = ({count, bytes: size}) => fill(words.count, {tokens: several(words.tokens, count), bytes: several(words.bytes, size)});
+const counted = cut => fill(words.count, {tokens: several(words.tokens, cut.count), bytes: several(words.bytes, cut.bytes)});
 
 function problemOr(cut, render) {
   return cut.problem ? [make('p', 'message problem', cut.problem)] : render(cut);
 }
 
 function withCut(cut, node) {
-  const rest = cut.count > cut.tokens.length ? [make('p', 'bench-quiet', fill(words.cut, {count: whole(cut.tokens.length)}))] : [];
-  return [make('p', 'bench-quiet', counted(cut)), node, ...rest];
+  const rest = make('p', 'bench-quiet', fill(words.cut, {count: whole(cut.tokens.length)}));
+  return [make('p', 'bench-quiet', counted(cut)), node, ...cut.count > cut.tokens.length ? [rest] : []];
 }
 
 // A sentence's tokens in their order, each over its number.
 function chips(cut) {
-  const list = make('ol', 'bench-chips');
+  const list = make('ol', 'bench-chips'), classes = colours(cut.tokens);
   list.dir = sentence.matches(':dir(rtl)') ? 'rtl' : 'ltr';
-  list.append(...cut.tokens.map(([token, id, isWhole]) => {
-    const item = make('li', colour(id));
+  list.append(...cut.tokens.map(([token, id, isWhole], i) => {
+    const item = make('li', classes[i]);
     item.title = hint(id, isWhole);
     item.append(piece(token, isWhole), make('small', '', id));
     return item;
@@ -195,7 +205,7 @@ function chips(cut) {
 }
 
 function longest(side) {
-  if (!side.longest.length) return [make('p', 'bench-quiet', side.no_merges)];
+  if (!side.longest.length) return [make('p', 'bench-quiet', side.all_alike)];
   const list = make('ul', 'bench-list');
   list.append(...side.longest.map(([token, count, isWhole]) => {
     const item = make('li', '');
@@ -256,10 +266,9 @@ function show() {
   say(told.problem ?? '');
   part('found').hidden = Boolean(told.problem);
   if (told.problem) return;
-  const heading = i => told.sides[i].name === told.sides[1 - i].name ? `${words.sides[i]}: ${told.sides[i].name}` : told.sides[i].name;
   ids = told.sides.map(side => side.id ?? '');
   setText(part('measured'), told.measured);
-  part('rows').tHead.querySelectorAll('th').forEach((head, i) => setText(head, heading(i)));
+  part('rows').tHead.querySelectorAll('th').forEach((head, i) => setText(head, `${words.sides[i]}: ${told.sides[i].name}`));
   numbers(told.rows);
   const each = (name, render) => fillBoth(name, i => problemOr(told.sides[i], render));
   each('sentences', side => [side.sentence, ...side.note ? [' ', side.note] : []]);

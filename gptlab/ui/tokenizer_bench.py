@@ -17,8 +17,8 @@ from gptlab.data import bench
 from gptlab.data.errors import DataError
 from gptlab.model import estimate
 from gptlab.ui import words_bench
-from gptlab.ui.bench_store import KINDS, Choice, Learnt, Store
-from gptlab.ui.data_choice import SETTINGS, data_config, uploaded
+from gptlab.ui.bench_store import KINDS, Choice, Learnt, Store, text_key
+from gptlab.ui.data_choice import uploaded
 from gptlab.ui.data_facts import COLOURS
 from gptlab.ui.lab import Lab, Page, draft_config, draft_preset, guarded
 
@@ -35,8 +35,8 @@ MERGES_A_TIME = 200
 CHANGED = "() => { window.gptlab.textChanged?.(); }"
 
 
-def build(lab: Lab, page: Page, chosen: list) -> gr.HTML:
-    """The folded comparison. `chosen` are the widgets that describe a text: source, file and SETTINGS.
+def build(lab: Lab, page: Page, config_of: Callable[..., DataConfig], chosen: list) -> gr.HTML:
+    """The folded comparison. `chosen` are the widgets that describe a text; `config_of` makes settings of what they hold.
 
     Its event "use" has `kind` and `vocabulary` of the tokenizer that shall be prepared with: `settings_of` reads them.
     """
@@ -56,9 +56,9 @@ def build(lab: Lab, page: Page, chosen: list) -> gr.HTML:
                        colours=COLOURS)
 
     @guarded
-    def on_compare(event: gr.EventData, draft, source, path, *values):
+    def on_compare(event: gr.EventData, draft, *values):
         question = event._data if isinstance(event._data, dict) else {}
-        config = functools.partial(data_config, source, path, dict(zip(SETTINGS, values)))
+        config = functools.partial(config_of, *values)
         for told in compared(store, config, model_of(lab, draft), question.get("sides")):
             yield {**told, "number": question.get("number")}
 
@@ -89,8 +89,9 @@ def compared(store: Store, config: Callable[[], DataConfig], model: ModelConfig,
     asked = sides if isinstance(sides, list) and len(sides) == 2 else [{}, {}]
     choices = [_choice(one) for one in asked]
     try:
-        settings: DataConfig = config()
-        for text in store.text(settings):
+        settings = config()
+        key = text_key(settings)
+        for text in store.text(key, settings):
             if isinstance(text, str):
                 yield {"doing": text}
     except (ValueError, OSError) as problem:
@@ -99,7 +100,7 @@ def compared(store: Store, config: Callable[[], DataConfig], model: ModelConfig,
     sample, told, found = text.documents[0][:SAMPLE_CHARACTERS], [], []
     for choice in choices:
         try:
-            for learnt in store.tokenizer(settings, text, choice):
+            for learnt in store.tokenizer(key, text, choice):
                 if isinstance(learnt, str):
                     yield {"doing": learnt}
             told.append(_side(choice, learnt, sample, model))
@@ -115,7 +116,8 @@ def _choice(asked: Any) -> Choice:
     asked = asked if isinstance(asked, dict) else {}
     kind, vocabulary = asked.get("kind"), asked.get("vocabulary")
     vocabulary = vocabulary if type(vocabulary) is int else bench.MOST_VOCABULARY
-    return Choice(kind if kind in KINDS else "char", min(max(vocabulary, FEWEST), bench.MOST_VOCABULARY), uploaded(asked.get("path")))
+    vocabulary = min(max(vocabulary, FEWEST), bench.MOST_VOCABULARY)
+    return Choice(kind if kind in KINDS else "char", vocabulary, uploaded(asked.get("path")))
 
 
 def _of_choice(choice: Choice) -> dict:
@@ -126,13 +128,14 @@ def _of_choice(choice: Choice) -> dict:
 def _side(choice: Choice, learnt: Learnt, sample: str, model: ModelConfig) -> dict:
     """One tokenizer as a page shows it, but for its numbers."""
     measured, named, there = learnt.measured, _of_choice(choice), learnt.tokenizer.vocab_size
-    text = learnt.tokenizer.token_text
+    text, fewer = learnt.tokenizer.token_text, choice.kind == "bpe" and there < choice.vocabulary
     return {**named, "id": learnt.id, "sample": _cut(learnt, sample),
-            "sentence": words_bench.reach(named["name"], measured.bytes_per_token, measured.characters_per_token, model.context_length),
-            "note": words_bench.fewer_pieces(choice.vocabulary, there) if choice.kind == "bpe" and there < choice.vocabulary else "",
+            "sentence": words_bench.reach(named["name"], measured.bytes_per_token, measured.characters_per_token,
+                                          model.context_length),
+            "note": words_bench.fewer_pieces(choice.vocabulary, there) if fewer else "",
             "longest": [(text(i), count, learnt.tokenizer.is_whole(i)) for i, count in learnt.longest],
             "merges": _merges(learnt, 0, words_bench.MERGES_SHOWN), "merge_count": len(learnt.merges),
-            "no_merges": words_bench.NO_MERGES[choice.kind]}
+            "no_merges": words_bench.NO_MERGES[choice.kind], "all_alike": words_bench.ALL_ALIKE.get(choice.kind, "")}
 
 
 def rows(found: list[Learnt | None], model: ModelConfig) -> list[dict]:

@@ -17,8 +17,8 @@ NO_FILE = "Choose a tokenizer.json: the one of any model on Hugging Face will do
 FILE_TOO_LARGE = "This file is larger than {} MB: a tokenizer.json never is, so choose another one."
 GONE = "This was measured long ago: measure again."
 NAMES = {"char": "Characters", "byte": "Bytes", "bpe": "BPE", "file": "The file"}
-NO_MERGES = {"char": "Nothing is merged: every token is one character.", "byte": "Nothing is merged: every token is one byte.",
-             "bpe": "Nothing is merged at this size: every token is one byte.",
+ALL_ALIKE = {"char": "Every token is one character.", "byte": "Every token is one byte."}
+NO_MERGES = {**dict.fromkeys(("char", "byte"), "Nothing is merged."), "bpe": "Nothing is merged at this size.",
              "file": "This tokenizer.json has no merges: its pieces were chosen in another way."}
 # A text for each button, to be typed into the sentence: the same in scripts that tokenizers treat very differently.
 EXAMPLES = {"English": "The little cat sat on the unbelievably comfortable mat.",
@@ -29,7 +29,8 @@ EXAMPLES = {"English": "The little cat sat on the unbelievably comfortable mat."
 ROWS = {  # (label, what it is)
     "vocabulary": ("Vocabulary", "How many different tokens there are, the end of a text among them."),
     "bytes_per_token": ("Bytes per token", "How much text a token holds. More: the model sees further back, and trains faster."),
-    "tokens_per_word": ("Tokens per word", "Into how many pieces a word is cut, with its spaces and signs. Fewer: less to put together."),
+    "tokens_per_word": ("Tokens per word", "Into how many pieces a word is cut, with its spaces and signs. Fewer: less to put "
+                        "together."),
     "used": ("Vocabulary used", "How much of it stands in this text. A token that is never seen is never learnt."),
     "table": ("Share of the model", "What its table of tokens takes of the parameters of the model on the Model tab."),
     "exact": ("Text comes back", "Whether the tokens give back exactly what was cut up.")}
@@ -48,7 +49,8 @@ LABELS = {
     "sentence": "Type a sentence to see its tokens and their numbers", "examples": "Try", "count": "{tokens} for {bytes}",
     "tokens": ["token", "tokens"], "bytes": ["byte", "bytes"], "cut": "Only the first {count} are shown.",
     "nothing": "Type something above.", "unreachable": "GPT Lab does not answer. Is it still running?",
-    "uploading": "Reading the file …", "asking": "Measuring …", "token": "token {id}", "token_bytes": "token {id}: part of a character, by its bytes"}
+    "uploading": "Reading the file …", "asking": "Measuring …", "token": "token {id}",
+    "token_bytes": "token {id}: part of a character, by its bytes"}
 
 
 def learning(vocabulary: int, characters: int) -> str:
@@ -60,8 +62,8 @@ def measured_on(characters: int, whole: bool) -> str:
     """What the numbers are of."""
     if whole:
         return f"Learnt from and measured on all of the text: {short_count(characters)} characters."
-    return (f"Learnt from and measured on a sample of the text, its first {short_count(characters)} characters; Prepare takes more of "
-            "it, so its own numbers differ a little.")
+    return (f"Learnt from and measured on a sample of the text, its first {short_count(characters)} characters; Prepare takes "
+            "more of it, so its own numbers differ a little.")
 
 
 def reach(name: str, bytes_per_token: float, characters_per_token: float, context_length: int) -> str:
@@ -70,8 +72,8 @@ def reach(name: str, bytes_per_token: float, characters_per_token: float, contex
     held = characters_per_token * context_length
     about = f"{held:,.0f}" if characters_per_token == 1 else f"about {float(f'{held:.2g}'):,.0f}"
     verb = "pack" if name in (NAMES["char"], NAMES["byte"]) else "packs"
-    return (f"{name} {verb} {size} {words.plural('byte', 1 if size == '1' else 2)} in a token, so a context of {context_length:,} tokens "
-            f"holds {about} characters.")
+    return (f"{name} {verb} {size} {words.plural('byte', 1 if size == '1' else 2)} in a token, so a context of "
+            f"{context_length:,} tokens holds {about} characters.")
 
 
 def used(count: int, of: int) -> str:
