@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer as HFTokenizer
 
+import gptlab.data
 from gptlab.config import DataConfig, RunConfig
 from gptlab.data import dataset as dataset_module
 from gptlab.data.dataset import entropy_floor, made_from, open_dataset, prepare
@@ -262,6 +263,16 @@ def test_no_floor_where_documents_are_cut():
     assert entropy_floor(source, plan_split(source.documents, DataConfig(split="tail", val_fraction=0.5)), 3) is None
     split = plan_split(source.documents, DataConfig(split="document"))
     assert entropy_floor(source, split, 3) == pytest.approx((split.val_indices[0] + 1) / 3)
+
+
+def test_a_program_prepares_text_with_one_call(tmp_path, text_file):
+    (tmp_path / "more.txt").write_text("More of it. " * 100, encoding="utf-8")
+    told = []
+    kept = gptlab.data.prepare(text_file, DataConfig(tokenizer="byte"), tmp_path / "kept", progress=told.append)
+    assert kept.directory == tmp_path / "kept" and kept.tokenizer.kind == "byte" and told[-1].share_done == 1
+    both = gptlab.data.prepare([text_file, tmp_path / "more.txt"])
+    assert both.manifest["source"] == "notes.txt and 1 more" and both.manifest["characters"] == len(TEXT) + 1200
+    assert gptlab.data.prepare("arithmetic", DataConfig(documents=200)).manifest["documents"] == 200
 
 
 # --- previews ---
