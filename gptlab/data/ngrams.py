@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-CHUNK_TOKENS = 4_000_000   # hashed at a time
+CHUNK_TOKENS = 2**17       # hashed at a time: what a processor keeps at hand, three times as fast as from memory
 MOST_HASHES = 4_000_000    # kept of a training text, 32 MB
 STRETCH_BYTES = 16         # a few words: of unseen text 2 to 8 % of such stretches recur, of eight letters half
+SIEVE_BITS = np.uint64(18)  # of a hash, by which most stretches are told to be none of those
 MOST_STRETCHES = 4096      # looked for in `overlap`
 
 
@@ -69,9 +70,11 @@ def overlap(tokens: np.ndarray, other: np.ndarray, length: int) -> float:
     asked = np.unique([hashes(tokens[start:start + length], length)[0] for start in starts])
     if len(asked) == 0:
         return 0.0
-    found = np.zeros(len(asked), bool)
+    found, maybe = np.zeros(len(asked), bool), np.zeros(2**int(SIEVE_BITS), bool)
+    maybe[asked >> (np.uint64(64) - SIEVE_BITS)] = True
     for start in range(0, len(other), CHUNK_TOKENS):
         chunk = hashes(other[start:start + CHUNK_TOKENS + length - 1], length)
+        chunk = chunk[maybe[chunk >> (np.uint64(64) - SIEVE_BITS)]]  # hardly any is left to be looked for
         at = np.minimum(np.searchsorted(asked, chunk), len(asked) - 1)
         found[at[asked[at] == chunk]] = True
     return float(found.mean())

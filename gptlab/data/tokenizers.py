@@ -357,7 +357,7 @@ def _cut(text: str, characters: int = 20_000) -> Iterable[str]:
     There GPT-2's splitting always ends a word, so the tokens are those of the whole text.
     """
     start = 0
-    for match in re.finditer(r"(?<=\S)(?=\n)", text):
+    for match in re.finditer(r"(?<=\S)(?=\n)", text) if len(text) > characters else ():
         if match.start() - start >= characters:
             yield text[start:match.start()]
             start = match.start()
