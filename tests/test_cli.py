@@ -59,7 +59,7 @@ def test_prepare_and_list(gptlab, text_file, workspace_dir, small_text):
     assert Path(manifest["path"]) == workspace_dir / "datasets" / "notes"
     assert (workspace_dir / "datasets" / "notes" / "train.bin").stat().st_size == 2 * manifest["train_tokens"]
     _, listed, _ = gptlab("datasets")
-    kinds = {row["name"]: row["kind"] for row in listed["datasets"]}
+    kinds = {row["name"]: row["kind"] for row in listed["datasets"] if row["kind"] != "download"}
     assert kinds == {"stories": "builtin", "arithmetic": "builtin", "python-docs": "builtin", "python-source": "builtin",
                      "notes": "prepared"}
 

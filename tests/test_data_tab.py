@@ -12,9 +12,11 @@ from gptlab.presets import presets
 from gptlab.runs.preparing import CANCELLED
 from gptlab.runs.workspace import Workspace
 from gptlab.ui import data_choice, data_facts, data_tab, page, words
+from gptlab.ui.catalogue import Catalogue
 from gptlab.ui.lab import Lab, draft_dataset, read_draft, undo
 
 AS_IS = {name: getattr(DataConfig(), name.partition(".")[2]) for name in data_choice.SETTINGS}
+CATALOGUE = Catalogue(None)  # for what is not downloaded
 
 
 @pytest.fixture
@@ -29,8 +31,12 @@ def wait_for(lab, seconds=60):
         time.sleep(0.05)
 
 
+def config_of(source, files, values):
+    return data_choice.data_config(CATALOGUE, source, files, None, values)
+
+
 def look(path, **values):
-    return data_tab.preview("file", str(path), {**AS_IS, **values})[0]
+    return data_tab.preview(CATALOGUE, "file", [str(path)], None, {**AS_IS, **values})[0]
 
 
 # looking
@@ -96,7 +102,7 @@ def test_cleaning_is_previewed_with_what_it_changes(tmp_path):
     assert [does.partition(",")[0] for _, does in told] == ["nothing to change", "20 documents changed", "15 documents left out"]
     assert "&lt;b&gt;box 1" in shown and "<b>box" not in shown and "<b>5</b> documents" in shown
     assert "hardly anything" in look(path, **{"data.cleaning": ["filters"], "data.min_characters": 9999})
-    config = data_choice.data_config("file", str(path), {**AS_IS, "data.cleaning": ["unicode"]})
+    config = config_of("file", [str(path)], {**AS_IS, "data.cleaning": ["unicode"]})
     assert config.cleaning == ("unicode",)
 
 
@@ -127,17 +133,26 @@ def test_texts_that_can_be_scrolled_by_keyboard_have_a_name(text_file):
 def test_columns_of_a_table_are_offered(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("id,body\n" + "".join(f"{i},A sentence about the number {i}.\n" for i in range(99)), encoding="utf-8")
-    *_, columns = data_tab.preview("file", str(path), AS_IS)
+    *_, columns = data_tab.preview(CATALOGUE, "file", [str(path)], None, AS_IS)
     assert columns["choices"] == ["id", "body"] and columns["value"] == "body" and columns["visible"]
-    assert data_choice.data_config("file", str(path), {**AS_IS, "data.text_column": "id"}).text_column == "id"
-    assert data_choice.data_config("stories", None, {**AS_IS, "data.text_column": "id"}).text_column is None
+    assert config_of("file", [str(path)], {**AS_IS, "data.text_column": "id"}).text_column == "id"
+    assert config_of("stories", None, {**AS_IS, "data.text_column": "id"}).text_column is None
+
+
+def test_several_files_are_one_text_whose_columns_are_not_asked_for(tmp_path):
+    (tmp_path / "one.txt").write_text("The first of two texts.\n" * 50, encoding="utf-8")
+    (tmp_path / "two.csv").write_text("id,body\n" + "".join(f"{i},Row {i} of the second.\n" for i in range(50)), encoding="utf-8")
+    both = [str(tmp_path / "one.txt"), str(tmp_path / "two.csv")]
+    shown, *_, columns = data_tab.preview(CATALOGUE, "file", both, None, AS_IS)
+    assert "<b>51</b> documents" in shown and "The first of two" in shown and "Row 0 of the second" in shown
+    assert columns["visible"] is False and config_of("file", both, {**AS_IS, "data.text_column": "id"}).text_column is None
 
 
 # preparing
 
 def test_preparing_runs_elsewhere_and_ends_in_use(lab, text_file):
     draft = read_draft(None)
-    config = data_choice.data_config("file", str(text_file), AS_IS)
+    config = config_of("file", [str(text_file)], AS_IS)
     started = lab.preparations.start(config, "notes")
     with pytest.raises(ValueError, match="still being prepared"):
         lab.preparations.start(config, "other")
@@ -156,7 +171,7 @@ def test_preparing_runs_elsewhere_and_ends_in_use(lab, text_file):
 
 def test_a_page_asks_on_until_it_has_taken_up_what_it_waited_for(lab, text_file):
     """Preparing once ended between a page's two looks: it had stopped asking, and its draft never came to use the data."""
-    started = lab.preparations.start(data_choice.data_config("file", str(text_file), AS_IS), "notes")
+    started = lab.preparations.start(config_of("file", [str(text_file)], AS_IS), "notes")
     draft = {**read_draft(None), "preparing": started.name}
     wait_for(lab)
     assert page.waits(lab, draft)
@@ -164,7 +179,7 @@ def test_a_page_asks_on_until_it_has_taken_up_what_it_waited_for(lab, text_file)
 
 
 def test_a_taken_name_gets_a_number_and_the_first_stays(lab, text_file):
-    config = data_choice.data_config("file", str(text_file), AS_IS)
+    config = config_of("file", [str(text_file)], AS_IS)
     prepare(config, lab.workspace.dataset_path("notes"))
     before = open_dataset(lab.workspace.dataset_path("notes")).hash
     assert lab.preparations.start(config, "notes").name == "notes-2"
@@ -201,13 +216,13 @@ def test_how_a_preparation_ended_is_told_to_who_waited_only(lab, tmp_path):
 
 def test_a_bad_name_is_refused_before_anything_runs(lab, text_file):
     with pytest.raises(ValueError, match="name"):
-        lab.preparations.start(data_choice.data_config("file", str(text_file), AS_IS), "../evil")
+        lab.preparations.start(config_of("file", [str(text_file)], AS_IS), "../evil")
     assert not lab.preparations.busy
 
 
 def test_the_presets_own_data_set_is_found_by_its_settings(lab, text_file):
     wanted = presets()["overfit"].config.data
-    prepare(data_choice.data_config("file", str(text_file), AS_IS), lab.workspace.dataset_path("python-docs"))
+    prepare(config_of("file", [str(text_file)], AS_IS), lab.workspace.dataset_path("python-docs"))
     assert lab.preparations.find(wanted) is None  # the name alone proves nothing
     prepare(wanted, lab.workspace.dataset_path("docs"))
     assert draft_dataset(lab, {**read_draft(None), "preset": "overfit"}) == "docs"
@@ -215,7 +230,7 @@ def test_the_presets_own_data_set_is_found_by_its_settings(lab, text_file):
 
 def test_a_cut_off_data_set_is_listed_with_its_remedy(lab, text_file):
     folder = lab.workspace.dataset_path("notes")
-    prepare(data_choice.data_config("file", str(text_file), AS_IS), folder)
+    prepare(config_of("file", [str(text_file)], AS_IS), folder)
     (folder / "train.bin").write_bytes(b"")
     assert "prepare it again" in data_facts.prepared_html(lab, None)
 

@@ -31,18 +31,19 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _preparing(command: Command) -> None:
-    command("datasets", "listing.datasets", "List the built-in data sets and the prepared ones.")
+    command("datasets", "listing.datasets", "List the built-in data sets, the texts to download and the prepared ones.")
 
     prepare = command("prepare", "datasets.prepare", "Turn a text into tokens on disk.", _settings("data"))
-    prepare.add_argument("source", metavar="SOURCE", help="a built-in data set by name; a file (text, HTML, PDF, CSV, "
-                         "TSV, JSON, JSON lines, Parquet, code; also packed, .gz), or a folder of such")
+    prepare.add_argument("source", metavar="SOURCE", nargs="+", help="a built-in data set or a text to download, by name; a file "
+                         "(text, HTML, PDF, CSV, TSV, JSON, JSON lines, Parquet, code; also packed, .gz), or a folder of such; "
+                         "several of these together; or - for standard input")
     prepare.add_argument("--name", help="what to call the data set (default: after its source)")
 
 
 def _training(command: Command) -> None:
     train = command("train", "training.train", "Train a model; Ctrl-C stops cleanly.", _settings("data model train sample"))
-    train.add_argument("--dataset", metavar="NAME|FILE", help="a prepared data set, a built-in one, or a file; the last "
-                       "two are prepared first (default: the preset's)")
+    train.add_argument("--dataset", metavar="NAME|FILE", help="a prepared data set, a built-in one, a file, or a text to "
+                       "download; all but the first are prepared first (default: the preset's)")
     train.add_argument("--preset", metavar="P", default=DEFAULT_PRESET,
                        help=f"the settings to start from (default: %(default)s); one of {', '.join(presets())}")
     train.add_argument("--name", metavar="RUN", help="what to call the run (default: after its preset)")

@@ -11,31 +11,33 @@ from pathlib import Path
 from tqdm import tqdm
 
 from gptlab.cli.options import settings_of, workspace_of
-from gptlab.config import DataConfig, RunConfig, unknown_name
+from gptlab.cli.sources import cleaned, given, named
+from gptlab.config import DataConfig, RunConfig
+from gptlab.data import catalog
 from gptlab.data.dataset import Dataset, made_from, prepared_settings
 from gptlab.data.dataset import prepare as prepare_dataset
+from gptlab.data.progress import Progress
 from gptlab.data.sources import BUILTINS, DataError, state_of_files
-from gptlab.runs.rundir import clean_name
 from gptlab.runs.workspace import Workspace
 
 
 def prepare(options: argparse.Namespace) -> dict:
     """Prepare a data set under a name of its own."""
-    workspace = workspace_of(options)
-    source = source_of(options.source, ())
-    config = whole_path_of_tokenizer(RunConfig().replace({**settings_of(options), "data.source": source})).data
-    name = options.name or workspace.free_dataset_name(name_after(source))
-    if workspace.dataset_path(name).exists():
-        raise DataError(f"There is a data set '{name}' already, and data sets never change: choose another --name, such "
-                        f"as '{workspace.free_dataset_name(name)}'.")
-    dataset = make(workspace, config, name)
+    workspace, explicit = workspace_of(options), settings_of(options)
+    config = whole_path_of_tokenizer(RunConfig().replace(explicit)).data
+    if options.name and workspace.dataset_path(options.name).exists():  # before anything is downloaded
+        raise DataError(f"There is a data set '{options.name}' already, and data sets never change: choose another --name, such "
+                        f"as '{workspace.free_dataset_name(options.name)}'.")
+    with given(workspace, options.source) as text:
+        config = dataclasses.replace(config, source=text.source, cleaning=cleaned(config, text, explicit))
+        dataset = make(workspace, config, options.name or workspace.free_dataset_name(text.name))
     if not options.json:
         print(dataset.directory)
     return {**dataset.manifest, "path": str(dataset.directory)}
 
 
 def find_or_prepare(workspace: Workspace, wanted: str, config: RunConfig, explicit: dict[str, str]) -> Dataset:
-    """The data set that --dataset names: a prepared one, or a built-in or a file, prepared as `config.data` says.
+    """The data set that --dataset names: a prepared one, or a built-in, a file or a text to download, prepared as `config.data` says.
 
     `explicit` are the settings typed with --set: a prepared data set must agree with those, while a preset's are
     only for preparing. Raises DataError.
@@ -48,31 +50,34 @@ def find_or_prepare(workspace: Workspace, wanted: str, config: RunConfig, explic
                      and prepared[name.removeprefix("data.")] != asked[name.removeprefix("data.")]]
         if not differing:
             return dataset
-        if wanted not in BUILTINS:
+        if wanted not in BUILTINS and wanted not in catalog.entries():
             settings = ", ".join(f"{name}={explicit[name]}" for name in differing)
             raise DataError(f"Data set '{wanted}' was prepared without {settings}, and data sets never change: leave that "
                             "out, or give the text itself to --dataset.")
-    return same_or_new(workspace, dataclasses.replace(config.data, source=wanted))
+    text = named(workspace, [wanted], workspace.dataset_names())
+    return same_or_new(workspace, dataclasses.replace(config.data, source=text.source, cleaning=cleaned(config.data, text, explicit)))
 
 
 def same_or_new(workspace: Workspace, config: DataConfig) -> Dataset:
     """The data set that was prepared with exactly these settings, else a new one, named after its source."""
-    config = dataclasses.replace(config, source=source_of(config.source, workspace.dataset_names()))
+    text = named(workspace, config.source.split("\n"), workspace.dataset_names())
+    config = dataclasses.replace(config, source=text.source)
     for name in workspace.dataset_names():
         if _made_from(workspace.datasets / name / "manifest.json", config):
             print(f"Data set '{name}' was prepared just so: using it.", file=sys.stderr)
             return workspace.open_dataset(name)
-    return make(workspace, config, workspace.free_dataset_name(name_after(config.source)))
+    return make(workspace, config, workspace.free_dataset_name(text.name))
 
 
 def make(workspace: Workspace, config: DataConfig, name: str) -> Dataset:
     """Prepare, with a progress bar (on a terminal) and the data set's own remarks on stderr."""
-    with tqdm(total=100, bar_format="{desc}: {percentage:3.0f}% |{bar}|", leave=False, disable=None) as bar:
-        def progress(share_done: float, doing: str) -> None:
-            bar.set_description_str(doing, refresh=False)
-            bar.update(100 * share_done - bar.n)
+    with tqdm(total=100, bar_format="{desc}: {percentage:3.0f}% |{bar}| {postfix}", leave=False, disable=None) as bar:
+        def show(progress: Progress) -> None:
+            bar.set_description_str(progress.doing, refresh=False)
+            bar.set_postfix_str(progress.detail, refresh=False)
+            bar.update(100 * progress.share_done - bar.n)
 
-        dataset = prepare_dataset(config, workspace.dataset_path(name), progress=progress)
+        dataset = prepare_dataset(config, workspace.dataset_path(name), progress=show)
     manifest = dataset.manifest
     print(f"Prepared data set '{name}': {manifest['documents']:,} documents, {manifest['train_tokens']:,} tokens to train "
           f"on, {manifest['val_tokens']:,} held out, {manifest['vocab_size']:,} different ones.", file=sys.stderr)
@@ -81,28 +86,12 @@ def make(workspace: Workspace, config: DataConfig, name: str) -> Dataset:
     return dataset
 
 
-def source_of(wanted: str, prepared: list[str] | tuple) -> str:
-    """What `data.source` should be: a built-in's name, or the whole path of a file. DataError where there is neither."""
-    if wanted in BUILTINS:
-        return wanted
-    path = Path(wanted).expanduser()
-    if path.exists():
-        return str(path.resolve())
-    known = [*prepared, *(name for name in BUILTINS if name not in prepared)]
-    raise DataError(f"{unknown_name(wanted, known, 'data set or file')} There are: {', '.join(known)}.")
-
-
 def whole_path_of_tokenizer(config: RunConfig) -> RunConfig:
     """The same with `data.tokenizer_file` as it can be found from every directory."""
     if not config.data.tokenizer_file:
         return config
     path = Path(config.data.tokenizer_file).expanduser().resolve()
     return config.replace({"data.tokenizer_file": str(path)})
-
-
-def name_after(source: str) -> str:
-    """A data set's name after its source: "My notes.txt" -> "My-notes"."""
-    return source if source in BUILTINS else clean_name(Path(source).stem, "text")
 
 
 def _made_from(manifest: Path, config: DataConfig) -> bool:

@@ -7,19 +7,31 @@ import sys
 
 from gptlab.cli.labels import in_a_line
 from gptlab.cli.options import workspace_of
+from gptlab.data import catalog
 from gptlab.data.sources import BUILTINS
+from gptlab.runs.downloading import downloaded
+from gptlab.runs.workspace import Workspace
 
 
 def datasets(options: argparse.Namespace) -> dict:
-    """List what can be trained on."""
+    """List what can be trained on. The path of a text to download is its folder, None until it is there."""
     workspace = workspace_of(options)
-    rows = [{"name": name, "kind": "builtin", "path": None} for name in BUILTINS]
-    rows += [{"name": name, "kind": "prepared", "path": str(workspace.datasets / name)}
+    rows = [{"name": name, "kind": "builtin", "path": None, "about": builtin.description} for name, builtin in BUILTINS.items()]
+    rows += [_to_download(workspace, entry) for entry in catalog.entries().values()]
+    rows += [{"name": name, "kind": "prepared", "path": str(workspace.datasets / name), "about": str(workspace.datasets / name)}
              for name in workspace.dataset_names()]
     if not options.json:
         for row in rows:
-            print(f"{row['name']:<20} {row['kind']:<9} {row['path'] or BUILTINS[row['name']].description}")
+            print(f"{row['name']:<20} {row['kind']:<9} {row['about']}")
     return {"datasets": rows}
+
+
+def _to_download(workspace: Workspace, entry: catalog.Entry) -> dict:
+    """A text of the catalogue, as a row of what can be trained on."""
+    paths = downloaded(workspace, entry)
+    return {"name": entry.name, "kind": "download", "path": str(paths[0].parent) if paths else None, "bytes": entry.bytes,
+            "licence": entry.licence, "home": entry.home,
+            "about": f"{entry.title}, {entry.size}{', downloaded' * bool(paths)}. {entry.licence}. {entry.home}"}
 
 
 def runs(options: argparse.Namespace) -> dict:

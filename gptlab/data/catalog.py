@@ -61,7 +61,7 @@ class Entry:
         for field in ("name", "title", "description", "language", "licence", "home"):
             if not isinstance(getattr(self, field), str) or not getattr(self, field).strip():
                 raise ValueError(f"'{field}' is {getattr(self, field)!r}, but must be a text")
-        if not self.home.startswith(("https://", "http://")):
+        if urlsplit(self.home).scheme not in ("https", "http") or not urlsplit(self.home).hostname:
             raise ValueError(f"'home' is '{self.home}', but must be the address of a web page")
         if not NAME.fullmatch(self.name):
             raise ValueError(f"'name' is '{self.name}': use letters (a-z), digits, - and _, at most 40")

@@ -207,7 +207,8 @@ def _open(entry: Entry, file: File, request: urllib.request.Request, part: Path)
             raise DataError(f"{host} is too busy to give {entry.title} now (HTTP {error.code}): try again in some minutes.") from error
         raise DataError(f"{host} does not give {entry.title} (HTTP {error.code}): try again later, or {_by_hand(entry)}.") from error
     except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
-        reason = getattr(error, "reason", None) or error
+        cause = getattr(error, "reason", None) or error
+        reason = getattr(cause, "strerror", None) or cause
         if not host:
             raise DataError(f"{file.address} cannot be read ({reason}): check the address in the catalogue.") from error
         raise _Cut(f"{host} cannot be reached ({reason}): check the connection, or {_by_hand(entry)}.") from error

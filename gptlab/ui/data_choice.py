@@ -1,10 +1,12 @@
 """What is chosen on the Data tab, as values: the settings to prepare a text with, what a source suggests, and what a browser kept.
 
-Reads no text and prepares none.
+A text is chosen by three values: `source` (a built-in, FILE or DOWNLOAD), `files` (those that were uploaded) and `entry` (a name in
+the catalogue). Reads no text and prepares none.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -12,57 +14,82 @@ from gradio.utils import get_upload_folder
 
 from gptlab.config import ConfigError, DataConfig, RunConfig
 from gptlab.data.formats import is_table
-from gptlab.data.sources import BUILTINS
-from gptlab.ui import data_facts, form, words
+from gptlab.data.sources import BUILTINS, several
+from gptlab.ui import data_facts, form, words, words_data
+from gptlab.ui.catalogue import Catalogue
 from gptlab.ui.lab import draft_preset
 
-FILE = "file"  # among the sources: the uploaded one
+FILE, DOWNLOAD = "file", "download"  # among the sources: what was uploaded, and what was downloaded
 CLEANING = ("data.cleaning", "data.min_characters", "data.max_symbol_share", "data.script", "data.near_duplicate_threshold")
 SETTINGS = ("data.tokenizer", "data.vocab_size", "data.text_column", *CLEANING, "data.val_fraction", "data.documents",
             "data.split", "data.seed")
-KEYS = ("name", "source", "file", *SETTINGS)  # what the browser keeps
+KEYS = ("name", "source", "file", "entry", *SETTINGS)  # what the browser keeps
 
 
 def sources() -> list[tuple[str, str]]:
     """(title, value) of everything a data set can be made of."""
-    return [*((builtin.title, name) for name, builtin in BUILTINS.items()), (words.OWN_FILE, FILE)]
+    return [*((builtin.title, name) for name, builtin in BUILTINS.items()), (words.OWN_FILE, FILE), (words_data.DOWNLOAD, DOWNLOAD)]
 
 
-def data_config(source: str, path: str | None, values: dict) -> DataConfig:
+def data_config(catalogue: Catalogue, source: str, files: list[str] | None, entry: str | None, values: dict) -> DataConfig:
     """The settings a data set would be prepared with. Raises ConfigError with sentences in the page's words."""
-    if source == FILE and not path:
-        raise ValueError(words.NO_FILE)
-    where = str(path) if source == FILE else source  # plain text: Gradio's own kind would make a spawned process load Gradio
+    paths = paths_of(catalogue, source, files, entry)
     settings = {name: form.from_widget(name, value) for name, value in values.items()}
-    if source != FILE or not is_table(Path(path)):
+    if len(paths) != 1 or not is_table(Path(paths[0])):
         settings["data.text_column"] = None
     try:
-        return RunConfig().replace({**settings, "data.source": where}).data
+        return RunConfig().replace({**settings, "data.source": several(paths) or source}).data
     except ConfigError as error:
         raise ValueError(form.in_words(error)) from None
 
 
-def chosen_source(draft, source: str, path: str | None) -> tuple:
-    """(source, about, name, settings…) after a source is chosen: settings as the draft's preset suggests for its own data."""
-    preset = draft_preset(draft)
-    suits = preset.dataset == source if source != FILE else preset.dataset is None
+def paths_of(catalogue: Catalogue, source: str, files: list[str] | None, entry: str | None) -> list[str]:
+    """The files of a text; none of a built-in. Plain text: Gradio's own kind would make a spawned process load Gradio.
+
+    Raises ValueError: a sentence that says what to choose or to press first.
+    """
+    if source == FILE and not files:
+        raise ValueError(words.NO_FILE)
+    if source == DOWNLOAD:
+        files = catalogue.files(entry or "")
+        if not files:
+            raise ValueError(catalogue.missing(entry or ""))
+    return [str(path) for path in files or ()] if source in (FILE, DOWNLOAD) else []
+
+
+def chosen_source(catalogue: Catalogue, draft, source: str, files: list[str] | None, entry: str | None) -> tuple:
+    """(source, about, list of downloads, entry, name, settings…) after a source is chosen: settings as the draft's preset suggests
+    for its own data, cleaning as the catalogue does."""
+    preset, entry = draft_preset(draft), entry or ""
+    suits = preset.dataset == source if source not in (FILE, DOWNLOAD) else preset.dataset is None
     data = preset.config.data if suits else DataConfig()
+    if source == DOWNLOAD and entry and not data.cleaning:
+        data = dataclasses.replace(data, cleaning=catalogue.entry(entry).cleaning)
     values = [form.show(name, getattr(data, name.partition(".")[2])) for name in SETTINGS]
-    return source, data_facts.source_html(source), suggested_name(source, path), *values
+    name = suggested_name(source, files, entry)
+    return source, data_facts.source_html(source), catalogue.shown(source == DOWNLOAD, entry), entry, name, *values
 
 
-def restored(draft, held) -> tuple:
-    """(file, source, about, name, settings…): the widgets as the browser kept them, or as the draft's preset suggests."""
+def restored(catalogue: Catalogue, draft, held) -> tuple:
+    """(files, source, about, list of downloads, entry, name, settings…): the widgets as the browser kept them, or as the draft's
+    preset suggests."""
     held = held if isinstance(held, dict) else {}
-    path = uploaded(held.get("file"))
-    source = held.get("source")
-    if source not in {*BUILTINS, FILE} or (source == FILE and path is None):
-        return None, *chosen_source(draft, draft_preset(draft).dataset or "stories", None)
-    first, about, suggested, *suggestions = chosen_source(draft, source, path)
+    files, source, entry = uploads(held.get("file")), held.get("source"), held.get("entry")
+    if source not in {*BUILTINS, FILE, DOWNLOAD} or (source == FILE and files is None):
+        return None, *chosen_source(catalogue, draft, draft_preset(draft).dataset or "stories", None, None)
+    if not isinstance(entry, str) or entry not in catalogue.names():
+        entry = None
+    first, about, listed, entry, suggested, *suggestions = chosen_source(catalogue, draft, source, files, entry)
     values = [form.show(name, form.from_widget(name, held[name])) if name in held else shown
               for name, shown in zip(SETTINGS, suggestions)]
     name = held.get("name")
-    return path, first, about, name if name and isinstance(name, str) else suggested, *values
+    return files, first, about, listed, entry, name if name and isinstance(name, str) else suggested, *values
+
+
+def uploads(held) -> list[str] | None:
+    """The paths that a browser kept, if all are still uploads of ours; an older page kept one path."""
+    paths = [uploaded(path) for path in ([held] if isinstance(held, str) else held if isinstance(held, list) else [])]
+    return paths if paths and None not in paths else None
 
 
 def uploaded(path: str | None) -> str | None:
@@ -73,7 +100,7 @@ def uploaded(path: str | None) -> str | None:
     return str(real) if real.is_relative_to(folder) and real.is_file() else None
 
 
-def suggested_name(source: str, path: str | None) -> str:
-    """A valid name made of a file's or a built-in's."""
-    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(path).stem if source == FILE and path else source).strip("-")
-    return plain[:40] or "text"
+def suggested_name(source: str, files: list[str] | None, entry: str | None) -> str:
+    """A valid name made of the first file's, a text's or a built-in's."""
+    named = {FILE: Path(files[0]).stem if files else FILE, DOWNLOAD: entry or "text"}.get(source, source)
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", named).strip("-")[:40] or "text"

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from gptlab.config import DataConfig
 from gptlab.data.cleaning import StepReport
-from gptlab.data.dataset import cleaned, estimate_tokens, excerpts, preview_tokenizer, token_preview
+from gptlab.data.dataset import cleaned
 from gptlab.data.health import SMALL_CHARACTERS
+from gptlab.data.preview import estimate_tokens, excerpts, preview_tokenizer, token_preview
 from gptlab.data.sources import BUILTINS, DataError, read_documents
 from gptlab.runs.preparing import CANCELLED
-from gptlab.ui import form, words
+from gptlab.ui import form, words, words_data
 from gptlab.ui.lab import Lab, read_draft
 from gptlab.ui.model_facts import short_count
 
@@ -51,14 +52,14 @@ def preview(config: DataConfig) -> Preview:
         scale = config.documents / GENERATED_FOR_PREVIEW
         config = dataclasses.replace(config, documents=GENERATED_FOR_PREVIEW)
     source = read_documents(config, READ_FOR_PREVIEW)
-    read, reports = source.characters, []
+    read, reports = source.documents.characters, []
     if config.cleaning:
         source, reports = cleaned(source, config)
     scale /= source.share
     many = scale if len(source.documents) > 1 or config.source in BUILTINS else 1  # a plain text is one document, however long
     tokenizer = preview_tokenizer(config, source.documents)
     return Preview(
-        documents=round(len(source.documents) * many), characters=round(source.characters * scale),
+        documents=round(len(source.documents) * many), characters=round(source.documents.characters * scale),
         tokens=round(estimate_tokens(tokenizer, source.documents) * scale),
         excerpts=excerpts(source, SHOWN_DOCUMENTS, SHOWN_CHARACTERS),
         token_texts=token_preview(tokenizer, source.documents[0], SHOWN_TOKENS), columns=source.columns,
@@ -69,6 +70,11 @@ def preview(config: DataConfig) -> Preview:
 def problem_html(sentence: str) -> str:
     """Why a text cannot be used, where its preview would stand."""
     return f'<p class="message problem" role="alert">{html.escape(sentence)}</p>'
+
+
+def nothing_html(sentence: str) -> str:
+    """What is to be done before there is a text to look at."""
+    return f'<p class="empty">{html.escape(sentence)}</p>'
 
 
 def seen_html(config: DataConfig, seen: Preview) -> str:
@@ -165,8 +171,9 @@ def progress(lab: Lab, draft, awaited: str | None) -> dict:
     if current is None:
         return {"kind": "", "text": ""}
     if not current.finished:
-        text = words.PREPARING_NOW.format(name=current.name, doing=current.doing)
-        return {"kind": "busy", "text": text, "percent": round(100 * current.share_done)}
+        text = words.PREPARING_NOW.format(name=current.name, doing=current.progress.doing)
+        return {"kind": "busy", "text": text, "percent": round(100 * current.progress.share_done),
+                "detail": current.progress.detail}
     if current.problem and current.name == awaited:
         return {"kind": "quiet" if current.problem == CANCELLED else "problem", "text": current.problem}
     if not current.problem and current.name == read_draft(draft)["dataset"]:
@@ -175,5 +182,6 @@ def progress(lab: Lab, draft, awaited: str | None) -> dict:
 
 
 def source_html(source: str) -> str:
-    """What a built-in is."""
-    return f'<p class="about">{html.escape(BUILTINS[source].description if source in BUILTINS else words.OWN_FILE_HELP)}</p>'
+    """What a source is."""
+    helps = {name: builtin.description for name, builtin in BUILTINS.items()} | {"download": words_data.DOWNLOAD_HELP}
+    return f'<p class="about">{html.escape(helps.get(source, words.OWN_FILE_HELP))}</p>'

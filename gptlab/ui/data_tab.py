@@ -37,16 +37,18 @@ KEEP = f"""(...values) => Object.fromEntries({json.dumps(KEYS)}.map((key, i) => 
   Array.isArray(values[i]) ? values[i].map(one => one?.path ?? one) : values[i]]))"""
 KEEPING = dict(js=KEEP, show_progress="hidden", api_visibility="private")
 # The status stays the same element, and is written only when its words change: else a screen reader says them at every tick.
+# The rate and the time left stand outside it.
 PROGRESS = """<div class="progress"><div role="status" aria-live="polite"><p hidden></p></div>
-<progress max="100" hidden></progress></div>"""
-SHOW_PROGRESS = """const line = element.querySelector('p'), bar = element.querySelector('progress');
+<progress max="100" hidden></progress><span class="progress-detail"></span></div>"""
+SHOW_PROGRESS = """const line = element.querySelector('p'), bar = element.querySelector('progress'), detail = element.querySelector('.progress-detail');
 function show() {
-  const {kind = '', text = '', percent = 0} = props.value || {};
+  const {kind = '', text = '', percent = 0, detail: now = ''} = props.value || {};
   line.className = kind === 'busy' ? '' : `message ${kind}`;
   line.hidden = !text;
   if (line.textContent !== text) line.textContent = text;
   bar.hidden = kind !== 'busy';
   bar.value = percent;
+  detail.textContent = now;
   bar.setAttribute('aria-label', text);
 }
 watch('value', show);
@@ -57,10 +59,11 @@ def build(lab: Lab, page: Page) -> None:
     """The tab's widgets and what they do."""
     catalogue = Catalogue(lab.workspace)
     parts = _widgets(catalogue)
-    bench = tokenizer_bench.build(lab, page, catalogue, parts.text[1:])
+    bench = tokenizer_bench.build(lab, page, _config_of(catalogue), parts.text[1:])
     _connect_looking(page, catalogue, parts, bench)
     _connect_downloading(page, catalogue, parts)
     _connect_preparing(lab, page, catalogue, parts)
+    data_view.build(lab, page)
 
 
 @dataclass
@@ -196,7 +199,15 @@ def _connect_downloading(page: Page, catalogue: Catalogue, parts: Parts) -> None
     for trigger, handler in ((parts.texts.choose_entry, choose), (parts.texts.fetch_entry, fetch)):
         _look(catalogue, parts, _keep(parts, trigger(handler, page.draft, parts.chosen, trigger_mode="multiple", **CHOOSES)))
     parts.texts.cancel_fetch(guarded(catalogue.downloads.cancel), None, None, **SPEAKS)
-    _look(catalogue, parts, parts.texts.arrived(None, None, None, js="() => {}"))
+    parts.texts.moved(_looker(catalogue), parts.text[1:], parts.looked, **LOOKS)
+
+
+def _config_of(catalogue: Catalogue) -> Callable[..., DataConfig]:
+    """From what the widgets of `Parts.text` but the name hold to the settings to prepare with. Raises ValueError."""
+    def config_of(source, files, entry, *values) -> DataConfig:
+        return data_config(catalogue, source, files, entry, dict(zip(SETTINGS, values)))
+
+    return config_of
 
 
 def _keep(parts: Parts, event: Any) -> Any:
@@ -227,7 +238,7 @@ def _connect_preparing(lab: Lab, page: Page, catalogue: Catalogue, parts: Parts)
 
     @guarded
     def begin(draft, wanted, source, files, entry, *values):
-        config = data_config(catalogue, source, files, entry, dict(zip(SETTINGS, values)))
+        config = _config_of(catalogue)(source, files, entry, *values)
         started = lab.preparations.start(config, wanted.strip() or suggested_name(source, files, entry))
         draft = {**read_draft(draft), "preparing": started.name}
         return draft, gr.Timer(active=True), *state(draft, started.name)

@@ -1,0 +1,27 @@
+"""The sentences and labels of the Data tab's texts to download, and of several files at once. The rest of the tab's: words.py."""
+
+from __future__ import annotations
+
+DOWNLOAD = "Download a text"
+DOWNLOAD_HELP = "Nothing is fetched before you press Download. What is downloaded stays in the workspace, also for the next time."
+NO_ENTRY = "Choose a text in the list first."
+GONE_ENTRY = "The text '{}' is not in the catalogue any more: choose another."
+NOT_THERE = "{title} is not downloaded yet: press Download beside it ({size} from {host}). It is looked at here then."
+ARRIVING = "{title} is being downloaded. It is looked at here once it is there."
+
+# What catalogue.js shows; {…} are filled in there.
+CATALOGUE = {
+    "label": "Texts to download",
+    "download": "Download",
+    "download_what": "Download {title}, {size}",
+    "go_on": "Go on",
+    "here": "✓ downloaded",
+    "cancel": "Cancel",
+    "cancel_what": "Cancel the download of {title}",
+    "began": "Downloading {title} …",
+    "ended": "{title} is downloaded.",
+    "connecting": "connecting …",
+    "so_far": "{done} of {total}",
+    "rate": "{rate}/s",
+    "left": "{left} left",
+}
