@@ -12,24 +12,15 @@ import pytest
 from gptlab.config import DataConfig
 from gptlab.data import figures
 from gptlab.data.dataset import open_dataset, prepare
-from gptlab.data.documents import FILE, TABLE, DocumentWriter, keep
+from gptlab.data.documents import FILE, TABLE
 from gptlab.data.figures import characters, count, histogram, kind_of, script_of, zipf
 
 
 def prepared(folder, texts, **settings):
-    """A data set of these texts, one a document, with its documents beside its tokens."""
+    """A data set of these texts, one a document."""
     source = folder / "texts.jsonl"
     source.write_text("\n".join(json.dumps({"text": text}) for text in texts), encoding="utf-8")
-    dataset = prepare(DataConfig(source=str(source), **settings), folder / "set")
-    if (dataset.directory / TABLE).exists():
-        return dataset
-    with open(dataset.directory / FILE, "w+b") as file:
-        writer = DocumentWriter(file)
-        for text in texts:
-            writer.add(text)
-        documents = writer.documents()
-        keep(dataset.directory, documents[1:], documents[:1])
-    return dataset
+    return prepare(DataConfig(source=str(source), **settings), folder / "set")
 
 
 def test_a_power_law_has_its_slope():

@@ -74,12 +74,20 @@ class Search:
     @property
     def rows(self) -> np.ndarray:
         """Numbers of the documents found so far, rising: 1-D int64."""
-        return np.concatenate([np.empty(0, np.int64), *(rows for rows, _ in self._found)])
+        return self._so_far()[0]
 
     @property
     def places(self) -> np.ndarray:
         """For each of `rows` where in the file it first stands: 1-D int64."""
-        return np.concatenate([np.empty(0, np.int64), *(places for _, places in self._found)])
+        return self._so_far()[1]
+
+    def _so_far(self) -> tuple[np.ndarray, np.ndarray]:
+        """All that is found, put together once."""
+        if len(self._found) != 1:
+            none = np.empty(0, np.int64)
+            self._found = [(np.concatenate([none, *(rows for rows, _ in self._found)]),
+                            np.concatenate([none, *(places for _, places in self._found)]))]
+        return self._found[0]
 
     def advance(self, seconds: float) -> None:
         """Search on for about so long, at least one block."""
@@ -98,7 +106,7 @@ class Search:
         rows = np.searchsorted(self._starts, begins, side="right") - 1
         inside = ends <= self._ends[rows]  # neither in two documents nor between them
         rows, places = rows[inside], begins[inside]
-        before = self._found[-1][0][-1] if self._found else -1
+        before = self._found[-1][0][-1] if self._found and len(self._found[-1][0]) else -1
         news = np.diff(rows, prepend=before) > 0
         if news.any():
             self._found.append((rows[news], places[news]))

@@ -47,9 +47,10 @@ class Counts:
         """How far a data set is counted; begins with it where nobody is at another. Raises OSError where there is none."""
         key = str(directory), (directory / "manifest.json").stat().st_mtime_ns
         with self._lock:
-            if key in self._counts:
-                self._counts[key] = self._counts.pop(key)
-                return self._counts[key]
+            if (known := self._counts.pop(key, None)) is not None:
+                if not known.problem:  # which is told once, then tried again
+                    self._counts[key] = known
+                return known
             if not all(one.finished for one in self._counts.values()):
                 return Count()
             while len(self._counts) >= KEPT:

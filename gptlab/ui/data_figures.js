@@ -11,15 +11,18 @@ function tokenShown(text) {
   return seen.replace(/&/g, '&amp;').replace(/</g, '&lt;');
 }
 
-// As a person says a share: 97 %, 0.4 %, 0.0003 %.
-const percentShown = value => `${value >= 10 ? value.toFixed(0) : value >= 1 ? value.toFixed(1) : Number(value.toPrecision(1))} %`;
+// As words_view.percent says a share.
+function percentShown(value) {
+  if (value >= 99 && value < 100) return `${Math.floor(10 * value) / 10} %`;
+  return `${value >= 10 ? value.toFixed(0) : value >= 1 ? value.toFixed(1) : value >= 1e-4 ? Number(value.toPrecision(1)) : '< 0.0001'} %`;
+}
 
 class DataFigures {
   constructor(box, words) {
     Object.assign(this, {box, words, told: null, figures: {}});
     for (const name of FIGURES) this.figures[name] = this.figure(name);
     box.replaceChildren(...FIGURES.map(name => this.figures[name].node));
-    new ResizeObserver(() => this.draw()).observe(box);
+    new ResizeObserver(() => { if (box.offsetWidth !== this.width) this.draw(); }).observe(box);  // drawing changes its height
     new MutationObserver(() => this.draw()).observe(document.body, {attributes: true, attributeFilter: ['class']});
     this.show(null);
   }
@@ -55,13 +58,14 @@ class DataFigures {
   async draw() {
     while (!window.Plotly) await new Promise(resolve => setTimeout(resolve, 50));  // its script is on the way
     this.P ??= window.Plotly;  // kept: gr.Plot puts an older one in its place
-    if (!this.told || !this.box.offsetWidth) return;
+    this.width = this.box.offsetWidth;
+    if (!this.told || !this.width) return;
     for (const name of FIGURES) {
       const {plot} = this.figures[name];
       if (plot.hidden) continue;
       const {traces, layout} = this[name](this.told.figures);
       plot.style.height = `${layout.height}px`;
-      this.P.react(plot, traces, layout, {displayModeBar: false, responsive: false, doubleClick: 'reset'});
+      this.P.react(plot, traces, {...layout, width: plot.offsetWidth}, {displayModeBar: false, responsive: false, doubleClick: 'reset'});
     }
   }
 
@@ -83,9 +87,8 @@ class DataFigures {
 
   // The two sides: held-out text is orange and dashed, as in the chart of losses.
   side(side, more) {
-    const colour = this.colour(side === 'train' ? '--view-train' : '--view-val');
     return {name: this.words.sides[side], mode: 'lines', ...more,
-      line: {color: colour, width: 2.2, dash: side === 'train' ? 'solid' : 'dash', ...more.line}};
+      line: {color: this.colour(`--view-${side}`), width: 2.2, dash: side === 'train' ? 'solid' : 'dash', ...more.line}};
   }
 
   zipf({tokens: {ranks, counts, texts, slope, start}}) {
@@ -101,7 +104,7 @@ class DataFigures {
     const decades = value => Math.ceil(Math.log10(value) + 0.05), log = {type: 'log', dtick: 1, tickformat: '~s'};
     const lowest = Math.floor(Math.log10(counts.at(-1)) - 0.05);
     return {traces, layout: this.layout('zipf', {showlegend: slope !== null, margin: {...MARGIN, t: 30},
-      x: {...log, showgrid: false, range: [-0.05, decades(last)]}, y: {...log, range: [Math.max(-0.2, lowest), decades(counts[0])]}})};
+      x: {...log, showgrid: false, range: [-0.05, decades(last)]}, y: {...log, range: [Math.max(-0.2, lowest), decades(Math.max(counts[0], 10 ** (start ?? 0)))]}})};
   }
 
   lengths({lengths}) {
@@ -133,7 +136,8 @@ class DataFigures {
     const air = Math.max(0.1 * (high - low), 0.1);
     const traces = Object.keys(this.words.sides).map(side => {
       const y = change[side], x = y.map((_, i) => 100 * (i + 0.5) / y.length);
-      return this.side(side, {x, y, mode: y.length > 1 ? 'lines' : 'markers', marker: {size: 9, color: this.colour('--view-val')},
+      return this.side(side, {x, y, mode: y.length > 1 ? 'lines' : 'markers',
+        marker: {size: 9, color: this.colour(`--view-${side}`)},
         hovertemplate: `%{x:.0f} %: <b>%{y:.3f}</b><extra>${this.words.sides[side]}</extra>`});
     });
     return {traces, layout: this.layout('change', {showlegend: true, margin: {...MARGIN, t: 30},

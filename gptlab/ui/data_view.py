@@ -69,7 +69,7 @@ class Kept:
         self._searches: dict[str, Search] = {}  # the latest last
 
     def search(self, text: str) -> Search | None:
-        """For a text, as far as it is; None for an empty one."""
+        """For a text, a little further than it was; None for an empty one."""
         try:
             query = Query(text)
         except ValueError:
@@ -77,6 +77,7 @@ class Kept:
         self._searches[text] = self._searches.pop(text, None) or Search(self.documents, query)
         while len(self._searches) > KEPT_SEARCHES:
             del self._searches[next(iter(self._searches))]
+        self._searches[text].advance(SECONDS_A_QUESTION)
         return self._searches[text]
 
     def listed(self, search: Search | None, side: str | None) -> np.ndarray:
@@ -150,8 +151,6 @@ class DataView:
             return {"problem": str(problem)}
         with kept.lock:
             search = kept.search(_text(asked))
-            if search is not None:
-                search.advance(SECONDS_A_QUESTION)
             listed = kept.listed(search, _side(asked))
             pages = -(-len(listed) // PAGE_DOCUMENTS)
             page = min(_whole(asked.get("page")), max(0, pages - 1))
@@ -169,6 +168,8 @@ class DataView:
             with kept.lock:
                 search = kept.search(_text(asked))
                 listed = kept.listed(search, _side(asked))
+                if asked.get("row") is None and not len(listed):
+                    return {"problem": words.NONE_LISTED}
                 row = _any_of(listed, asked.get("but")) if asked.get("row") is None else asked["row"]
                 if type(row) is not int or not 0 <= row < len(kept.documents):
                     return {"problem": words.NO_SUCH_DOCUMENT}
@@ -210,11 +211,11 @@ class DataView:
             raise DataError(words.NOT_KEPT) from None
 
 
-def _any_of(rows: np.ndarray, but: Any) -> int | None:
-    """One of them by chance; None where there is none. Nothing else here is drawn, and training draws for itself."""
+def _any_of(rows: np.ndarray, but: Any) -> int:
+    """One of them by chance, from a source that training doesn't draw from."""
     others = rows[rows != but] if type(but) is int else rows
     rows = others if len(others) else rows
-    return int(rows[secrets.randbelow(len(rows))]) if len(rows) else None
+    return int(rows[secrets.randbelow(len(rows))])
 
 
 def _asked(question: Any) -> dict:

@@ -27,16 +27,20 @@ VIEW = {
 }
 NO_SUCH_DATA = "This data set is not there any more: choose another."
 NO_SUCH_DOCUMENT = "There is no such document: reload the page."
+NONE_LISTED = "There is none to open: search for something else, or show all."
 NOT_KEPT = "Prepare it again to browse its documents: it was prepared before GPT Lab kept them, or came with a run."
 CUT = {"spread": "Blocks spread over the text are held out, so that training documents are what lies between them.",
        "tail": "The end of the text is held out."}
+FEW = {"char": "characters", "byte": "bytes"}  # tokens, by the tokenizer
 FEWEST_DOCUMENTS = 5  # fewer need no histogram
 
 
 def percent(share: float) -> str:
-    """A share as a person says it: 97 %, 0.4 %, 0.0003 %."""
+    """A share as a person says it: 100 % (where it is all), 99.9 %, 97 %, 0.4 %, 0.0003 %."""
     value = 100 * share
-    return f"{value:.0f} %" if value >= 10 else f"{value:.1f} %" if value >= 1 else f"{value:.1g} %"
+    if 99 <= value < 100:
+        return f"{int(10 * value) / 10} %"
+    return f"{value:.0f} %" if value >= 10 else f"{value:.1f} %" if value >= 1 else f"{value:.1g} %" if value >= 1e-4 else "< 0.0001 %"
 
 
 def shares(named: list[list], names: dict[str, str]) -> str:
@@ -58,7 +62,7 @@ def _zipf(told: dict, tokenizer: str) -> str:
     if told["slope"] is None:
         return f"{law} There are too few tokens here to fit one."
     first, last = told["fitted_ranks"]
-    bend = " Single characters bend away from it, for there are few of them; words keep to it." if tokenizer in ("char", "byte") else ""
+    bend = f" Single {FEW[tokenizer]} bend away from it, for there are few of them; words keep to it." if tokenizer in FEW else ""
     return (f"{law} Here the slope is {told['slope']:.2f}, fitted by least squares to ranks {first:,} to {last:,} of the training text, "
             f"all seen at least 10 times.{bend}").replace("is -", "is −")
 
