@@ -11,6 +11,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE_SECONDS, wait_until
+
+from gptlab.data.dataset import prepare
+from gptlab.presets import DEFAULT_PRESET, preset
+from gptlab.runs.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -62,21 +67,51 @@ def chromium():
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def stories(tmp_path_factory) -> Path:
+    """The data set that an app prepares at its first start, made once: no test waits for it, nor is refused because of it."""
+    data, directory = preset(DEFAULT_PRESET).config.data, tmp_path_factory.mktemp("prepared") / "stories"
+    prepare(data, directory)
+    return directory
+
+
 @pytest.fixture(scope="module")
-def app(tmp_path_factory, chromium):
-    running = App(tmp_path_factory.mktemp("workspace"))
+def data_sets(stories) -> list[Path]:
+    """What is in the workspace when the app starts."""
+    return [stories]
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory, chromium, data_sets):
+    workspace = Workspace(tmp_path_factory.mktemp("workspace"))
+    for data_set in data_sets:
+        shutil.copytree(data_set, workspace.dataset_path(data_set.name))
+    running = App(workspace.path)
     yield running
     running.kill()
 
 
 @pytest.fixture
-def page(app, chromium):
-    """A page of the app at a projector's size; a JavaScript error in it fails the test."""
-    context = chromium.new_context(viewport={"width": 1440, "height": 900})
-    page, errors = context.new_page(), []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(app.address)
-    page.wait_for_function("document.body.dataset.ready")  # a test's hand is quicker than a person's
-    yield page
-    context.close()
+def browse(chromium):
+    """Opens an address in a browser of its own, at a projector's size; a JavaScript error in the page fails the test."""
+    contexts, errors = [], []
+
+    def browse(address: str, width: int = 1440, height: int = 900):
+        contexts.append(chromium.new_context(viewport={"width": width, "height": height}))
+        contexts[-1].set_default_timeout(PATIENCE_SECONDS * 1000)
+        page = contexts[-1].new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(address)
+        wait_until(page, "document.body.dataset.ready")  # a test's hand is quicker than a person's
+        return page
+
+    yield browse
+    for context in contexts:
+        context.close()
     assert not errors, errors
+
+
+@pytest.fixture
+def page(app, browse):
+    """A page of the app."""
+    return browse(app.address)

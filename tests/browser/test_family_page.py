@@ -4,6 +4,7 @@ import json
 
 import pytest
 from tiny_run import finished_run, tiny_run, tiny_workspace
+from waiting import wait_until, wait_until_it_fits
 
 from gptlab.runs.workspace import Workspace
 
@@ -31,7 +32,7 @@ def test_the_family_tree_of_the_runs_compared(runs, page):
         page.locator(f"#runs tr[data-run='{run.id}'] input[type=checkbox]").check()
     page.locator("#runs [data-action=run_compare]").click()
     view = page.locator("#comparison .compare")
-    view.wait_for()
+    wait_until(page, "document.querySelector('.compare-plot')?.data?.length")
     tree = view.locator(".compare-family")
     top = tree.locator(":scope > ul > li")
     assert top.count() == 2 and tree.locator("script, b b").count() == 0
@@ -49,4 +50,4 @@ def test_the_family_tree_of_the_runs_compared(runs, page):
     assert len({dash for _, dash, _ in drawn}) == len({symbol for *_, symbol in drawn}) == 3
     assert view.locator(".compare-lines svg line").count() == 3
     page.set_viewport_size({"width": 390, "height": 844})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    wait_until_it_fits(page, 390)

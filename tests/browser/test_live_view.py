@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tiny_run import tiny_run
+from waiting import reload, tab, wait_until, wait_until_it_fits
 
 from gptlab.config import DataConfig
 from gptlab.data.dataset import prepare
@@ -237,19 +238,15 @@ def workspace(app, small_text, tmp_path_factory):
     return workspace
 
 
-def wait_for(page, condition, arg=None):
-    page.wait_for_function(condition, arg=arg, timeout=30_000)
-
-
 def test_a_run_being_written_is_followed_and_comes_back_after_a_reload(workspace, page):
     run = tiny_run(workspace, "followed", train__max_steps=200)
     with run.lock():
         run.append(Status(step=0, time_seconds=0, state="running"), evaluation(0, 4.0), sample(0, "", done=False))
-        page.reload()
-        wait_for(page, f"document.body.dataset.run === 'running' && {NAME} === 'followed'")
+        reload(page)
+        wait_until(page, f"document.body.dataset.run === 'running' && {NAME} === 'followed'")
         run.append(sample(0, MARKUP), *[step(n) for n in range(1, 61)], evaluation(50, 2.0),
                    Checkpoint(step=50, time_seconds=5.0, path="checkpoints/step_00000050", kept_as=["best", "last"]))
-        wait_for(page, f"{DRAWN}?.[0][0].length === 60 && {DRAWN}?.[2][0].length === 2")
+        wait_until(page, f"{DRAWN}?.[0][0].length === 60 && {DRAWN}?.[2][0].length === 2")
         ends = page.evaluate("document.querySelector('#chart .js-plotly-plot').layout.annotations.map(one => one.text)")
         assert {"train", "unseen"} <= set(ends), "the lines are not named where they end"
         assert page.locator("#samples .written").first.inner_text() == MARKUP and page.evaluate("window.hacked") is None
@@ -261,26 +258,27 @@ def test_a_run_being_written_is_followed_and_comes_back_after_a_reload(workspace
         page.mouse.down()
         page.mouse.move(box["x"] + 240, box["y"] + 200, steps=5)
         page.mouse.up()
+        wait_until(page, "document.querySelector('#chart .js-plotly-plot').layout.xaxis.range[0] > 0")
         closer = page.evaluate("document.querySelector('#chart .js-plotly-plot').layout.xaxis.range")
         run.append(*[step(n) for n in range(61, 101)])
-        wait_for(page, f"{DRAWN}?.[0][0].length === 100")
+        wait_until(page, f"{DRAWN}?.[0][0].length === 100")
         assert page.evaluate("document.querySelector('#chart .js-plotly-plot').layout.xaxis.range") == closer
         page.locator(".reset-zoom").click()
-        assert page.evaluate("document.querySelector('#chart .js-plotly-plot').layout.xaxis.range[0]") == 0
+        wait_until(page, "document.querySelector('#chart .js-plotly-plot').layout.xaxis.range[0] === 0")
 
         # a line that is damaged, then killed and resumed: no overlap, no gap
         with open(run.events_path, "a", encoding="utf-8") as file:
             file.write("null\n")
         run.append(resumed(80), *[step(n, loss=1.0) for n in range(81, 121)], evaluation(120, 1.0))
-        wait_for(page, f"{DRAWN}?.[0][0].length === 120")
+        wait_until(page, f"{DRAWN}?.[0][0].length === 120")
         x, y = page.evaluate(DRAWN)[0]
         assert x == list(range(1, 121)) and y[80:] == [1.0] * 40
 
-        page.reload()
-        wait_for(page, f"{DRAWN}?.[0][0].length === 120")
+        reload(page)
+        wait_until(page, f"{DRAWN}?.[0][0].length === 120")
         assert page.evaluate(DRAWN)[0] == [x, y]
         run.append(Status(step=120, time_seconds=12.0, state="stopped", reason="Stopped."))
-    wait_for(page, "document.body.dataset.run === 'stopped'")
+    wait_until(page, "document.body.dataset.run === 'stopped'")
     assert page.locator("#resume").is_visible() and page.locator("#write").is_visible()
     assert not page.locator("#pause").is_visible()
 
@@ -291,11 +289,10 @@ def test_another_run_brings_nothing_of_the_one_before(workspace, page):
     for run in runs:
         run.append(evaluation(0, 4.0), sample(0, f"text of {run.name}", prompt=f"prompt of {run.name}"),
                    *[step(n) for n in range(1, 101)], Status(step=100, time_seconds=10, state="stopped"))
-    page.reload()
+    reload(page)
     for run in (runs[0], runs[1], runs[0]):
-        wait_for(page, "Boolean(window.gptlab?.open)")
         page.evaluate("id => window.gptlab.open(id)", run.id)
-        wait_for(page, f"{DRAWN}?.[0][0].length === 100 && {PROMPT} === 'prompt of {run.name}'")
+        wait_until(page, f"{DRAWN}?.[0][0].length === 100 && {PROMPT} === 'prompt of {run.name}'")
         assert page.locator("#samples .written").all_inner_texts() == [f"text of {run.name}"]
         assert page.evaluate("document.querySelector('#chart .js-plotly-plot').layout.xaxis.range") == [0, 101]
         assert not page.locator(".reset-zoom").is_visible()
@@ -308,8 +305,9 @@ def test_curves_can_be_drawn_over_tokens_or_time_and_on_a_log_scale(workspace, p
     run = tiny_run(workspace, "scaled")
     run.append(evaluation(0, 4.0), *[step(n) for n in range(1, 101)],
                evaluation(100, run.manifest()["baselines"]["bigram"] + 0.03), Status(step=100, time_seconds=10, state="stopped"))
-    page.reload()
-    wait_for(page, f"{NAME} === 'scaled' && {DRAWN}?.[0][0].length === 100")
+    reload(page)
+    wait_until(page, f"{NAME} === 'scaled' && {DRAWN}?.[0][0].length === 100")
+    wait_until(page, "document.querySelector('#chart .infolayer').textContent.includes('unseen')")
     names = page.evaluate("""[...document.querySelectorAll('#chart .annotation')]
       .map(one => [one.textContent, one.getBoundingClientRect()])
       .map(([text, {left, right, top, bottom}]) => ({text, left, right, top, bottom}))""")
@@ -319,9 +317,10 @@ def test_curves_can_be_drawn_over_tokens_or_time_and_on_a_log_scale(workspace, p
         assert apart or one["bottom"] <= other["top"] + 1 or other["bottom"] <= one["top"] + 1, (one, other)
     for axis, each, val_at in (("tokens", 256, 25600), ("time", 0.1, 10), ("epoch", 0.02, 2)):
         page.locator("[data-do=axis]").select_option(axis)
-        wait_for(page, f"Math.abs({DRAWN}?.[0][0].at(-1) - {100 * each}) < 1e-6 && {DRAWN}[2][0].at(-1) === {val_at}")
+        wait_until(page, f"Math.abs({DRAWN}?.[0][0].at(-1) - {100 * each}) < 1e-6 && {DRAWN}[2][0].at(-1) === {val_at}")
         assert page.evaluate(DRAWN)[0][0] == pytest.approx([n * each for n in range(1, 101)])
     page.get_by_label("log scale").check()
+    wait_until(page, "document.querySelector('#chart .js-plotly-plot').layout.yaxis.type === 'log'")
     layout = page.evaluate("(({yaxis, annotations}) => ({type: yaxis.type, range: yaxis.range, at: annotations[0].y}))("
                            "document.querySelector('#chart .js-plotly-plot').layout)")
     guessing = run.manifest()["baselines"]["uniform"]
@@ -330,9 +329,9 @@ def test_curves_can_be_drawn_over_tokens_or_time_and_on_a_log_scale(workspace, p
 
 def test_it_is_usable_on_a_phone_and_by_keyboard(workspace, page):
     page.set_viewport_size({"width": 390, "height": 844})
-    page.reload()
-    wait_for(page, "document.querySelector('#chart .js-plotly-plot')?.offsetWidth > 200")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    reload(page)
+    wait_until(page, "document.querySelector('#chart .js-plotly-plot')?.offsetWidth > 200")
+    wait_until_it_fits(page, 390)
     term = page.locator(".live-facts .term").first
     term.focus()
     page.keyboard.press("Enter")
@@ -341,13 +340,12 @@ def test_it_is_usable_on_a_phone_and_by_keyboard(workspace, page):
 
 def test_what_a_button_has_to_say_is_seen(workspace, page, tmp_path):
     """Gradio shows errors and notes of queued events only; a refused run once left the page silent."""
-    wait_for(page, "/stories\\s*✓/.test(document.querySelector('#steps')?.innerText)")
     page.locator("#run-name").locator("input, textarea").first.fill("a/b")
     page.locator("#start").click()
     page.get_by_text("'a/b' cannot be the name of a run").wait_for()
     page.locator("#stop").click()
     page.get_by_text("Nothing is training.").wait_for()
-    page.get_by_role("tab", name="Runs", exact=True).click()
+    tab(page, "Runs")
     (tmp_path / "no.zip").write_bytes(b"PK nonsense")
     with page.expect_file_chooser() as chooser:
         page.locator("#import-run").click()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from test_tabs import shows, tab, wait_until
 from tiny_run import TINY
+from waiting import shows, tab, wait_until
 
 from gptlab.config import DataConfig, RunConfig
 from gptlab.data.dataset import prepare

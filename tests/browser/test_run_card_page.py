@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from test_tabs import shows, tab, wait_until
 from tiny_run import TINY, finished_run
+from waiting import shows, tab, wait_here, wait_until
 
 from gptlab.config import DataConfig, RunConfig
 from gptlab.data.dataset import prepare
@@ -81,7 +81,8 @@ def test_what_is_refused_or_not_saved_yet_is_not_lost(workspace, page):
     assert page.evaluate(f"{CARD}.scrollWidth <= {CARD}.clientWidth")
 
     page.keyboard.press("Escape")
-    assert "not saved yet" in problem.inner_text() and saw.input_value() == "It did." and run.label() == Label()
+    wait_until(page, shows(".card-problem", "not saved yet"))
+    assert saw.input_value() == "It did." and run.label() == Label()
     tags.fill("a, b")
     assert problem.inner_text() == ""
     page.get_by_role("button", name="Save").click()
@@ -108,6 +109,7 @@ def test_what_is_typed_while_it_saves_is_not_lost(workspace, page):
     page.get_by_role("button", name="Save").click()
     wait_until(page, shows(".card-save", "Saving"))
     page.get_by_label("Note", exact=True).fill("at first, then more")
+    wait_here(page, lambda: held)
     held[0].continue_()
     wait_until(page, shows(".card-problem", "Saved, but not what you changed since"))
     assert page.evaluate(f"{CARD}.open") and run.label().note == "at first"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import zipfile
 
 import pytest
-from test_tabs import shows, tab, wait_until
 from tiny_run import TINY, finished_run
+from waiting import shows, tab, wait_until, wait_until_it_fits
 
 from gptlab.config import DataConfig, RunConfig
 from gptlab.data.dataset import prepare
@@ -41,7 +41,7 @@ def row(rows, run):
 def chosen_file(page, one, action, folder):
     """Opens a run's menu, takes an entry, and saves what comes."""
     one.locator("summary").click()
-    with page.expect_download(timeout=60_000) as download:
+    with page.expect_download() as download:
         one.locator(f".runs-menu [data-action={action}]").click()
     path = folder / download.value.suggested_filename
     download.value.save_as(path)
@@ -82,7 +82,7 @@ def test_a_bundle_from_elsewhere_brings_data_that_the_data_tab_lists(rows, page,
     chooser.value.set_files(write_bundle(elsewhere, run, tmp_path / "lesson.zip"))
     wait_until(page, shows("#runs-message", "handed-in was added, and its data set as lesson."))
     tab(page, "Data")
-    wait_until(page, shows("#data-tab .prepared", "lesson"), 10)
+    wait_until(page, shows("#data-tab .prepared", "lesson"))
 
 
 def test_a_new_run_with_the_settings_of_an_old_one_shows_them_on_the_model_tab(runs, rows, page):
@@ -160,7 +160,7 @@ def test_two_runs_are_compared_and_the_report_on_both_is_saved(runs, rows, page,
     assert page.evaluate(f"{CURVES}.length") == 2
     assert view.locator(".compare-text").count() == 2 and "The cat" in view.locator(".compare-text").first.inner_text()
 
-    with page.expect_download(timeout=60_000) as download:
+    with page.expect_download() as download:
         view.locator(".compare-report").click()
     download.value.save_as(tmp_path / "report.html")
     assert download.value.suggested_filename == "quick-and-slow-report.html"
@@ -184,9 +184,9 @@ def test_what_runs_write_is_text_and_fits_a_phone(app, runs, rows, page):
                           logprobs=[], done=True))
         copies.append(run)
     page.set_viewport_size({"width": 390, "height": 844})
-    wait_until(page, f"document.querySelector('#runs [data-run=\"{copies[1].id}\"]')", 20)
+    wait_until(page, f"document.querySelector('#runs [data-run=\"{copies[1].id}\"]')")
     compare(rows, copies, page)
     page.locator(".compare-prompt").select_option("1")
     assert page.locator(".compare-text p").first.inner_text() == markup * 10
     assert page.evaluate("window.hacked") is None and page.locator("#comparison img").count() == 0
-    assert page.evaluate("document.documentElement.scrollWidth") <= 391
+    wait_until_it_fits(page, 391)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from test_tabs import shows, tab, wait_until
 from tiny_run import tiny_run
+from waiting import shows, tab, wait_here, wait_until, wait_until_it_fits
 
 from gptlab.config import DataConfig
 from gptlab.data.dataset import prepare
@@ -73,7 +73,7 @@ def test_headings_sort_and_what_has_no_number_stands_last(table, page):
 def test_a_search_finds_what_people_said_and_stays_while_the_list_follows(runs, table, page):
     runs["a-wide"].relabel(owner="Aisha", tags=["lesson 3"])
     runs["b-deep"].relabel(note="<b>Forgets</b> rhymes.\nLesson 3.")
-    wait_until(page, shows("#runs", "Forgets"), 10)
+    wait_until(page, shows("#runs", "Forgets"))
     page.locator("#runs tbody [data-action=tick]").first.check()
     page.locator("#runs tbody [data-action=tick]").nth(1).check()
     search, found = page.locator(".runs-search"), page.locator(".runs-found")
@@ -85,7 +85,7 @@ def test_a_search_finds_what_people_said_and_stays_while_the_list_follows(runs, 
     page.locator(".runs-by").select_option("name")
     page.locator(".runs-by").focus()
     runs["d-10"].relabel(tags=["Lesson 3b"])
-    wait_until(page, shows("#runs", "Lesson 3b"), 10)
+    wait_until(page, shows("#runs", "Lesson 3b"))
     assert names(page) == "abd" and found.inner_text() == "Found: 3 of 4 runs."
     assert page.evaluate("document.activeElement.className") == "runs-by"
     search.fill("lesson nobody")
@@ -102,8 +102,10 @@ def test_a_run_goes_into_the_archive_and_back_by_keyboard(runs, table, page):
     def archive():
         row.locator("summary").focus()
         page.keyboard.press("Enter")
-        while page.evaluate("document.activeElement.dataset.action") != "run_archive":
+        for _ in range(row.locator("button").count()):
             page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.dataset.action") == "run_archive":
+                break
         page.keyboard.press("Enter")
 
     archive()
@@ -126,7 +128,7 @@ def test_a_run_is_named_from_its_menu(runs, table, page):
     row.get_by_role("button", name="Name, tags and notes").click()
     page.locator(".run-card [name=name]").fill("<img src=x onerror='window.hacked=1'>")
     page.locator(".run-card .card-save").click()
-    wait_until(page, "document.querySelector('#runs').innerText.includes('<img src=x')", 10)
+    wait_until(page, "document.querySelector('#runs').innerText.includes('<img src=x')")
     assert page.evaluate("window.hacked") is None and table.locator("img").count() == 0
     assert row.locator("summary").evaluate("node => node === document.activeElement")
 
@@ -146,7 +148,8 @@ def test_what_is_in_the_trash_is_deleted_for_good_only_after_a_question(app, run
     trash.locator("[data-action=run_erase]").click()
     dialog.get_by_role("button", name="Delete for good").click()
     wait_until(page, shows("#runs-message", "mistake was deleted for good."))
-    assert not (app.workspace / "trash" / run.id).exists() and trash.count() == 0
+    trash.wait_for(state="detached")
+    assert not (app.workspace / "trash" / run.id).exists()
 
 
 def test_a_quick_hand_and_a_late_answer(app, runs, table, page):
@@ -156,20 +159,28 @@ def test_a_quick_hand_and_a_late_answer(app, runs, table, page):
     here = f"{[run.id for run in two]!r}.filter(id => document.querySelector(`#runs tr[data-run='${{id}}']`)).length"
     for run in two:
         archive.move_to_trash(workspace, run)
-    wait_until(page, "document.querySelectorAll('#runs li[data-run] [data-action=run_restore]').length === 2", 10)
+    wait_until(page, "document.querySelectorAll('#runs li[data-run] [data-action=run_restore]').length === 2")
     page.evaluate("document.querySelectorAll('#runs [data-action=run_restore]').forEach(button => button.click())")
     wait_until(page, f"{here} === 2")
 
     held = []
-    page.route("**/component_server**", lambda route: held.append((route, route.fetch())) if not held and '"news"' in (
-        route.request.post_data or "") else route.continue_())
-    two[0].relabel(note="news")
-    while not held:
-        page.wait_for_timeout(100)
+
+    def hold(route):  # the first list that tells of the note
+        if held or '"news"' not in (route.request.post_data or ""):
+            route.continue_()
+            return
+        answer = route.fetch()
+        if two[0].id in answer.text():
+            held.append((route, answer))
+        else:
+            route.fulfill(response=answer)
+
+    page.route("**/component_server**", hold)
+    two[0].relabel(note="a note")
+    wait_here(page, lambda: held)
     for run in two:
         page.evaluate("id => document.querySelector(`#runs tr[data-run='${id}'] [data-action=run_delete]`).click()", run.id)
     wait_until(page, f"{here} === 0")
-    assert two[0].id in held[0][1].text()
     table.evaluate("""(table, rows) => {
       new MutationObserver(() => { window.back ||= table.querySelectorAll('tbody tr').length > rows; })
         .observe(table, {childList: true, subtree: true});
@@ -186,7 +197,7 @@ def test_the_row_of_a_run_that_trains_follows_under_a_still_focus(app, runs, tab
     """Each answer once made the row anew: who had the focus in it heard the same button again every few seconds."""
     run = tiny_run(Workspace(app.workspace), "long", train__max_steps=1_000_000)
     row = f"document.querySelector('#runs tr[data-run=\"{run.id}\"]')"
-    wait_until(page, f"{row}?.querySelector('[data-action=run_resume]')", 10)
+    wait_until(page, f"{row}?.querySelector('[data-action=run_resume]')")
     page.evaluate(f"{row}.querySelector('[data-action=run_resume]').click()")
     wait_until(page, shows("#live [data-is=name]", "long"))
     tab(page, "Runs")
@@ -216,17 +227,16 @@ def test_the_row_of_a_run_that_trains_follows_under_a_still_focus(app, runs, tab
 
 def test_the_table_fits_every_width_and_compare_stays_in_reach(app, runs, table, page):
     runs["a-wide"].relabel(name="W" * 60, owner="O" * 40, tags=["T" * 24] * 2, note="N" * 400)
-    wait_until(page, shows("#runs", "W" * 60), 10)
+    wait_until(page, shows("#runs", "W" * 60))
     for width, height in ((1440, 400), (1000, 400), (800, 600), (390, 844)):
         page.set_viewport_size({"width": width, "height": height})
         page.evaluate("document.querySelector('#runs tbody tr:last-child').scrollIntoView()")
         page.locator("#runs tbody tr").last.locator("summary").click()
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, width
-        assert page.evaluate("document.querySelector('#runs table').offsetWidth") <= page.evaluate(
-            "document.querySelector('#runs').offsetWidth"), width
+        wait_until_it_fits(page, width)
+        wait_until(page, "document.querySelector('#runs table').offsetWidth <= document.querySelector('#runs').offsetWidth")
         for box in table.locator("[data-action=tick]").all()[:2]:
             box.check()
-        page.wait_for_function("""() => {
+        wait_until(page, """() => {
           const {top, bottom} = document.querySelector('#runs [data-action=run_compare]').getBoundingClientRect();
           return top >= 0 && bottom <= innerHeight;
         }""")

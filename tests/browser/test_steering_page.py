@@ -6,6 +6,7 @@ import shlex
 
 import pytest
 from tiny_run import finished_run, tiny_run
+from waiting import comes_up, tab, wait_until, wait_until_it_fits
 
 from gptlab.cli.arguments import parser
 from gptlab.config import DataConfig
@@ -31,23 +32,19 @@ def finished(workspace):
     return finished_run(workspace, "parent", train__max_steps=24, train__checkpoint_every=8)
 
 
-def wait_for(page, condition, arg=None):
-    page.wait_for_function(condition, arg=arg, timeout=60_000)
-
-
 def shown(page, run):
     """Opens a run in the Train tab, and the panel."""
-    page.get_by_role("tab", name="Train", exact=True).click()
-    wait_for(page, "Boolean(window.gptlab?.open) && document.querySelector('.live-steer')")
+    tab(page, "Train")
+    wait_until(page, "document.querySelector('.live-steer')")
     page.evaluate("id => window.gptlab.open(id)", run.id)
-    wait_for(page, "id => window.gptlab.shownRun() === id && !document.querySelector('.live-steer').hidden", run.id)
+    wait_until(page, "id => window.gptlab.shownRun() === id && !document.querySelector('.live-steer').hidden", arg=run.id)
     if page.locator(".live-steer").get_attribute("open") is None:
         page.locator(".live-steer summary").click()
     page.locator("[data-steer=action]").wait_for()
 
 
 def said(page, text):
-    wait_for(page, "text => document.querySelector('[data-steer=said]').textContent.includes(text)", text)
+    wait_until(page, "text => document.querySelector('[data-steer=said]').textContent.includes(text)", arg=text)
 
 
 def test_settings_are_changed_while_it_trains(workspace, page):
@@ -55,9 +52,9 @@ def test_settings_are_changed_while_it_trains(workspace, page):
     shown(page, run)
     page.locator("[data-steer=action]").select_option("resume")  # it was made by hand, and waits for nobody
     page.locator("[data-steer=do]").click()
-    wait_for(page, "document.body.dataset.run === 'running'")
+    wait_until(page, "document.body.dataset.run === 'running'")
     try:
-        wait_for(page, "[...document.querySelector('[data-steer=action]').options].some(one => one.value === 'pause')")
+        wait_until(page, "[...document.querySelector('[data-steer=action]').options].some(one => one.value === 'pause')")
         page.locator("[data-steer=action]").select_option("set")
         page.get_by_label("Learning rate", exact=True).fill("0.0005")
         said(page, "Learning rate from 0.001 to 0.0005")
@@ -67,15 +64,15 @@ def test_settings_are_changed_while_it_trains(workspace, page):
         page.keyboard.type("50")
         said(page, "Evaluate every from 8 to 50")
         page.keyboard.press("Enter")
-        wait_for(page, f"({ANNOTATIONS}).some(text => /0\\.0005/.test(text))")
-        wait_for(page, "document.querySelector('.steer-row input').placeholder === 'now 0.0005'")
+        wait_until(page, f"({ANNOTATIONS}).some(text => /0\\.0005/.test(text))")
+        wait_until(page, "document.querySelector('.steer-row input').placeholder === 'now 0.0005'")
         assert page.evaluate("document.activeElement.closest('.steer-row') !== null")  # the keyboard is where it was
         assert page.locator(".steer-row").count() == 1 and page.get_by_label("Learning rate", exact=True).input_value() == ""
     finally:
         page.locator("#stop").click()
-    wait_for(page, "document.body.dataset.run === 'stopped'")
+    wait_until(page, "document.body.dataset.run === 'stopped'")
     options = page.locator("[data-steer=action] option")
-    wait_for(page, "[...document.querySelector('[data-steer=action]').options].some(one => one.value === 'extend')")
+    wait_until(page, "[...document.querySelector('[data-steer=action]').options].some(one => one.value === 'extend')")
     assert "Pause" not in options.all_inner_texts()
 
 
@@ -102,8 +99,8 @@ def test_a_fork_with_another_rate_is_on_view(workspace, finished, page):
     page.get_by_label("Learning rate", exact=True).fill("0.002")
     said(page, "by step 8;")
     page.locator("[data-steer=do]").click()
-    wait_for(page, "document.querySelector('#live [data-is=name]').textContent === 'branch'")
-    wait_for(page, "document.body.dataset.run === 'finished'")
+    wait_until(page, "document.querySelector('#live [data-is=name]').textContent === 'branch'")
+    wait_until(page, "document.body.dataset.run === 'finished'")
     run = next(run for run in workspace.list_runs() if run.name == "branch")
     assert run.config().train.max_learning_rate == 0.002 and run.parent() == {"run": finished.id, "step": 8}
     assert page.locator(".steer-row").count() <= 1 and page.locator("[data-steer=name]").input_value() == ""
@@ -126,10 +123,10 @@ def test_the_command_is_copied_also_on_a_phone_and_by_keyboard(finished, page):
     page.keyboard.type("48")
     said(page, "“Steps” from 24 to 48")
     page.locator("[data-steer=copy]").focus()
-    page.keyboard.press("Enter")
-    wait_for(page, "document.querySelector('[data-steer=copy]').textContent === 'Copied'")
+    with comes_up(page, "document.querySelector('[data-steer=copy]').textContent === 'Copied'"):
+        page.keyboard.press("Enter")
     copied = page.evaluate("navigator.clipboard.readText()")
     options = parser().parse_args(shlex.split(copied)[3:])
     assert (options.run, options.settings) == (finished.id, [("train.max_steps", "48")])
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    wait_until_it_fits(page, 390)
     assert finished.config().train.max_steps == 24  # nothing was done

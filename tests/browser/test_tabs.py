@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import pytest
 from tiny_run import finished_run, tiny_run
+from waiting import reload, shows, tab, wait_until, wait_until_quiet
 
 from gptlab.config import DataConfig
 from gptlab.data.dataset import prepare
 from gptlab.runs.workspace import Workspace
 
 
-def tab(page, name: str) -> None:
-    page.get_by_role("tab", name=name, exact=True).click()
-
-
-def wait_until(page, expression: str, seconds: int = 60) -> None:
-    page.wait_for_function(expression, timeout=seconds * 1000)
-
-
-def shows(selector: str, text: str) -> str:
-    return f"document.querySelector('{selector}')?.innerText?.includes(`{text}`)"
-
-
 # Data
+
+KEPT = "localStorage.getItem('gptlab-text')"
+DATA_NAME = "document.querySelector('#data-name textarea, #data-name input').value"
+
 
 def test_an_uploaded_file_and_its_settings_are_there_after_a_reload(page, tmp_path):
     """What the browser kept was once read only when the tab was opened: after the page had been filled in without it."""
@@ -33,26 +26,29 @@ def test_an_uploaded_file_and_its_settings_are_there_after_a_reload(page, tmp_pa
     page.get_by_label("Bytes", exact=True).check()
     wait_until(page, shows("#preview", "vocabulary: 257"))
     name = page.locator("#data-name").get_by_role("textbox")
+    before = page.evaluate(KEPT)
     name.fill("diary")
     name.press("Tab")
+    wait_until(page, f"before => {KEPT} !== before", arg=before)
 
-    page.reload()
+    reload(page)
     tab(page, "Data")
     wait_until(page, shows("#preview", "A note of my own."))
     assert page.locator("#source input:checked").get_attribute("value") == "file"
     assert page.locator("#tokenizer input:checked").get_attribute("value") == "byte"
-    assert name.input_value() == "diary" and "note" in page.locator("#upload").inner_text()
+    assert name.input_value() == "diary"
+    wait_until(page, shows("#upload", "note"))
 
 
 def test_a_name_is_typed_without_asking_the_server(page):
     tab(page, "Data")
     wait_until(page, shows("#preview", "characters"))
-    page.wait_for_timeout(1000)
+    wait_until_quiet(page)
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     page.locator("#data-name").get_by_role("textbox").press_sequentially("-2", delay=50)
     page.wait_for_timeout(1000)
-    assert asked == []
+    assert asked == [] and "-2" in page.evaluate(DATA_NAME)
 
 
 def test_what_is_wrong_with_a_name_or_a_missing_file_is_said(page):
@@ -67,11 +63,10 @@ def test_what_is_wrong_with_a_name_or_a_missing_file_is_said(page):
                      ".some(toast => toast.innerText.includes('Choose a file first'))")
 
 
-def test_progress_is_said_once_a_phase_and_cancelling_is_told_to_nobody_else(app, page, chromium):
+def test_progress_is_said_once_a_phase_and_cancelling_is_told_to_nobody_else(app, page, browse):
     tab(page, "Data")
-    wait_until(page, "!document.querySelector('#cancel-prepare')", 120)
     page.get_by_label("Python's source", exact=True).check()
-    wait_until(page, "document.querySelector('#data-name textarea, #data-name input').value === 'python-source'")
+    wait_until(page, f"{DATA_NAME} === 'python-source'")
     page.get_by_label("Pieces of words (BPE)", exact=True).check()
     page.locator("#vocab-size input").fill("20000")
     page.locator("#vocab-size input").press("Tab")
@@ -86,12 +81,10 @@ def test_progress_is_said_once_a_phase_and_cancelling_is_told_to_nobody_else(app
     assert page.locator("#prepare-progress .problem").count() == 0
     assert page.evaluate("kept.isConnected && said.every((text, i) => text !== said[i - 1])")
 
-    other = chromium.new_page()
-    other.goto(app.address)
+    other = browse(app.address)
     tab(other, "Data")
-    wait_until(other, shows("#preview", "characters"))
+    wait_until(other, shows("#prepared", "stories"))  # which comes with what there is to say of the last one
     assert "Cancelled" not in other.locator("#data-tab").inner_text()
-    other.close()
 
 
 # Playground
@@ -121,8 +114,9 @@ def test_what_is_chosen_to_write_with_stays(trained, page):
     wait_until(page, shows("#live [data-is=name]", "younger"))
     page.locator("#write").click()
     wait_until(page, "document.querySelector('#run input')?.value.startsWith('younger')")
+    page.locator("#prompt textarea").fill("Before")
     pick(page, "run", "older")
-    wait_until(page, "document.querySelector('#checkpoint input')?.value.startsWith('Best')")
+    wait_until(page, "document.querySelector('#prompt textarea').value === 'The cat'")  # with it come its checkpoints
     pick(page, "checkpoint", "Step 8")
     page.locator("#prompt textarea").fill("The birds")
     page.locator("#top-k input").fill("7")
@@ -131,13 +125,13 @@ def test_what_is_chosen_to_write_with_stays(trained, page):
     assert mine["run"].startswith("older") and mine["checkpoint"].startswith("Step 8") and mine["prompt"] == "The birds"
     for name in ("Data", "Playground"):
         tab(page, name)
-        page.wait_for_timeout(1000)
+        wait_until_quiet(page)
     assert chosen(page) == mine
 
-    page.reload()
+    reload(page)
     tab(page, "Playground")
     wait_until(page, "document.querySelector('#run input')?.value")
-    page.wait_for_timeout(1500)
+    wait_until_quiet(page)
     assert chosen(page) == mine and mine["top-k"] == "7"
     page.locator("#generate").click()
     wait_until(page, shows("#output", "It "))
@@ -146,7 +140,7 @@ def test_what_is_chosen_to_write_with_stays(trained, page):
     tab(page, "Train")
     page.locator("#write").click()
     wait_until(page, "document.querySelector('#run input')?.value.startsWith('younger')")
-    page.wait_for_timeout(1500)
+    wait_until_quiet(page)
     assert chosen(page)["run"].startswith("younger") and chosen(page)["checkpoint"].startswith("Best")
 
 
@@ -157,14 +151,14 @@ def test_the_list_follows_while_it_is_seen_and_asks_nothing_unseen(app, trained,
     page.on("request", lambda request: asked.append(request.post_data or ""))
     for name in ("Data", "Model"):
         tab(page, name)
-        page.wait_for_timeout(1000)
+        wait_until_quiet(page)
     assert not [body for body in asked if '"news"' in body]
     tab(page, "Runs")
     wait_until(page, "document.querySelectorAll('#runs tbody tr').length >= 2")
     late = finished_run(Workspace(app.workspace), "late", train__max_steps=8)
-    wait_until(page, f"document.querySelector('#runs tbody tr')?.dataset.run === '{late.id}'", 10)
+    wait_until(page, f"document.querySelector('#runs tbody tr')?.dataset.run === '{late.id}'")
     tab(page, "Data")
-    page.wait_for_timeout(1000)
+    wait_until_quiet(page)
     asked.clear()
     page.wait_for_timeout(5000)
     assert not [body for body in asked if '"news"' in body]
