@@ -51,7 +51,7 @@ class Query:
 
 
 class Search:
-    """A search through documents. `rows` are those that hold the text, `places` the byte of the file where each first does."""
+    """A search through documents, which stand in the order of the file. `rows` are those that hold the text, `places` the byte of the file where each first does."""
 
     def __init__(self, documents: Documents, query: Query):
         self.documents, self.query = documents, query
@@ -101,16 +101,18 @@ class Search:
         size = min(BLOCK_BYTES, self._last - self._position)
         self.documents.file.seek(self._position)
         block = np.frombuffer(self.documents.file.read(size + self.query.longest_bytes - 1), np.uint8)
-        begins, ends = self.query.places(block)
-        begins, ends = begins[begins < size] + self._position, ends[begins < size] + self._position
-        rows = np.searchsorted(self._starts, begins, side="right") - 1
-        inside = ends <= self._ends[rows]  # neither in two documents nor between them
-        rows, places = rows[inside], begins[inside]
-        before = self._found[-1][0][-1] if self._found and len(self._found[-1][0]) else -1
-        news = np.diff(rows, prepend=before) > 0
-        if news.any():
-            self._found.append((rows[news], places[news]))
-        self._position += size
+        begins, ends = (places + self._position for places in self.query.places(block))
+        until = self._position + size
+        first, last = np.searchsorted(self._ends, self._position, side="right"), np.searchsorted(self._starts, until)
+        if self._found and len(self._found[-1][0]) and self._found[-1][0][-1] == first:
+            first += 1  # found in the block before
+        at = np.searchsorted(begins, self._starts[first:last])  # of each document's first match, if it has one
+        there = np.flatnonzero(at < len(begins))
+        # It lies neither in two documents nor between them, and begins in this block, not in the few bytes after it.
+        there = there[(ends[at[there]] <= self._ends[first + there]) & (begins[at[there]] < until)]
+        if len(there):
+            self._found.append((first + there, begins[at[there]]))
+        self._position = until
 
 
 def _begins(block: np.ndarray, first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> np.ndarray:
@@ -141,10 +143,12 @@ def _after(block: np.ndarray, at: np.ndarray, alternatives: Sequence[np.ndarray]
     """For each place the place after the one alternative that stands there, -1 where none does. In UTF-8 no character is the
     beginning of another, so that at most one stands."""
     after = np.full(len(at), -1, dtype=np.int64)
+    first = block.take(at, mode="clip")
     for one in alternatives:
-        stands = at + len(one) <= len(block)
-        for shift, byte in enumerate(one):
-            stands[stands] = block[at[stands] + shift] == byte
+        stands = np.flatnonzero(first == one[0])
+        for shift, byte in enumerate(one[1:], start=1):
+            stands = stands[block.take(at[stands] + shift, mode="clip") == byte]
+        stands = stands[at[stands] + len(one) <= len(block)]
         after[stands] = at[stands] + len(one)
     return after
 
