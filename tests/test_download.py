@@ -7,9 +7,9 @@ import hashlib
 import random
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from text_site import Site
 
 from gptlab.data import download
 from gptlab.data.catalog import Entry, File
@@ -23,62 +23,11 @@ CONTENT = random.Random(1).randbytes(600_000)
 OTHER = random.Random(2).randbytes(500_000)
 
 
-class Site(ThreadingHTTPServer):
-    """Serves `content` under every address, with ranges; `cuts` says after how many bytes the next connections end."""
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.content, self.etag, self.cuts, self.status = CONTENT, '"one"', [], 200
-        self.kind, self.location, self.asked, self.goes_on = "text/plain", None, [], threading.Event()
-        self.goes_on.set()
-        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/text.txt"
-
-    def handle_error(self, *_):
-        pass  # a client that hung up, as some tests want
-
-
-class Handler(BaseHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-    def do_GET(self):
-        site, wanted = self.server, self.headers.get("Range")
-        site.asked.append((self.path, wanted, self.headers.get("If-Range")))
-        if site.location and self.path == "/text.txt":
-            self.send_response(302)
-            self.send_header("Location", site.location)
-            self.send_header("Content-Length", "0")
-            return self.end_headers()
-        if site.status != 200:
-            return self.send_error(site.status)
-        first = int(wanted[6:-1]) if wanted and self.headers["If-Range"] == site.etag else 0
-        if first >= len(site.content):
-            return self.send_error(416)
-        self.send_response(206 if first else 200)
-        if first:
-            self.send_header("Content-Range", f"bytes {first}-{len(site.content) - 1}/{len(site.content)}")
-        if site.etag:
-            self.send_header("ETag", site.etag)
-        self.send_header("Content-Type", site.kind)
-        self.send_header("Content-Length", str(len(site.content) - first))
-        self.end_headers()
-        last = first + site.cuts.pop(0) if site.cuts else len(site.content)
-        half = first or last // 2  # what is sent before `goes_on`
-        self.wfile.write(site.content[first:half])
-        self.wfile.flush()
-        site.goes_on.wait(30)
-        self.wfile.write(site.content[half:last])
-
-
 @pytest.fixture
 def site(monkeypatch):
     monkeypatch.setattr(download, "PAUSE_SECONDS", 0.01)
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # this machine is reached past it
-    running = Site()
+    running = Site(CONTENT)
     yield running
     running.goes_on.set()
     running.shutdown()

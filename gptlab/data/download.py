@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from gptlab.data.catalog import LOOPBACK, Entry, File, may_be_fetched
+from gptlab.data.catalog import LOOPBACK, Entry, File
 from gptlab.data.errors import DataError
 
 TIMEOUT_SECONDS = 30.0        # of silence, after which a connection counts as cut
@@ -215,10 +215,11 @@ def _open(entry: Entry, file: File, request: urllib.request.Request, part: Path)
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows only to where a text may come from; the range that was asked for goes along."""
+    """Follows to https only, and on this machine to this machine; the range that was asked for goes along."""
 
     def redirect_request(self, request, fp, code, message, headers, address):
-        if urlsplit(address).scheme == "file" or not may_be_fetched(address):
+        near = urlsplit(address).scheme == "http" and urlsplit(address).hostname in LOOPBACK and request.host.split(":")[0] in LOOPBACK
+        if urlsplit(address).scheme != "https" and not near:
             raise DataError(f"{urlsplit(request.full_url).hostname} leads on to {address}, which is not safe to download from: "
                             "download the text in a browser, and choose that file.")
         return super().redirect_request(request, fp, code, message, headers, address)

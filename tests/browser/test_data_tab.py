@@ -1,0 +1,139 @@
+"""The Data tab in a real browser: a text is downloaded, looked at and prepared; several files are uploaded, cleaned and prepared."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from text_site import Site
+from waiting import reload, shows, tab, wait_here, wait_until
+
+from gptlab.data.catalog import in_words
+from gptlab.data.dataset import open_dataset
+
+LICENCE = "*** END OF THE PROJECT GUTENBERG EBOOK A PLAY ***\nPlease read this licence.\n"
+DATA_NAME = "document.querySelector('#data-name textarea, #data-name input').value"
+
+
+@pytest.fixture(scope="module")
+def site(small_text):
+    running = Site((small_text + LICENCE).encode())
+    yield running
+    running.goes_on.set()
+    running.shutdown()
+    running.server_close()
+
+
+@pytest.fixture(scope="module")
+def data_sets(stories, site, tmp_path_factory):
+    """The app starts with a catalogue of two texts of `site`."""
+    told = {"description": "A text to try.", "language": "English", "licence": "Public domain", "home": "https://example.org/",
+            "cleaning": ["gutenberg"]}
+    files = [{"address": site.address, "bytes": len(site.content)}]
+    path = tmp_path_factory.mktemp("catalogue") / "catalog.json"
+    path.write_text(json.dumps([{**told, "name": "play", "title": "A play", "files": files},
+                                {**told, "name": "novel", "title": "A novel", "files": files}]), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GPTLAB_CATALOG", str(path))
+        yield [stories]
+
+
+@pytest.fixture
+def listing(site):
+    """Opens a page's list of texts to download."""
+    site.asked.clear()
+
+    def open_list(page):
+        tab(page, "Data")
+        page.get_by_label("Download a text", exact=True).check()
+        wait_until(page, "document.querySelector('#catalogue li')?.offsetParent")
+        return page.locator("#catalogue")
+
+    yield open_list
+    site.goes_on.set()
+    site.status = 200
+
+
+def test_a_text_is_downloaded_looked_at_and_prepared(app, page, browse, site, listing, small_text):
+    site.goes_on.clear()
+    texts = listing(page)
+    wait_until(page, shows("#preview", "Choose a text in the list"))
+    texts.get_by_role("radio", name="A play").check()
+    wait_until(page, shows("#preview", "A play is not downloaded yet"))
+    assert site.asked == [], "nothing is fetched before the click"
+    link = texts.get_by_role("link", name="example.org").first
+    assert (link.get_attribute("href"), link.get_attribute("rel")) == ("https://example.org/", "noopener noreferrer")
+
+    texts.get_by_role("button", name="Download A play").click()
+    how_far = shows("#catalogue", f" of {in_words(len(site.content))}")
+    wait_until(page, how_far)
+    wait_until(page, shows("#preview", "A play is being downloaded"))
+    reload(page)
+    tab(page, "Data")
+    wait_until(page, how_far)
+    other = browse(app.address)
+    elsewhere = listing(other)
+    wait_until(other, how_far)
+    part, half = app.workspace / "downloads" / "play" / "play.txt.part", len(site.content) // 2
+    wait_here(page, lambda: part.stat().st_size == half)
+    elsewhere.get_by_role("button", name="Cancel the download of A play").click()
+    wait_until(page, shows("#catalogue", "Cancelled. What came so far is kept"))
+    wait_until(page, shows("#preview", "A play is not downloaded yet"))
+
+    site.goes_on.set()
+    texts.get_by_role("button", name="Download A play").click()
+    wait_until(page, shows("#catalogue", "✓ downloaded"))
+    wait_until(page, shows("#preview", small_text[:40].splitlines()[0]))
+    assert site.asked[-1][1] == f"bytes={half}-"
+    wait_until(page, shows("#preview", "Project Gutenberg's header and licence: 1 document changed"))
+    wait_until(page, f"{DATA_NAME} === 'play'")
+    page.locator("#prepare").click()
+    wait_until(page, shows("#steps", "play"))
+    wait_until(page, shows("#prepared .current", "play"))
+    manifest = open_dataset(app.workspace / "datasets" / "play").manifest
+    assert manifest["characters"] == len(small_text) and manifest["config"]["cleaning"] == ["gutenberg"]
+    assert manifest["config"]["source"] == str(app.workspace / "downloads" / "play" / "play.txt")
+
+
+def test_a_download_that_fails_says_why_beside_its_text(page, site, listing):
+    site.status = 404
+    texts = listing(page)
+    texts.get_by_role("button", name="Download A novel").click()
+    wait_until(page, shows("#catalogue", "127.0.0.1 has A novel no more (HTTP 404): look for it on https://example.org/"))
+    wait_until(page, shows("#preview", "A novel is not downloaded yet"))
+    page.locator("#prepare").click()
+    wait_until(page, "[...document.querySelectorAll('.toast-body, [data-testid=toast-body]')]"
+                     ".some(toast => toast.innerText.includes('press Download beside it'))")
+
+
+def test_files_are_uploaded_cleaned_looked_at_and_prepared(app, page, tmp_path, small_text):
+    letters, table = tmp_path / "letters.txt", tmp_path / "table.csv"
+    letters.write_text(small_text[:5000] + "Write to someone@example.org about it.\n", encoding="utf-8")
+    rows = [f'"Row {i % 20} says that day {i % 20} was fine, and that the rain had gone."\n' for i in range(40)]
+    table.write_text("said\n" + "".join(rows), encoding="utf-8")
+    tab(page, "Data")
+    page.locator("#upload input[type=file]").set_input_files([letters, table])
+    wait_until(page, shows("#preview", "41 documents"))
+    wait_until(page, shows("#preview", "Row 1 says"))
+    wait_until(page, f"{DATA_NAME} === 'letters'")
+
+    page.get_by_text("Clean it first", exact=True).click()
+    for step, does in (("The same document twice", "20 documents left out"),
+                       ("E-mail addresses, phone, card, bank and network numbers", "1 document changed")):
+        page.get_by_label(step, exact=True).check()
+        wait_until(page, shows("#preview", f"{step}: {does}"))
+    wait_until(page, shows("#preview", "21 documents"))
+
+    reload(page)  # both files and the steps are there again
+    tab(page, "Data")
+    wait_until(page, shows("#preview", "21 documents"))
+    wait_until(page, shows("#upload", "table"))
+    page.locator("#prepare").click()
+    wait_until(page, shows("#prepared .current", "letters"))
+    dataset = open_dataset(app.workspace / "datasets" / "letters")
+    assert dataset.manifest["source"] == "letters.txt and 1 more" and dataset.manifest["documents"] == 21
+    written = "".join(dataset.tokenizer.decode(list(map(int, ids))) for ids in (dataset.train, dataset.val))
+    assert "someone@example.org" not in written and "Write to" in written and "Row 19 says" in written
+
+    page.get_by_role("button", name="Remove this file").first.click()
+    wait_until(page, shows("#preview", "20 documents"))
