@@ -61,7 +61,7 @@ class Dataset:
 
     @property
     def baselines(self) -> dict[str, float | None]:
-        """uniform, unigram, bigram, entropy_floor: nats per token, None where unknown."""
+        """uniform, unigram, bigram, xz, entropy_floor: nats per token, None where unknown; xz is missing in older data sets."""
         return self.manifest["baselines"]
 
 
@@ -120,7 +120,7 @@ def _make(config: DataConfig, folder: Path, name: str, meter: Meter, files: cont
     val = write_tokens(split.val, tokenizer, folder / "val.bin", lambda done: meter.tell(held_out * done))
     train = write_tokens(split.train, tokenizer, folder / "train.bin", lambda done: meter.tell(held_out + (1 - held_out) * done))
     meter.begin("Measuring what a model must beat")
-    manifest = _manifest(config, source, split, tokenizer, train, val) | dict(
+    manifest = _manifest(config, source, split, tokenizer, train, val, meter.tell) | dict(
         name=name, hash=_hash(folder), files=state, cleaning=[report.to_dict() for report in reports])
     text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / "manifest.json").write_text(text + "\n", encoding="utf-8", newline="\n")
@@ -134,22 +134,22 @@ def _phases(config: DataConfig) -> dict[str, float]:
             "Measuring what a model must beat": 20.0}
 
 
-def _manifest(config: DataConfig, source: Source, split: Split, tokenizer: Tokenizer, train: TokenFile, val: TokenFile) -> dict:
+def _manifest(config: DataConfig, source: Source, split: Split, tokenizer: Tokenizer, train: TokenFile, val: TokenFile,
+              tell: Callable[[float], None]) -> dict:
     """What is known of a data set, but for its name and what only its making tells."""
     lengths = tokenizer.byte_lengths()
     train_bytes, val_bytes = (int(baselines.token_counts(ids, tokenizer.vocab_size) @ lengths) for ids in (train, val))
-    return dict(
+    tell(0.1)
+    measured = baselines.all_of(train, val, tokenizer.vocab_size, tokenizer.end_of_text, val_bytes, split.val,
+                                entropy_floor(source, split, len(val)))
+    tell(0.6)
+    alerts = health.examine(config, source.documents, split, tokenizer, train, val, drawn=source.drawn, left_out=source.bad_count)
+    return measured | dict(
         source=source.name, documents=source.texts, characters=source.documents.characters,
         train_tokens=len(train), val_tokens=len(val), train_bytes=train_bytes, val_bytes=val_bytes,
         dtype=np.dtype(tokenizer.dtype).name, vocab_size=tokenizer.vocab_size, tokenizer=tokenizer.kind, split=split.kind,
         encoding=source.encoding, text_column=source.text_column, config=dataclasses.asdict(config), grammar=_grammar(config),
-        left_out=dict(count=source.bad_count, first=source.bad),
-        baselines=dict(uniform=baselines.uniform(tokenizer.vocab_size),
-                       unigram=baselines.unigram(train, val, tokenizer.vocab_size),
-                       bigram=baselines.bigram(train, val, tokenizer.vocab_size, tokenizer.end_of_text),
-                       entropy_floor=entropy_floor(source, split, len(val))),
-        alerts=[found.to_dict() for found in health.examine(config, source.documents, split, tokenizer, train, val,
-                                                            drawn=source.drawn, left_out=source.bad_count)])
+        left_out=dict(count=source.bad_count, first=source.bad), alerts=[found.to_dict() for found in alerts])
 
 
 def cleaned(source: Source, config: DataConfig, **files: Any) -> tuple[Source, list[StepReport]]:
