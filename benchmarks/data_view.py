@@ -1,6 +1,6 @@
 """How long a search through 100,000 documents of 400 characters takes, and counting for the figures of 200 MB of tokens.
 
-    python benchmarks/data_view.py [--documents 100000] [--tokens 100000000]
+    python benchmarks/data_view.py
 
 Each search goes through all of them: the median of five, by the clock, and in brackets of the processor's time, for a machine
 that others use too. Counting runs in a process of its own, as in the app.
@@ -8,7 +8,6 @@ that others use too. Counting runs in a process of its own, as in the app.
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import sys
@@ -29,24 +28,20 @@ from gptlab.runs.counting import Counts
 QUERIES = ("e", "the", "king", "the king said", "größe", "война", "বাংলা", "zebra", "document 99999")
 WORDS = ("the king said that a small ship came over sea and land to see his old town while rain fell kindly on every roof größe "
          "война мир বাংলা ভাষা").split()
-ROUNDS = 5
+DOCUMENTS, TOKENS, ROUNDS = 100_000, 100_000_000, 5
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--documents", type=int, default=100_000)
-    parser.add_argument("--tokens", type=int, default=100_000_000, help="of two bytes each")
-    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        measured = {**searching(Path(folder), args.documents), **counting(Path(folder), args.tokens)}
-    print("\n".join(f"{name:<30}{value}" for name, value in measured.items()))
+        for name, value in {**searching(Path(folder)), **counting(Path(folder))}.items():
+            print(f"{name:<30}{value}")
 
 
-def searching(folder: Path, number: int) -> dict[str, str]:
+def searching(folder: Path) -> dict[str, str]:
     chance = random.Random(1)
     with open(folder / "documents", "w+b") as file:
         writer = DocumentWriter(file)
-        for i in range(number):
+        for i in range(DOCUMENTS):
             writer.add(" ".join(chance.choices(WORDS, k=90))[:400 - 16] + f" document {i}")
         documents = writer.documents()
         found = {f"search for '{query}'": search(documents, query) for query in QUERIES}
@@ -66,11 +61,11 @@ def search(documents: Documents, query: str) -> str:
     return f"{clock:.0f} ms ({processor:.0f} ms), {rows:,} found"
 
 
-def counting(folder: Path, tokens: int) -> dict[str, str]:
+def counting(folder: Path) -> dict[str, str]:
     """The text of a small data set again and again: what is counted is alike, and there is as much of it as asked."""
     directory = folder / "set"
     small = prepare(DataConfig(source="stories", tokenizer="bpe", vocab_size=4096, documents=5000), directory)
-    times = max(1, tokens // len(small.train))
+    times = TOKENS // len(small.train)
     text, table = (directory / "documents.txt").read_bytes(), np.load(directory / "documents.npy")
     (directory / "train.bin").write_bytes(np.asarray(small.train).tobytes() * times)
     (directory / "documents.txt").write_bytes(text * times)
