@@ -1,5 +1,6 @@
 """Text to ids and back, held against Hugging Face's `tokenizers` reading the saved file."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from gptlab.config import DataConfig
 from gptlab.data.documents import Documents
 from gptlab.data.sources import DataError
 from gptlab.data.tokenizers import (END_OF_TEXT, CharTokenizer, StreamDecoder, UnknownCharacters, build_tokenizer,
-                                    load_tokenizer, train_bpe, with_fewer_pieces)
+                                    load_tokenizer, tokenizer_of, train_bpe, with_fewer_pieces)
 
 STORY = "Once upon a time there was a cat.\nThe cat sat on the mat, and the cat was glad.\n\n" * 40
 NASTY = ["", " ", "a", "\n\n\n", "  two  spaces \t\ttabs  ", "\r\nWindows\r", "আমি বাংলায় গান গাই", "👩‍👩‍👧‍👦 🇧🇩 e\u0301",
@@ -74,6 +75,24 @@ def test_char_ids_follow_code_points_and_end_of_text_is_last():
     assert tokenizer.encode("nab").tolist() == [2, 0, 1]
     assert (tokenizer.vocab_size, tokenizer.end_of_text) == (4, 3)
     assert tokenizer.byte_lengths().tolist() == [1, 1, 1, 0]
+
+
+def test_char_ids_are_the_alphabets_whatever_stands_around_them():
+    """ASCII goes another way than the rest, in blocks; also where ids of ASCII are too large for a byte."""
+    text = (STORY * 30)[:70_000] + "é" + (STORY * 30)[:70_000] + "\U0001f44d" + "end"
+    by_code_point = CharTokenizer.of_alphabet(text + "".join(map(chr, range(0x100, 0x400))))
+    file = json.loads(by_code_point.to_json())
+    vocabulary = file["model"]["vocab"]
+    vocabulary["a"], vocabulary["é"], vocabulary["\u03ff"] = vocabulary["\u03ff"], vocabulary["a"], vocabulary["é"]
+    for tokenizer in (by_code_point, tokenizer_of(json.dumps(file))):
+        id_of = json.loads(tokenizer.to_json())["model"]["vocab"]
+        assert tokenizer.kind == "char" and tokenizer.encode(text).tolist() == [id_of[char] for char in text]
+        for unknown in ("Z", "\x7f", "\u0400", "\U0010ffff"):
+            for around in ("a", "é"):
+                with pytest.raises(UnknownCharacters) as caught:
+                    tokenizer.encode(around * 70_000 + unknown + around)
+                assert caught.value.characters == [unknown]
+    assert vocabulary["a"] > 255
 
 
 def test_byte_ids_are_the_bytes():
