@@ -25,7 +25,8 @@ MARGIN = dict(l=52, r=14, t=10, b=44)
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "8px 3px 2px 3px 2px 3px", "2px 5px")
 MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "triangle-down", "pentagon")
 REFERENCES = (("uniform", "pure guessing", "dot"), ("unigram", "counting {unit}", "longdash"),
-              ("bigram", "counting pairs", "longdashdot"), ("entropy_floor", "best possible", "dashdot"))
+              ("bigram", "counting pairs", "longdashdot"), ("xz", "compressing (xz)", "2px 6px"),
+              ("entropy_floor", "best possible", "dashdot"))
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', Arial, sans-serif"
 
 
@@ -80,7 +81,7 @@ class Curve:
 def loss(history: RunHistory, baselines: dict[str, float | None], look: Look = LIGHT, unit: str = "tokens") -> go.Figure:
     """Loss on training text, raw (faint) and evened out, and on unseen text with the best starred, under named references.
 
-    `baselines` as in a manifest: uniform, unigram, bigram, entropy_floor; None where unknown. `unit`: what tokens are.
+    `baselines` as in a manifest: uniform, unigram, bigram, xz, entropy_floor; None where unknown. `unit`: what tokens are.
     """
     step, raw = history.steps["step"], history.steps["loss"]
     spikes, smooth = low_and_high(step, raw), last_of_each(step, history.smooth)

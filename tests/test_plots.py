@@ -11,7 +11,7 @@ from tiny_run import tiny_run, tiny_workspace
 from gptlab import plots
 from gptlab.runs.history import read_history
 
-BASELINES = {"uniform": 4.0, "unigram": 3.0, "bigram": 2.0, "entropy_floor": 0.5}
+BASELINES = {"uniform": 4.0, "unigram": 3.0, "bigram": 2.0, "xz": 1.5, "entropy_floor": 0.5}
 
 
 @pytest.fixture
@@ -38,7 +38,8 @@ def test_the_loss_figure(history):
     assert list(found["unseen text (val)"].x) == [0, 500, 1000] and list(found["best"].x) == [500]
     assert found["best"].marker.symbol == "star"
     assert [note.text for note in figure.layout.annotations] == [
-        "pure guessing  4.00", "counting characters  3.00", "counting pairs  2.00", "best possible  0.50"]
+        "pure guessing  4.00", "counting characters  3.00", "counting pairs  2.00",
+        "compressing (xz)  1.50", "best possible  0.50"]
     low, high = figure.layout.yaxis.range
     assert low <= 0.5 and 4.0 < high < 30.0, "a spike leaves the picture, not the data"
     dashes = [found[name].line.dash for name in ("train, smoothed", "unseen text (val)", "pure guessing", "best possible")]
@@ -48,6 +49,8 @@ def test_the_loss_figure(history):
 def test_a_reference_that_is_not_known_is_not_drawn(history):
     names = set(traces(plots.loss(history, {**BASELINES, "entropy_floor": None})))
     assert "best possible" not in names and "pure guessing" in names
+    older = {name: value for name, value in BASELINES.items() if name != "xz"}  # prepared before there was such a line
+    assert set(traces(plots.loss(history, BASELINES))) - set(traces(plots.loss(history, older))) == {"compressing (xz)"}
 
 
 def test_a_run_that_said_nothing_can_be_drawn(run):

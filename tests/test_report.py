@@ -94,6 +94,14 @@ def test_the_report_of_a_run(workspace, tmp_path):
     assert [path.name for path in tmp_path.glob("*.html")] == ["first.html"] and not list(tmp_path.glob(".tmp*"))
 
 
+def test_what_was_to_beat_stands_in_both_units_where_they_are_known(workspace, tmp_path):
+    run = finished_run(workspace, "first")
+    known = {**run.manifest(), "baselines": {"uniform": 4.0, "xz": 2.04}, "baselines_bits_per_byte": {"xz": 2.943}}
+    (run.path / "manifest.json").write_text(json.dumps(known), encoding="utf-8")
+    text = save_report([run], tmp_path / "first.html").read_text(encoding="utf-8")
+    assert "<td>4.0000</td>" in text and '">Loss of compressing (xz)</th><td>2.0400 (2.943 bits per byte)</td>' in text
+
+
 def test_nothing_in_it_is_markup(workspace):
     """Texts, prompts, alerts and names from anywhere: a manifest may have come in a bundle."""
     runs = [told(tiny_run(workspace, name), prompt=EVIL, text=EVIL) for name in ("a", "b")]

@@ -48,8 +48,8 @@ def near_duplicates(documents: Sequence[str], threshold: float) -> Iterator[bool
 def groups(documents: Sequence[str], threshold: float) -> np.ndarray:
     """The number of the first document of each one's group: (documents,) int64.
 
-    A group holds all that are linked by pairs as alike as `threshold`, by MinHash's estimate: no text is read twice, of pairs just
-    as alike about one in twenty-five is missed, and some a little less alike (by up to 0.1) are joined.
+    A group holds all that are linked by pairs as alike as `threshold`, by MinHash's estimate: no text is read twice, about one in
+    twenty-five pairs that are just as alike is missed, and some a little less alike (by up to 0.1) are joined.
     """
     signatures = _signatures(documents)
     later, earlier = _alike_pairs(signatures, threshold, threshold - TOGETHER * _standard_error(threshold))

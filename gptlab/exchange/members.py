@@ -29,7 +29,7 @@ MANIFEST = {  # what is read of a manifest, and of which type
     "name": str, "source": str, "hash": str, "documents": int, "characters": int, "train_tokens": int, "val_tokens": int,
     "train_bytes": int, "val_bytes": int, "dtype": str, "vocab_size": int, "tokenizer": str, "split": str, "config": dict,
     "baselines": dict, "alerts": list}
-BASELINES = ("uniform", "unigram", "bigram", "entropy_floor")
+BASELINES = ("uniform", "unigram", "bigram", "xz", "entropy_floor")
 
 MOST_MEMBERS = 100
 MOST_JSON_BYTES = 64 * 2**20  # a tokenizer with 200,000 tokens has a quarter of that
@@ -233,8 +233,9 @@ def _check_manifest(manifest: dict) -> None:
             raise BadBundle(f"the manifest of its data set is damaged ({name}).")
     if manifest["dtype"] not in ("uint16", "uint32"):
         raise BadBundle(f"its data set holds {manifest['dtype'][:40]!r}, where tokens are uint16 or uint32.")
-    if not all(manifest["baselines"].get(name) is None or number(manifest["baselines"][name]) for name in BASELINES) \
-            or manifest["baselines"].get("uniform") is None:
+    known, per_byte = manifest["baselines"], manifest.get("baselines_bits_per_byte", {})  # older ones have none of these
+    if not isinstance(per_byte, dict) or known.get("uniform") is None \
+            or not all(one.get(name) is None or number(one[name]) for one in (known, per_byte) for name in BASELINES):
         raise BadBundle("the manifest of its data set is damaged (baselines).")
     if not all(isinstance(alert, dict) and all(isinstance(alert.get(key), str) for key in ("severity", "message", "remedy"))
                for alert in manifest["alerts"]):

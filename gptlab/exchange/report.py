@@ -146,11 +146,13 @@ def _data_table(manifest: dict) -> str:
              ("Tokens held out", f"{manifest['val_tokens']:,} ({readable(manifest['val_bytes'])} of text)"),
              ("Tokenizer", UNITS.get(manifest["tokenizer"], manifest["tokenizer"])),
              ("Vocabulary", f"{manifest['vocab_size']:,}"), ("How unseen text was chosen", manifest["split"])]
+    per_byte = manifest.get("baselines_bits_per_byte", {})
     for name, label, _ in plots.REFERENCES:
         if baselines.get(name) is not None:
             label = label.format(unit=UNITS.get(manifest["tokenizer"], "tokens"))
             label = "Best possible loss" if name == "entropy_floor" else f"Loss of {label}"
-            known.append((label, f"{baselines[name]:.4f}"))
+            bits = f" ({per_byte[name]:.3f} bits per byte)" if per_byte.get(name) is not None else ""
+            known.append((label, f"{baselines[name]:.4f}{bits}"))
     known.append(("Hash", manifest["hash"]))
     rows = [f'<tr><th scope="row">{escaped(name)}</th><td>{escaped(value)}</td></tr>' for name, value in known]
     return f'<div class="settings">{table([], rows)}</div>'

@@ -168,6 +168,7 @@ class Chart {
     const marked = this.marked === null ? null : history.curves.along(this.axis, this.marked);
     const settings = history.settings.slice(-8).map(one => ({at: history.along(this.axis, one), text: changed(one)}));
     const ends = this.ends(history, x[1], y[1] - y[0]);
+    this.raiseNames(references, y.map(log), log);
     this.makeRoom(ends, references, x[1], y.map(log), log);
     const lines = JSON.stringify([references, marked, settings, ends, this.logarithmic]);
     if (this.drawn.references !== lines) {
@@ -202,12 +203,23 @@ class Chart {
       name, x: round(x, right / 100), y: round(y, height / 100), above: over, left: x < 0.2 * right, colour}));
   }
 
+  // How far up the name of each reference line goes, in pixels, so that none lies on the name of a lower one.
+  raiseNames(references, [bottom, top], log) {
+    const {h: height} = this.plot._fullLayout._size, half = this.size(HALF_LINE);
+    let free = -Infinity;
+    for (const one of [...references].sort((a, b) => a.value - b.value)) {
+      const middle = (log(one.value) - bottom) / (top - bottom) * height + (isBelow(one, references) ? -half : half);
+      one.raised = Math.round(Math.max(0, free - middle));
+      free = middle + one.raised + 2 * half;
+    }
+  }
+
   // Where the name of a reference line stands in the way of a line's, in pixels: that one goes up and above it, or, below its
   // line, to the left of it; the other way it would lie on the curves, which come from above.
   makeRoom(ends, references, right, [bottom, top], log) {
     const {w: width, h: height} = this.plot._fullLayout._size, down = value => (top - log(value)) / (top - bottom) * height;
     const half = this.size(HALF_LINE), letter = this.size(LETTER);
-    const stands = references.map(one => ({at: down(one.value) + (isBelow(one, references) ? half : -half),
+    const stands = references.map(one => ({at: down(one.value) + (isBelow(one, references) ? half : -half) - one.raised,
       from: width - referenceText(one).length * letter}));
     for (const end of ends) {
       const at = end.x / right * width, middle = down(end.y) + (end.above ? -1 : 1) * (7 + half);
@@ -256,7 +268,7 @@ class Chart {
       })),
       annotations: references.map(one => ({
         xref: 'paper', x: 1, xanchor: 'right', y: log(one.value), showarrow: false,
-        yanchor: isBelow(one, references) ? 'top' : 'bottom', text: referenceText(one),
+        yanchor: isBelow(one, references) ? 'top' : 'bottom', yshift: one.raised, text: referenceText(one),
         font: {color: this.colour(one.colour), size: this.size(one.main ? 14 : 12.5)},
       })),
     };

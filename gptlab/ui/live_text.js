@@ -48,6 +48,7 @@ function referenceLines(baselines, words, unit) {
     line('uniform', {colour: '--live-guess', dash: 'dot', main: true}),
     line('unigram', {colour: '--live-count', dash: 'longdash'}),
     line('bigram', {colour: '--live-count', dash: 'longdashdot'}),
+    line('xz', {colour: '--live-count', dash: '2px 6px'}),
     line('entropy_floor', {colour: '--live-floor', dash: 'dashdot', main: true, below: true}),
   ].filter(one => one.value !== null && one.value !== undefined);
 }

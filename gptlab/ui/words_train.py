@@ -77,7 +77,7 @@ LIVE = {  # what the live view says; it reads these in the browser. {names} are 
     "ends": {"smooth": "train", "val": "unseen"},
     "lines": {"train": "train", "smooth": "train, smoothed", "val": "unseen text (val)", "best": "best"},
     "references": {"uniform": "pure guessing", "unigram": "counting {units}", "bigram": "counting pairs",
-                   "entropy_floor": "best possible"},
+                   "xz": "compressing (xz)", "entropy_floor": "best possible"},
     "captions": {
         "empty": "Press Start training: the loss begins near pure guessing, and falls as the model learns.",
         "before": "About to measure what it knows before any training.",
@@ -110,6 +110,9 @@ LIVE = {  # what the live view says; it reads these in the browser. {names} are 
          "before the model learns from it. It jumps because some batches are easier; the thick line evens that out."},
         {"name": "val", "label": "unseen text (val)", "help": "Measured now and then on text held out from training. "
          "When it turns up while the other falls, the model is memorising. The star marks the best."},
+        {"name": "reference", "label": "what to beat", "help": "The same unseen text without a model: pure guessing takes every "
+         "token for as likely as any other; counting knows how common each is in the training text, or which follows which; xz "
+         "is the file compressor, shown nothing but the unseen text. Stories and sums made here have a best possible, too."},
     ],
     "small": [
         {"name": "perplexity", "label": "Perplexity", "help": "e to the power of the loss on unseen text: among how many "

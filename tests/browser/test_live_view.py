@@ -51,7 +51,7 @@ def resumed(step):
 def scripts(chromium):
     """A page that knows nothing but what the live view is made of."""
     page = chromium.new_page()
-    for name in ("live_history.js", "live_text.js", "live_alerts.js"):
+    for name in ("live_history.js", "live_text.js", "live_chart.js", "live_alerts.js"):
         page.add_script_tag(content=(UI / name).read_text(encoding="utf-8"))
     yield page
     page.close()
@@ -225,6 +225,18 @@ def test_one_sentence_says_where_the_run_stands(scripts, baselines, losses, name
         const words = {captions: Object.fromEntries(names.map(name => [name, name + ' {share}']))};
         return caption(history, baselines, words, {}); }""", [lines, baselines])
     assert said.removesuffix(" {share}") == name  # the share of (4.0 - loss) in (4.0 - 1.0)
+
+
+def test_names_of_reference_lines_do_not_lie_on_each_other(scripts):
+    """Compressing and counting pairs come to much the same on some texts."""
+    raised = scripts.evaluate("""baselines => { const words = {references: {}};
+        for (const name in baselines) words.references[name] = name + ' {units}';
+        const references = referenceLines(baselines, words, {units: 'letters'});
+        const chart = {plot: {_fullLayout: {_size: {h: 400}}}, size: pixels => pixels};
+        Chart.prototype.raiseNames.call(chart, references, [0, 5], value => value);
+        return references.map(one => [one.label, one.raised]); }""",
+                              {"uniform": 4.0, "unigram": 3.0, "bigram": 2.45, "xz": 2.4, "entropy_floor": None})
+    assert raised == [["uniform letters", 0], ["unigram letters", 0], ["bigram letters", 16], ["xz letters", 0]]  # 0.05 are 4 of 20
 
 
 # in the page
