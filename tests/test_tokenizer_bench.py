@@ -54,6 +54,15 @@ def test_numbers_of_both_sides_and_which_is_better(store, text_file, small_text)
     assert answer["measured"] == f"Learnt from and measured on all of the text: {len(small_text):,} characters."
 
 
+def test_a_sample_of_short_texts_has_their_ends_in_it(store, tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps({"text": f"row {i} of a table with short texts"}) + "\n" for i in range(40)), encoding="utf-8")
+    cut = told(store, path, [CHAR, BPE])[1]["sides"][0]["sample"]
+    shown = "".join(token for token, _, _ in cut["tokens"])
+    assert shown.startswith("row 0 of a table with short texts<|endoftext|>row 1 of")
+    assert cut["bytes"] == tokenizer_bench.SAMPLE_CHARACTERS == cut["count"] - shown.count("<|endoftext|>")
+
+
 def test_share_of_the_model_by_hand():
     """8 numbers a token, 16 positions; a block of 4·8² + 2·4·8² numbers in matrices and two norms of 8, and a norm at the end."""
     block = 4 * 64 + 8 * 64 + 2 * 8

@@ -88,6 +88,17 @@ def read_text(config: DataConfig) -> Text:
     return Text(texts, whole=source.share == 1.0 and left >= 0 and documents == config.documents)
 
 
+def sample(text: Text, characters: int) -> list[str]:
+    """Its first documents, about so many characters of them."""
+    texts = []
+    for document in text.documents:
+        if characters <= 0:
+            break
+        texts.append(document[:characters])
+        characters -= len(document)
+    return texts
+
+
 def learn(text: Text) -> str:
     """The `to_json` of a BPE of at most MOST_VOCABULARY tokens; `with_fewer_pieces` makes smaller ones of it."""
     return train_bpe(text.documents, MOST_VOCABULARY).to_json()

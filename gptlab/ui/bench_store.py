@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gptlab.config import DataConfig
 from gptlab.data import bench
 from gptlab.data.errors import DataError
@@ -25,7 +27,7 @@ from gptlab.ui import words_bench
 
 KINDS = ("char", "byte", "bpe", "file")
 KEPT_TEXTS = 3        # each a few million characters, with the pieces learnt from it
-KEPT_TOKENIZERS = 40  # of all texts
+KEPT_TOKENIZERS = 16  # of all texts; the largest take 30 MB each
 MOST_SECONDS = 90     # to read or to learn
 LARGEST_FILE_BYTES = 64 * 2**20  # of a tokenizer.json
 
@@ -48,13 +50,13 @@ class Choice:
 class Learnt:
     """A tokenizer on a text: its numbers, by which they are compared, and `id`, by which a page asks for more of it.
 
-    `merges` and `longest` hold ids, as `Tokenizer.merges` and `bench.longest_tokens` give them.
+    `merges` (merges, 3) and `longest` hold ids, as `Tokenizer.merges` and `bench.longest_tokens` give them.
     """
 
     id: str
     tokenizer: Tokenizer
     measured: bench.Measured
-    merges: list[tuple[int, int, int]]
+    merges: np.ndarray
     longest: list[tuple[int, int]]
 
 
@@ -167,5 +169,6 @@ def _built(choice: Choice, text: bench.Text, largest: Tokenizer | None) -> Token
 def _measured(id: str, tokenizer: Tokenizer, text: bench.Text) -> Learnt:
     measured = bench.measure(tokenizer, text)
     many = tokenizer.kind in ("bpe", "file")
-    return Learnt(id, tokenizer, measured, tokenizer.merges() if many else [],
-                  bench.longest_tokens(tokenizer, measured.counts, words_bench.LONGEST_SHOWN) if many else [])
+    merges = np.array(tokenizer.merges() if many else [], dtype=np.int32).reshape(-1, 3)
+    longest = bench.longest_tokens(tokenizer, measured.counts, words_bench.LONGEST_SHOWN) if many else []
+    return Learnt(id, tokenizer, measured, merges, longest)

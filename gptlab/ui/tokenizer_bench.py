@@ -97,7 +97,7 @@ def compared(store: Store, config: Callable[[], DataConfig], model: ModelConfig,
     except (ValueError, OSError) as problem:
         yield {"problem": str(problem)}
         return
-    sample, told, found = text.documents[0][:SAMPLE_CHARACTERS], [], []
+    sample, told, found = bench.sample(text, SAMPLE_CHARACTERS), [], []
     for choice in choices:
         try:
             for learnt in store.tokenizer(key, text, choice):
@@ -125,11 +125,11 @@ def _of_choice(choice: Choice) -> dict:
             words_bench.NAMES[choice.kind]}
 
 
-def _side(choice: Choice, learnt: Learnt, sample: str, model: ModelConfig) -> dict:
+def _side(choice: Choice, learnt: Learnt, sample: list[str], model: ModelConfig) -> dict:
     """One tokenizer as a page shows it, but for its numbers."""
     measured, named, there = learnt.measured, _of_choice(choice), learnt.tokenizer.vocab_size
     text, fewer = learnt.tokenizer.token_text, choice.kind == "bpe" and there < choice.vocabulary
-    return {**named, "id": learnt.id, "sample": _cut(learnt, sample),
+    return {**named, "id": learnt.id, "sample": _cut(learnt, *sample),
             "sentence": words_bench.reach(named["name"], measured.bytes_per_token, measured.characters_per_token,
                                           model.context_length),
             "note": words_bench.fewer_pieces(choice.vocabulary, there) if fewer else "",
@@ -191,13 +191,18 @@ def merges(store: Store, question: Any) -> dict:
 def _merges(learnt: Learnt, first: int, count: int) -> list[list]:
     """[left, right, made] as texts, with whether each is text by itself."""
     text, whole = learnt.tokenizer.token_text, learnt.tokenizer.is_whole
-    return [[(text(i), whole(i)) for i in merge] for merge in learnt.merges[first:first + count]]
+    return [[(text(i), whole(i)) for i in merge] for merge in learnt.merges[first:first + count].tolist()]
 
 
-def _cut(learnt: Learnt, text: str) -> dict:
-    """`tokens` as bench.shown_tokens gives them, how many there are in all and of how many bytes; or the `problem`."""
-    try:
-        tokens = bench.shown_tokens(learnt.tokenizer, text)
-    except DataError as problem:
-        return {"problem": str(problem)}
-    return {"tokens": tokens[:MOST_SHOWN], "count": len(tokens), "bytes": len(text.encode("utf-8", "replace"))}
+def _cut(learnt: Learnt, *texts: str) -> dict:
+    """`tokens` as bench.shown_tokens gives them, with the end of a text between two; how many there are in all and of how many
+    bytes; or the `problem`."""
+    tokenizer, tokens = learnt.tokenizer, []
+    for number, text in enumerate(texts):
+        tokens += [(tokenizer.token_text(tokenizer.end_of_text), tokenizer.end_of_text, True)] if number else []
+        try:
+            tokens += bench.shown_tokens(tokenizer, text)
+        except DataError as problem:
+            return {"problem": str(problem)}
+    size = sum(len(text.encode("utf-8", "replace")) for text in texts)
+    return {"tokens": tokens[:MOST_SHOWN], "count": len(tokens), "bytes": size}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from waiting import reload, shows, tab, wait_until, wait_until_it_fits, wait_until_quiet
+from waiting import comes_up, reload, shows, tab, wait_until, wait_until_it_fits, wait_until_quiet
 
 from gptlab.data.tokenizers import train_bpe
 
@@ -45,7 +45,8 @@ def test_nothing_is_measured_before_it_is_seen_and_a_vocabulary_is_learnt_once(p
     wait_until(page, shows("#preview", "characters"))
     wait_until_quiet(page)
     assert asked == []
-    unfold(page)
+    with comes_up(page, shows(".bench-state", "Learning up to 65,536 pieces")):
+        unfold(page)
     wait_until(page, "document.querySelectorAll('.bench-rows tbody tr').length === 6")
     assert asked == ["compare"]
     page.get_by_role("group", name="Tokenizer B").get_by_role("slider").press("Home")
