@@ -13,8 +13,8 @@ from gptlab.data.formats import READERS
 from gptlab.data.reading import kind_of
 from gptlab.data.sources import BUILTINS
 
-GOOD = {"name": "tiny", "title": "Tiny", "description": "A text.", "language": "English", "licence": "none", "cleaning": ["unicode"],
-        "home": "https://example.org", "files": [{"address": "https://example.org/a/input.txt", "bytes": 9}]}
+GOOD = {"name": "tiny", "title": "Tiny", "description": "A text.", "language": "English", "licence": "none",
+        "cleaning": ["unicode"], "home": "https://example.org", "files": [{"address": "https://example.org/a/input.txt", "bytes": 9}]}
 
 
 def written(tmp_path, *entries) -> Path:

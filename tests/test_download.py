@@ -157,7 +157,8 @@ def test_offline_is_one_sentence_that_says_what_to_do(site, tmp_path):
     with pytest.raises(DataError) as told:
         download.fetch(entry(address), tmp_path)
     assert str(told.value).startswith("127.0.0.1 cannot be reached (")
-    assert str(told.value).endswith("check the connection, or download it in a browser from https://example.org/tiny and choose that file.")
+    assert str(told.value).endswith("check the connection, or download it in a browser from https://example.org/tiny and choose "
+                                    "that file.")
     assert names(tmp_path) == []
 
 

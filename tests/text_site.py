@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Site(ThreadingHTTPServer):
-    """Serves `content` under every address, with ranges. `cuts` says after how many bytes the next connections end; until `goes_on`
-    is set each gives half of what it will, or nothing where it goes on. `asked` has (path, Range, If-Range) of each."""
+    """Serves `content` under every address, with ranges. `cuts` says after how many bytes the next connections end; until
+    `goes_on` is set each gives half of what it will, or nothing of a rest. `asked` has (path, Range, If-Range) of each."""
 
     def __init__(self, content: bytes):
         super().__init__(("127.0.0.1", 0), Handler)

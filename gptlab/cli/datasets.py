@@ -37,7 +37,8 @@ def prepare(options: argparse.Namespace) -> dict:
 
 
 def find_or_prepare(workspace: Workspace, wanted: str, config: RunConfig, explicit: dict[str, str]) -> Dataset:
-    """The data set that --dataset names: a prepared one, or a built-in, a file or a text to download, prepared as `config.data` says.
+    """The data set that --dataset names: a prepared one; or a built-in, a file or a text to download, prepared as `config.data`
+    says.
 
     `explicit` are the settings typed with --set: a prepared data set must agree with those, while a preset's are
     only for preparing. Raises DataError.
@@ -55,7 +56,8 @@ def find_or_prepare(workspace: Workspace, wanted: str, config: RunConfig, explic
             raise DataError(f"Data set '{wanted}' was prepared without {settings}, and data sets never change: leave that "
                             "out, or give the text itself to --dataset.")
     text = named(workspace, [wanted], workspace.dataset_names())
-    return same_or_new(workspace, dataclasses.replace(config.data, source=text.source, cleaning=cleaned(config.data, text, explicit)))
+    steps = cleaned(config.data, text, explicit)
+    return same_or_new(workspace, dataclasses.replace(config.data, source=text.source, cleaning=steps))
 
 
 def same_or_new(workspace: Workspace, config: DataConfig) -> Dataset:

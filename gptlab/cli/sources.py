@@ -46,17 +46,15 @@ def given(workspace: Workspace, wanted: Sequence[str]) -> Iterator[Text]:
         with open(path, "wb") as file:
             while block := sys.stdin.buffer.read(BLOCK_BYTES):
                 if shutil.disk_usage(folder).free < len(block) + SPARE_BYTES:
-                    raise DataError(f"Standard input does not fit on the disk of {workspace.path}: free some space, or choose another "
-                                    "workspace.")
+                    raise DataError(f"Standard input does not fit on the disk of {workspace.path}: free some space, or choose "
+                                    "another workspace.")
                 file.write(block)
         yield Text(str(path), "stdin")
 
 
 def named(workspace: Workspace, wanted: Sequence[str], prepared: Sequence[str] = ()) -> Text:
-    """The text that is named so; one of the catalogue is downloaded, unless it was. `prepared`: data sets that could have been meant.
-
-    Raises DataError.
-    """
+    """The text that is named so; one of the catalogue is downloaded, unless it was. Raises DataError, with the names there are,
+    among them those `prepared`."""
     texts = [_one(workspace, one, prepared) for one in wanted]
     if len(texts) == 1:
         return texts[0]

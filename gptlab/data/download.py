@@ -148,8 +148,8 @@ def _fetch_rest(entry: Entry, file: File, path: Path, part: Path, meter: _Meter)
             _delete(part)
             raise _Cut(_ended(entry, file, "it gave another part than was asked for"))
         if response.headers.get_content_type() == "text/html" and file.suffix not in (".html", ".htm"):
-            raise DataError(f"{_host(file)} answered with a web page instead of {entry.title}: if this network asks to sign in, do "
-                            f"that in a browser first; else {_by_hand(entry)}.")
+            raise DataError(f"{_host(file)} answered with a web page instead of {entry.title}: if this network asks to sign in, "
+                            f"do that in a browser first; else {_by_hand(entry)}.")
         have = have if goes_on else 0
         total = have + int(length) if length.isdigit() else None
         _check_space(entry, path.parent, (total or file.bytes) - have)
@@ -200,12 +200,7 @@ def _open(entry: Entry, file: File, request: urllib.request.Request, part: Path)
         if error.code == NO_MORE_RANGE and request.has_header("Range"):
             _delete(part)
             return None
-        if error.code in GONE:
-            raise DataError(f"{host} has {entry.title} no more (HTTP {error.code}): look for it on {entry.home}, download it in "
-                            "a browser, and choose that file.") from error
-        if error.code in BUSY:
-            raise DataError(f"{host} is too busy to give {entry.title} now (HTTP {error.code}): try again in some minutes.") from error
-        raise DataError(f"{host} does not give {entry.title} (HTTP {error.code}): try again later, or {_by_hand(entry)}.") from error
+        raise DataError(_refused(entry, host, error.code)) from error
     except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
         cause = getattr(error, "reason", None) or error
         reason = getattr(cause, "strerror", None) or cause
@@ -214,13 +209,23 @@ def _open(entry: Entry, file: File, request: urllib.request.Request, part: Path)
         raise _Cut(f"{host} cannot be reached ({reason}): check the connection, or {_by_hand(entry)}.") from error
 
 
+def _refused(entry: Entry, host: str, status: int) -> str:
+    """What to do where a server answers with an error."""
+    if status in GONE:
+        return (f"{host} has {entry.title} no more (HTTP {status}): look for it on {entry.home}, download it in a browser, and "
+                "choose that file.")
+    if status in BUSY:
+        return f"{host} is too busy to give {entry.title} now (HTTP {status}): try again in some minutes."
+    return f"{host} does not give {entry.title} (HTTP {status}): try again later, or {_by_hand(entry)}."
+
+
 class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follows to https only, and on this machine to this machine; the range that was asked for goes along."""
 
     def redirect_request(self, request, fp, code, message, headers, address):
-        near = urlsplit(address).scheme == "http" and urlsplit(address).hostname in LOOPBACK and request.host.split(":")[0] in LOOPBACK
-        if urlsplit(address).scheme != "https" and not near:
-            raise DataError(f"{urlsplit(request.full_url).hostname} leads on to {address}, which is not safe to download from: "
+        target, here = urlsplit(address), urlsplit(request.full_url).hostname
+        if target.scheme != "https" and not (target.scheme == "http" and target.hostname in LOOPBACK and here in LOOPBACK):
+            raise DataError(f"{here} leads on to {address}, which is not safe to download from: "
                             "download the text in a browser, and choose that file.")
         return super().redirect_request(request, fp, code, message, headers, address)
 

@@ -1,4 +1,4 @@
-"""Downloading beside the app: in a process of its own, so that neither a page nor a running training waits, and Cancel is at once.
+"""Downloading beside the app: in a process of its own, so that neither a page nor a training waits, and Cancel is at once.
 
 What is downloaded stays in the workspace's `downloads/`, so that a second use fetches nothing.
 """

@@ -1,6 +1,7 @@
 // The list of texts to download. `props.entries` never change; what is chosen is the value; what is downloaded, and how far a
-// download is, it asks for while it is seen: "moved" is what the chosen text then became. All is shown as text. live_text.js stands before it, in the same function. Gradio
-// gives `element`, `props`, `server`, `trigger` and `watch`.
+// download is, it asks for while it is seen, and triggers "moved" where that is other than the value says of the chosen text.
+// All is shown as text. live_text.js stands before it, in the same function. Gradio gives `element`, `props`, `server`,
+// `trigger` and `watch`.
 
 const SECONDS_BETWEEN_QUESTIONS = 1;
 const {entries, words, problem} = props;
@@ -12,7 +13,8 @@ let told = {here: [], current: null}, asking = false;
 function row(entry) {
   const item = make('li', ''), label = make('label', ''), radio = make('input', ''), more = make('p', 'catalogue-more');
   const home = make('a', '', `${entry.host} ↗`), action = make('button', 'catalogue-get', words.download);
-  const going = make('div', 'catalogue-going'), bar = make('progress', ''), cancel = make('button', 'catalogue-cancel', words.cancel);
+  const going = make('div', 'catalogue-going'), bar = make('progress', '');
+  const cancel = make('button', 'catalogue-cancel', words.cancel);
   item.dataset.entry = entry.name;
   Object.assign(radio, {type: 'radio', name: 'catalogue-entry', value: entry.name});
   label.append(radio, make('b', '', entry.title), make('span', '', `${entry.size} · ${entry.language}`));
@@ -34,7 +36,8 @@ function row(entry) {
 
 function far({done, total, rate, left}) {
   if (!done) return words.connecting;
-  return [fill(words.so_far, {done, total}), rate && fill(words.rate, {rate}), left && fill(words.left, {left})].filter(Boolean).join(', ');
+  const parts = [fill(words.so_far, {done, total}), rate && fill(words.rate, {rate}), left && fill(words.left, {left})];
+  return parts.filter(Boolean).join(', ');
 }
 
 // Whether a text is "here", on its way ("going"), or neither.

@@ -29,8 +29,8 @@ class Catalogue:
         self.downloads = Downloads(workspace)
 
     def component(self) -> gr.HTML:
-        """The list. Its value is `shown`'s; its events are "choose_entry" and "fetch_entry" (of `name`), "cancel_fetch", and "moved": the
-        download of the chosen text began or ended since it was chosen."""
+        """The list. Its value is `shown`'s; its events are "choose_entry" and "fetch_entry" (of `name`), "cancel_fetch", and
+        "moved": the download of the chosen text began or ended since it was chosen."""
         def now(question):  # a plain function, because gradio marks the ones a page may call
             return self.now()
 

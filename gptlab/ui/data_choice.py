@@ -1,7 +1,7 @@
-"""What is chosen on the Data tab, as values: the settings to prepare a text with, what a source suggests, and what a browser kept.
+"""What is chosen on the Data tab, as values: the settings to prepare a text with, what a source suggests, what a browser kept.
 
-A text is chosen by three values: `source` (a built-in, FILE or DOWNLOAD), `files` (those that were uploaded) and `entry` (a name in
-the catalogue). Reads no text and prepares none.
+A text is chosen by three values: `source` (a built-in, FILE or DOWNLOAD), `files` (those that were uploaded) and `entry` (a name
+in the catalogue). Reads no text and prepares none.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ KEYS = ("name", "source", "file", "entry", *SETTINGS)  # what the browser keeps
 
 def sources() -> list[tuple[str, str]]:
     """(title, value) of everything a data set can be made of."""
-    return [*((builtin.title, name) for name, builtin in BUILTINS.items()), (words.OWN_FILE, FILE), (words_data.DOWNLOAD, DOWNLOAD)]
+    builtins = [(builtin.title, name) for name, builtin in BUILTINS.items()]
+    return [*builtins, (words.OWN_FILE, FILE), (words_data.DOWNLOAD, DOWNLOAD)]
 
 
 def data_config(catalogue: Catalogue, source: str, files: list[str] | None, entry: str | None, values: dict) -> DataConfig:
@@ -58,8 +59,8 @@ def paths_of(catalogue: Catalogue, source: str, files: list[str] | None, entry: 
 
 
 def chosen_source(catalogue: Catalogue, draft, source: str, files: list[str] | None, entry: str | None) -> tuple:
-    """(source, about, list of downloads, entry, name, settings…) after a source is chosen: settings as the draft's preset suggests
-    for its own data, cleaning as the catalogue does."""
+    """(source, about, list of downloads, entry, name, settings…) after a source is chosen: settings as the draft's preset
+    suggests for its own data, cleaning as the catalogue does."""
     preset, entry = draft_preset(draft), entry or ""
     suits = preset.dataset == source if source not in (FILE, DOWNLOAD) else preset.dataset is None
     data = preset.config.data if suits else DataConfig()

@@ -158,8 +158,8 @@ def _alert(alert: dict, shown_name: str) -> str:
     said = {form.label(name): value for name, value in changes.items() if name in form.FIELDS}
     button = (f'<button type="button" data-mend="{shown_name}" data-code="{html.escape(str(alert.get("code")))}">'
               f'{html.escape(words.prepare_again(said))}</button>' if said else "")
-    return (f'<details class="warn"><summary>{message}</summary><p>{html.escape(str(alert.get("evidence", "")))} {remedy}</p>{button}'
-            '</details>')
+    return (f'<details class="warn"><summary>{message}</summary><p>{html.escape(str(alert.get("evidence", "")))} {remedy}</p>'
+            f'{button}</details>')
 
 
 def progress(lab: Lab, draft, awaited: str | None) -> dict:

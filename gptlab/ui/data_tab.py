@@ -1,5 +1,5 @@
-"""The Data tab: a built-in, files of the user's or a text to download; what it looks like, how it is cut into tokens; Prepare; and
-what is prepared.
+"""The Data tab: a built-in, files of the user's or a text to download; what it looks like, how it is cut into tokens; Prepare;
+and what is prepared.
 
 Nothing changes until Prepare: choosing and uploading only look. Preparing and downloading run in processes of their own.
 """
@@ -40,7 +40,8 @@ KEEPING = dict(js=KEEP, show_progress="hidden", api_visibility="private")
 # The rate and the time left stand outside it.
 PROGRESS = """<div class="progress"><div role="status" aria-live="polite"><p hidden></p></div>
 <progress max="100" hidden></progress><span class="progress-detail"></span></div>"""
-SHOW_PROGRESS = """const line = element.querySelector('p'), bar = element.querySelector('progress'), detail = element.querySelector('.progress-detail');
+SHOW_PROGRESS = """const line = element.querySelector('p'), bar = element.querySelector('progress');
+const detail = element.querySelector('.progress-detail');
 function show() {
   const {kind = '', text = '', percent = 0, detail: now = ''} = props.value || {};
   line.className = kind === 'busy' ? '' : `message ${kind}`;
