@@ -10,6 +10,8 @@ holds those thirteen characters keeps them as ordinary text.
 from __future__ import annotations
 
 import codecs
+import functools
+import itertools
 import json
 import re
 import sys
@@ -102,11 +104,8 @@ class Tokenizer:
             return False
 
     def _piece(self, id: int) -> bytes:
-        """What one token stands for, as far as it can be told without its neighbours."""
-        if self.pieces is not None:
-            return self.pieces[id]
-        byte = _byte_of(self._model.id_to_token(id) or "")
-        return self.decode([id]).encode("utf-8") if byte is None else bytes([byte])
+        """What one token stands for."""
+        return self.pieces[id]
 
     def merges(self) -> list[tuple[int, int, int]]:
         """(left, right, what both make), as ids, in the order in which a BPE learnt them; none for what learns otherwise."""
@@ -218,17 +217,26 @@ class ModelTokenizer(Tokenizer):
     def byte_lengths(self) -> np.ndarray:
         if self.pieces is not None:
             return super().byte_lengths()
-        # What a token adds after an ordinary one, since many decoders drop the first token's leading space.
         special = self.special_ids()
-        anchor = [i for i in range(self.vocab_size) if i not in special and self.decode([i]).isalnum()][:1]
-        start = len(self.decode(anchor).encode("utf-8"))
-        lengths = np.zeros(self.vocab_size, dtype=np.int64)
-        for token, i in self._model.get_vocab(with_added_tokens=True).items():
-            if _byte_of(token) is not None:
-                lengths[i] = 1
-            elif i not in special:
-                lengths[i] = max(0, len(self.decode([*anchor, i]).encode("utf-8")) - start)
-        return lengths
+        return np.array([0 if i in special else len(self._piece(i)) for i in range(self.vocab_size)], dtype=np.int64)
+
+    def _piece(self, id: int) -> bytes:
+        """What one token stands for after an ordinary one, since many decoders drop the space that a text's first begins with."""
+        if self.pieces is not None:
+            return super()._piece(id)
+        token = self._model.id_to_token(id) or ""
+        if re.fullmatch("<0x[0-9A-F]{2}>", token):
+            return bytes([int(token[3:5], 16)])
+        ordinary, characters = self._ordinary
+        return self.decode([*ordinary, id])[characters:].encode("utf-8")
+
+    @functools.cached_property
+    def _ordinary(self) -> tuple[list[int], int]:
+        """(the first token of letters or figures, if there is one; how many characters it has)."""
+        special = self.special_ids()
+        all_of_them = (i for i in range(self.vocab_size) if i not in special and self.decode([i]).isalnum())
+        first = list(itertools.islice(all_of_them, 1))
+        return first, len(self.decode(first))
 
     def special_ids(self) -> set[int]:
         """Ids that never show in a text."""
@@ -345,11 +353,6 @@ def _pieces(model: HFTokenizer) -> list[bytes]:
         else:
             pieces[i] = bytes(byte_of[letter] for letter in token if letter in byte_of)
     return pieces
-
-
-def _byte_of(token: str) -> int | None:
-    """The byte that a token of SentencePiece's kind such as <0xE0> is; None for others."""
-    return int(token[3:5], 16) if re.fullmatch("<0x[0-9A-F]{2}>", token) else None
 
 
 def _letters_of_bytes() -> dict[str, int]:

@@ -6,7 +6,7 @@ const PATIENCE = 200_000;   // milliseconds until a comparison counts as unanswe
 const QUICK = 300;          // that it may take before it is said that something is done
 const TYPING = 80;          // between the last key and the question
 const KEPT = 'gptlab-bench';
-const LONG_RUN = 5;         // of one space, from which on it is counted
+const LONG_RUN = 6;         // of one sign, from which on it is counted
 const SPACES = {' ': '␣', '\n': '↵', '\t': '⇥', '\r': '␍', '\u00a0': '⍽'};
 const {words, vocabularies} = props;
 const box = element.querySelector('.bench');
@@ -135,10 +135,12 @@ function fit() {
 
 // ---- what is shown ----
 
-// Spaces as signs; a long run of one as its length.
+// Spaces as signs; a long run of one sign as its length.
 function visible(text) {
-  return text.replace(/([ \n\t\r\u00a0])\1*/g, (run, space) =>
-    run.length < LONG_RUN ? SPACES[space].repeat(run.length) : `${SPACES[space]}×${run.length}`);
+  return text.replace(/(.)\1*/gsu, (run, sign) => {
+    const shown = SPACES[sign] ?? sign, count = run.length / sign.length;
+    return count < LONG_RUN ? shown.repeat(count) : `${shown}×${count}`;
+  });
 }
 
 // A part of a character by its bytes: "E0 A6"; what stands whole beside them stays.
