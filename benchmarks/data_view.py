@@ -74,7 +74,8 @@ def counting(folder: Path) -> dict[str, str]:
     counts, started = Counts(), time.perf_counter()
     while not counts.of(directory).finished:
         time.sleep(0.05)
-    return {"text counted (MB)": f"{len(text) * times / 1e6:.0f}", "counting for the figures": f"{time.perf_counter() - started:.1f} s"}
+    seconds = time.perf_counter() - started
+    return {"text counted (MB)": f"{len(text) * times / 1e6:.0f}", "counting for the figures": f"{seconds:.1f} s"}
 
 
 if __name__ == "__main__":

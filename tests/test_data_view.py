@@ -1,4 +1,4 @@
-"""What the page is told of a data set and its documents, without a browser: arguments of any kind, searches in stages, long texts."""
+"""What the page is told of a data set and its documents: arguments of any kind, searches in stages, long texts."""
 
 import json
 import time
@@ -76,8 +76,8 @@ def test_what_cannot_be_counted_is_said(view, workspace, tmp_path):
 @pytest.mark.parametrize("data", [None, 7, "", "../texts", "texts/../texts", "nothing", ["texts"], {"a": 1}])
 def test_only_data_sets_of_the_workspace_are_read(view, data):
     for ask in (view.figures, view.documents, view.document):
-        assert ask({"data": data, "row": 0})["problem"] == words_view.NO_SUCH_DATA
-        assert ask(data)["problem"] == words_view.NO_SUCH_DATA
+        assert ask({"data": data, "row": 0})["problem"] == words_view.NOTHING_TO_LOOK_AT
+        assert ask(data)["problem"] == words_view.NOTHING_TO_LOOK_AT
 
 
 def test_a_data_set_without_documents_says_so(view):
@@ -98,7 +98,8 @@ def test_pages_hold_every_document_once(view):
 
 
 def test_sides_and_words_together(view):
-    sides = {side: {row["row"] for page in range(5) for row in listed(view, side=side, page=page)["rows"]} for side in ("train", "val")}
+    sides = {side: {row["row"] for page in range(5) for row in listed(view, side=side, page=page)["rows"]}
+             for side in ("train", "val")}
     assert sides["train"] | sides["val"] == set(range(90)) and not sides["train"] & sides["val"] and len(sides["val"]) >= 5
     kings = {side: listed(view, side=side, query="THE KING ")["found"] for side in ("train", "val", "all")}
     assert kings["train"] + kings["val"] == kings["all"] == 30

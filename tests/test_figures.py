@@ -1,4 +1,4 @@
-"""The numbers of the figures: closed forms, planted changes, and the same whether the documents are there or only their tokens."""
+"""The numbers of the figures: closed forms, planted changes, and the same from documents and from their tokens alone."""
 
 from __future__ import annotations
 

@@ -51,7 +51,10 @@ class Query:
 
 
 class Search:
-    """A search through documents, which stand in the order of the file. `rows` are those that hold the text, `places` the byte of the file where each first does."""
+    """A search through documents, which stand in the order of the file.
+
+    `rows` are those that hold the text, `places` the byte of the file where each first does.
+    """
 
     def __init__(self, documents: Documents, query: Query):
         self.documents, self.query = documents, query

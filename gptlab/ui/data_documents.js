@@ -79,11 +79,11 @@ class DataDocuments {
   // How many there are, how far the search is, which page this is.
   tell({found, all, percent, done, first, page, pages, rows}, {query}) {
     const {words} = this, values = {n: whole(found), all: whole(all), query};
-    const sentence = query ? (found ? words.found : words.nothing) : (found === 1 ? words.one : found ? words.listed : words.empty);
-    if (done) setText(this.part('found'), fill(sentence, values));
+    const all_of = found === 1 ? words.one : found ? words.listed : words.empty, those = found ? words.found : words.nothing;
+    setText(this.part('found'), done ? fill(query ? those : all_of, values) : '');
     setText(this.part('searched'), done ? '' : `${fill(words.searched, {percent})} ${found ? fill(words.so_far, values) : ''}`);
-    if (!done) setText(this.part('found'), '');
-    setText(this.part('range'), found ? fill(words.pages, {first: whole(first + 1), last: whole(first + rows.length), n: whole(found)}) : '');
+    const range = {first: whole(first + 1), last: whole(first + rows.length), n: whole(found)};
+    setText(this.part('range'), found ? fill(words.pages, range) : '');
     this.part('pages').hidden = pages < 2;
     this.part('previous').disabled = page === 0;
     this.part('next').disabled = page + 1 >= pages;
@@ -96,7 +96,7 @@ class DataDocuments {
       const told = JSON.stringify([this.data, row]);
       return before[i]?.told === told ? before[i] : Object.assign(this.row(row), {told});
     });
-    nodes.forEach((node, i) => { if (list.children[i] !== node) list.children[i] ? list.children[i].replaceWith(node) : list.append(node); });
+    nodes.forEach((node, i) => { if (before[i] !== node) before[i] ? before[i].replaceWith(node) : list.append(node); });
     before.slice(nodes.length).forEach(node => node.remove());
   }
 

@@ -4,6 +4,7 @@
 const FIGURES = ['zipf', 'lengths', 'change', 'scripts', 'kinds'];
 const BAR = 34, BARS_MARGIN = {l: 8, r: 62, t: 6, b: 44}, MARGIN = {l: 8, r: 16, t: 8, b: 44};  // pixels
 const HEIGHT = 320, TICK = 62;
+const CONFIG = {displayModeBar: false, responsive: false, doubleClick: 'reset'};
 
 // A token's text, its spaces seen.
 function tokenShown(text) {
@@ -14,7 +15,8 @@ function tokenShown(text) {
 // As words_view.percent says a share.
 function percentShown(value) {
   if (value >= 99 && value < 100) return `${Math.floor(10 * value) / 10} %`;
-  return `${value >= 10 ? value.toFixed(0) : value >= 1 ? value.toFixed(1) : value >= 1e-4 ? Number(value.toPrecision(1)) : '< 0.0001'} %`;
+  if (value < 1e-4) return '< 0.0001 %';
+  return `${value >= 10 ? value.toFixed(0) : value >= 1 ? value.toFixed(1) : Number(value.toPrecision(1))} %`;
 }
 
 class DataFigures {
@@ -65,7 +67,7 @@ class DataFigures {
       if (plot.hidden) continue;
       const {traces, layout} = this[name](this.told.figures);
       plot.style.height = `${layout.height}px`;
-      this.P.react(plot, traces, {...layout, width: plot.offsetWidth}, {displayModeBar: false, responsive: false, doubleClick: 'reset'});
+      this.P.react(plot, traces, {...layout, width: plot.offsetWidth}, CONFIG);
     }
   }
 
@@ -77,7 +79,8 @@ class DataFigures {
     const axis = {gridcolor: grid, linecolor: grid, zeroline: false, tickfont: quiet, automargin: true};
     return {
       height, margin, paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)', showlegend: false, hovermode: 'closest',
-      dragmode: matchMedia('(pointer: coarse)').matches ? false : 'zoom', font: {family: getComputedStyle(this.box).fontFamily, color: text},
+      dragmode: matchMedia('(pointer: coarse)').matches ? false : 'zoom',
+      font: {family: getComputedStyle(this.box).fontFamily, color: text},
       hoverlabel: {bgcolor: this.colour('--block-background-fill'), bordercolor: grid, font: {color: text}},
       legend: {orientation: 'h', x: 1, xanchor: 'right', y: 1, yanchor: 'bottom', font: {size: 13, color: text}},
       xaxis: {...axis, nticks: 6, title: {text: titles[0], font: quiet, standoff: 8}, ...x},
@@ -93,18 +96,19 @@ class DataFigures {
 
   zipf({tokens: {ranks, counts, texts, slope, start}}) {
     const blue = this.colour('--view-train'), {hover, line} = this.words, last = ranks.at(-1);
-    const traces = [{x: ranks, y: counts, mode: ranks.length > 40 ? 'lines' : 'lines+markers', line: {color: blue, width: 2.6},
-      marker: {color: blue, size: 6},
-      hovertext: ranks.map((rank, i) => `<b>${tokenShown(texts[i])}</b><br>${fill(hover.zipf, {x: whole(rank), n: whole(counts[i])})}`),
-      hoverinfo: 'text', showlegend: false}];
+    const told = (rank, i) => `<b>${tokenShown(texts[i])}</b><br>${fill(hover.zipf, {x: whole(rank), n: whole(counts[i])})}`;
+    const traces = [{x: ranks, y: counts, mode: ranks.length > 40 ? 'lines' : 'lines+markers', showlegend: false,
+      line: {color: blue, width: 2.6}, marker: {color: blue, size: 6}, hovertext: ranks.map(told), hoverinfo: 'text'}];
     if (slope !== null) {
-      traces.push({x: [1, last], y: [1, last].map(rank => 10 ** (start + slope * Math.log10(rank))), mode: 'lines', hoverinfo: 'skip',
-        name: fill(line, {slope: slope.toFixed(2).replace('-', '−')}), line: {color: this.colour('--view-line'), width: 2, dash: 'dash'}});
+      traces.push({x: [1, last], y: [1, last].map(rank => 10 ** (start + slope * Math.log10(rank))), mode: 'lines',
+        line: {color: this.colour('--view-line'), width: 2, dash: 'dash'}, hoverinfo: 'skip',
+        name: fill(line, {slope: slope.toFixed(2).replace('-', '−')})});
     }
     const decades = value => Math.ceil(Math.log10(value) + 0.05), log = {type: 'log', dtick: 1, tickformat: '~s'};
-    const lowest = Math.floor(Math.log10(counts.at(-1)) - 0.05);
+    const lowest = Math.max(-0.2, Math.floor(Math.log10(counts.at(-1)) - 0.05));
+    const highest = Math.max(counts[0], 10 ** (start ?? 0));
     return {traces, layout: this.layout('zipf', {showlegend: slope !== null, margin: {...MARGIN, t: 30},
-      x: {...log, showgrid: false, range: [-0.05, decades(last)]}, y: {...log, range: [Math.max(-0.2, lowest), decades(Math.max(counts[0], 10 ** (start ?? 0)))]}})};
+      x: {...log, showgrid: false, range: [-0.05, decades(last)]}, y: {...log, range: [lowest, decades(highest)]}})};
   }
 
   lengths({lengths}) {
@@ -112,8 +116,9 @@ class DataFigures {
     const traces = Object.keys(this.words.sides).map(side => {
       const {bins, documents} = lengths[side], share = bins.map(n => documents ? 100 * n / documents : 0);
       const text = bins.map((n, i) => `${whole(edges[i])}–${whole(edges[i + 1] - 1)}: ${whole(n)} ${hover.documents}`);
-      return this.side(side, {x: edges, y: [...share, 0], text: [...text, ''], line: {shape: 'hv'}, fill: side === 'train' ? 'tozeroy' : 'none',
-        fillcolor: this.colour('--view-area'), hovertemplate: `%{text} (%{y:.1f} %)<extra>${this.words.sides[side]}</extra>`});
+      return this.side(side, {x: edges, y: [...share, 0], text: [...text, ''], line: {shape: 'hv'},
+        fill: side === 'train' ? 'tozeroy' : 'none', fillcolor: this.colour('--view-area'),
+        hovertemplate: `%{text} (%{y:.1f} %)<extra>${this.words.sides[side]}</extra>`});
     });
     const filled = edges.slice(0, -1).map((_, i) => Object.keys(this.words.sides).some(side => lengths[side].bins[i]));
     const first = Math.max(0, filled.indexOf(true)), last = filled.lastIndexOf(true) + 1;
@@ -128,11 +133,14 @@ class DataFigures {
     const room = this.figures.lengths.plot.offsetWidth / TICK, decades = Math.log10(high / low) || 1;
     const factors = [[1, 1.5, 2, 3, 4, 5, 7], [1, 2, 5], [1, 3], [1]].find(one => one.length * decades <= room) ?? [1];
     const powers = Array.from({length: Math.ceil(Math.log10(high)) + 1}, (_, power) => 10 ** power);
-    return powers.flatMap(power => factors.map(factor => factor * power)).filter(value => value >= low && value <= high && value % 1 === 0);
+    const values = powers.flatMap(power => factors.map(factor => factor * power));
+    const within = values.filter(value => value >= low && value <= high && value % 1 === 0);
+    return within.length > 1 ? within : [low, high];
   }
 
   change({change}) {
-    const values = Object.values(change).flat().filter(value => value !== null), low = Math.min(...values), high = Math.max(...values);
+    const values = Object.values(change).flat().filter(value => value !== null);
+    const low = Math.min(...values), high = Math.max(...values);
     const air = Math.max(0.1 * (high - low), 0.1);
     const traces = Object.keys(this.words.sides).map(side => {
       const y = change[side], x = y.map((_, i) => 100 * (i + 0.5) / y.length);
@@ -150,12 +158,14 @@ class DataFigures {
 
   bars(name, named) {
     const x = named.map(([, share]) => 100 * share), y = named.map(([label]) => label);
-    const traces = [{type: 'bar', orientation: 'h', x, y, width: 0.62, cliponaxis: false, textposition: 'outside', constraintext: 'none',
-      text: x.map(percentShown), textfont: {size: 14, color: this.colour('--body-text-color')}, marker: {color: this.colour('--view-train')},
+    const font = {size: 14, color: this.colour('--body-text-color')};
+    const traces = [{type: 'bar', orientation: 'h', x, y, width: 0.62, marker: {color: this.colour('--view-train')},
+      textfont: font, text: x.map(percentShown), textposition: 'outside', constraintext: 'none', cliponaxis: false,
       hovertemplate: '%{y}: %{text}<extra></extra>'}];
-    return {traces, layout: this.layout(name, {height: BAR * named.length + BARS_MARGIN.t + BARS_MARGIN.b + 20, margin: BARS_MARGIN,
-      dragmode: false, x: {range: [0, 100], fixedrange: true, rangemode: 'tozero'},
-      y: {autorange: 'reversed', fixedrange: true, showgrid: false, ticks: '', nticks: named.length + 1, type: 'category',
-        tickfont: {size: 14, color: this.colour('--body-text-color')}}})};
+    const height = BAR * named.length + BARS_MARGIN.t + BARS_MARGIN.b + 20;
+    return {traces, layout: this.layout(name, {height, margin: BARS_MARGIN, dragmode: false,
+      x: {range: [0, 100], fixedrange: true, rangemode: 'tozero'},
+      y: {autorange: 'reversed', fixedrange: true, showgrid: false, type: 'category', nticks: named.length + 1,
+        tickfont: font}})};
   }
 }

@@ -155,9 +155,10 @@ class DataView:
             pages = -(-len(listed) // PAGE_DOCUMENTS)
             page = min(_whole(asked.get("page")), max(0, pages - 1))
             rows = listed[page * PAGE_DOCUMENTS:(page + 1) * PAGE_DOCUMENTS].tolist()
-            return {"rows": [{**kept.about(row), "pieces": kept.excerpt(search, row)} for row in rows], "page": page, "pages": pages,
-                    "first": page * PAGE_DOCUMENTS, "found": len(listed), "all": len(kept.documents),
-                    "percent": int(100 * search.share) if search else 100, "done": search is None or search.done}
+            told = [{**kept.about(row), "pieces": kept.excerpt(search, row)} for row in rows]
+            share = search.share if search else 1.0
+            return {"rows": told, "page": page, "pages": pages, "first": page * PAGE_DOCUMENTS, "found": len(listed),
+                    "all": len(kept.documents), "percent": int(100 * share), "done": search is None or search.done}
 
     def document(self, question: Any) -> dict:
         """One of them, a `part` at a time: that with what is looked for, unless one is asked for. Without a `row`, any of those
@@ -194,7 +195,7 @@ class DataView:
     def _name(self, asked: dict) -> str:
         """The data set that is asked about. Raises DataError."""
         if asked.get("data") not in self.lab.workspace.dataset_names():
-            raise DataError(words.NO_SUCH_DATA)
+            raise DataError(words.NOTHING_TO_LOOK_AT)
         return asked["data"]
 
     def _open(self, asked: dict) -> Kept:

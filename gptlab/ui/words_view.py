@@ -8,7 +8,8 @@ VIEW = {
     "figures": {"zipf": "How often each token occurs", "lengths": "How long the documents are",
                 "change": "Bytes per token along the text", "scripts": "Which scripts the letters are in",
                 "kinds": "What kinds of characters there are"},
-    "axes": {"zipf": ["rank (1 is the most frequent token)", "times it occurs"], "lengths": ["length (tokens)", "documents (% of the side)"],
+    "axes": {"zipf": ["rank (1 is the most frequent token)", "times it occurs"],
+             "lengths": ["length (tokens)", "documents (% of the side)"],
              "change": ["place in the text (%)", "bytes per token"], "scripts": ["share of the letters (%)", ""],
              "kinds": ["share of the characters (%)", ""]},
     "sides": {"train": "training", "val": "held out"}, "line": "Zipf's line, slope {slope}",
@@ -25,7 +26,7 @@ VIEW = {
     "part": "Part {part} of {parts}", "previous_part": "Previous part", "next_part": "Next part",
     "another": "Another random one", "close": "Close", "text": "Text of the document",
 }
-NO_SUCH_DATA = "This data set is not there any more: choose another."
+NOTHING_TO_LOOK_AT = "This data set is not there any more: choose another."
 NO_SUCH_DOCUMENT = "There is no such document: reload the page."
 NONE_LISTED = "There is none to open: search for something else, or show all."
 NOT_KEPT = "Prepare it again to browse its documents: it was prepared before GPT Lab kept them, or came with a run."
@@ -40,7 +41,9 @@ def percent(share: float) -> str:
     value = 100 * share
     if 99 <= value < 100:
         return f"{int(10 * value) / 10} %"
-    return f"{value:.0f} %" if value >= 10 else f"{value:.1f} %" if value >= 1 else f"{value:.1g} %" if value >= 1e-4 else "< 0.0001 %"
+    if value < 1e-4:
+        return "< 0.0001 %"
+    return f"{value:.0f} %" if value >= 10 else f"{value:.1f} %" if value >= 1 else f"{value:.1g} %"
 
 
 def shares(named: list[list], names: dict[str, str]) -> str:
@@ -63,8 +66,8 @@ def _zipf(told: dict, tokenizer: str) -> str:
         return f"{law} There are too few tokens here to fit one."
     first, last = told["fitted_ranks"]
     bend = f" Single {FEW[tokenizer]} bend away from it, for there are few of them; words keep to it." if tokenizer in FEW else ""
-    return (f"{law} Here the slope is {told['slope']:.2f}, fitted by least squares to ranks {first:,} to {last:,} of the training text, "
-            f"all seen at least 10 times.{bend}").replace("is -", "is −")
+    return (f"{law} Here the slope is {told['slope']:.2f}, fitted by least squares to ranks {first:,} to {last:,} of the "
+            f"training text, all seen at least 10 times.{bend}").replace("is -", "is −")
 
 
 def _lengths(told: dict, split: str) -> str:
@@ -86,7 +89,8 @@ def few_documents(told: dict) -> bool:
 def _change(told: dict) -> str:
     if all_one(told):
         return "Every token stands for one byte, from beginning to end: nothing to see with this tokenizer and this text."
-    return "A step shows where the text becomes another: another language, code, a licence at its end. Small waves are usual."
+    return ("A step shows where the text becomes another: another language, code, a licence at its end. Waves are usual, the "
+            "larger the less text there is.")
 
 
 def all_one(told: dict) -> bool:
@@ -100,12 +104,12 @@ def _scripts(told: list[list]) -> str:
     name, share = told[0]
     if len(told) == 1:
         return f"All letters are {name}."
-    return (f"{percent(share)} of the letters are {name}. A little of another script may be names and quotations, or something that "
-            "does not belong here: search the documents below for it.")
+    return (f"{percent(share)} of the letters are {name}. A little of another script may be names and quotations, or something "
+            "that does not belong here: search the documents below for it.")
 
 
 def _kinds(told: list[list]) -> str:
     found = dict(map(tuple, told))
-    rest = (f" {percent(found['controls'])} of the characters are broken or invisible: look whether the text was read in its right "
-            "encoding." if found.get("controls", 0) > 1e-5 else "")
+    rest = (f" {percent(found['controls'])} of the characters are broken or invisible: look whether the text was read in its "
+            "right encoding." if found.get("controls", 0) > 1e-5 else "")
     return f"Prose is mostly letters and spaces; many digits or symbols point to tables or code.{rest}"

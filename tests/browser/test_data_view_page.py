@@ -11,7 +11,7 @@ from gptlab.config import DataConfig
 from gptlab.data.dataset import prepare
 
 MARKUP = "<script>window.ran = true</script><b>bold</b> & so on"
-TEXTS = [f"Number {i}. {'The King of the sea. ' if i % 4 == 0 else ''}{'Война и мир. ' if i % 9 == 0 else ''}{MARKUP if i == 3 else ''} "
+TEXTS = [f"Number {i}. " + "The King of the sea. " * (i % 4 == 0) + "Война и мир. " * (i % 9 == 0) + MARKUP * (i == 3) + " "
          + "one two three " * (i % 11) for i in range(300)]
 FIGURES = "[...document.querySelectorAll('#data-view .view-plot .main-svg')].length"
 
@@ -54,16 +54,17 @@ def test_nothing_is_asked_for_until_it_is_opened(page):
 
 def test_figures_in_any_light_and_width_with_words_for_those_who_do_not_see_them(page, view):
     wait_until(page, f"{FIGURES} >= 5")
-    for name, title in {"zipf": "How often each token occurs", "lengths": "How long the documents are", "scripts": "Which scripts"}.items():
+    for name, title in (("zipf", "How often each token"), ("lengths", "How long the documents"), ("scripts", "Which scripts")):
         figure = view.locator(f"[data-figure={name}]")
         plot = figure.locator(".view-plot")
         assert title in figure.locator("h4").inner_text() and plot.get_attribute("role") == "img"
         assert figure.locator("figcaption").inner_text() and title in plot.get_attribute("aria-label")
     label = view.locator("[data-figure=scripts] .view-plot").get_attribute("aria-label")
     assert "Latin" in label and "Cyrillic" in label and "%" in label
-    drawn = page.evaluate("[...document.querySelectorAll('#data-view .view-plot')].map(plot => plot.data?.map(one => one.x.length))")
+    plots = "[...document.querySelectorAll('#data-view .view-plot')]"
+    drawn = page.evaluate(f"{plots}.map(plot => plot.data?.map(one => one.x.length))")
     assert drawn[0][0] > 30 and drawn[0][1] == 2 and len(drawn[1]) == len(drawn[2]) == 2 and drawn[3] == [2]
-    assert page.evaluate("document.querySelector('[data-figure=zipf] .view-plot').data[0].hovertext.every(text => !/<(?!\\/?b>|br>)/.test(text))")
+    assert page.evaluate(f"{plots}[0].data[0].hovertext.every(text => !/<(?!\\/?b>|br>)/.test(text))")
 
     # dark, and on a phone
     colour = "document.querySelector('[data-figure=zipf] .view-plot').data[0].line.color"
