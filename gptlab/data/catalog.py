@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -95,9 +96,19 @@ def entries(path: Path | None = None) -> dict[str, Entry]:
     """The texts of a catalogue by name, in its order. Raises DataError with the file and the entry that is wrong."""
     path = path or Path(os.environ.get(ENVIRONMENT) or CATALOG)
     try:
+        state = path.stat()
+        return _entries(path, (state.st_mtime_ns, state.st_size))
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+@functools.lru_cache(maxsize=4)
+def _entries(path: Path, state: tuple[int, int]) -> dict[str, Entry]:
+    """The same, read anew only where the file is in another state: a page asks every second."""
+    try:
         told = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"The catalogue {path} cannot be read ({error}): mend it, or unset {ENVIRONMENT}.") from error
+    except ValueError as error:
+        raise _unreadable(path, error) from error
     if not isinstance(told, list):
         raise DataError(f"The catalogue {path} must be a list of entries: see data/README.md.")
     found: dict[str, Entry] = {}
@@ -110,6 +121,10 @@ def entries(path: Path | None = None) -> dict[str, Entry]:
             raise DataError(f"Entry {number} of the catalogue {path} cannot be used: {error}.") from error
         found[entry.name] = entry
     return found
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    return DataError(f"The catalogue {path} cannot be read ({error}): mend it, or unset {ENVIRONMENT}.")
 
 
 def _entry(values: Any) -> Entry:

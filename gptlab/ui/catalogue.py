@@ -102,7 +102,8 @@ class Catalogue:
 def _told(entry: catalog.Entry) -> dict:
     """An entry as the list shows it; its texts are shown as text, and its home was checked to be a web page."""
     return {"name": entry.name, "title": entry.title, "description": entry.description, "size": entry.size,
-            "language": entry.language, "licence": entry.licence, "home": entry.home, "host": urlsplit(entry.home).hostname}
+            "language": entry.language, "licence": entry.licence, "home": entry.home,
+            "host": urlsplit(entry.home).hostname.removeprefix("www.")}
 
 
 def _host(entry: catalog.Entry) -> str:

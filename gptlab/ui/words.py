@@ -52,11 +52,11 @@ def duration(seconds: float) -> str:
 # ---- Data -------------------------------------------------------------------------------------------------------------
 
 SOURCE = "What shall it learn from?"
-OWN_FILE = "Your own file"
+OWN_FILE = "Your own files"
 OWN_FILE_HELP = ("Text, code, HTML and PDF: one document a file. CSV, TSV, JSON, JSON lines and Parquet: one a row. All may be "
                  "packed (.gz).")
 UPLOAD = "Your own texts, web pages, PDFs, tables or code"
-NO_FILE = "Choose a file first: drop it on the field above."
+NO_FILE = "Choose a file first: drop one or several on the field above."
 TOKENIZERS = {"char": "Characters", "byte": "Bytes", "bpe": "Pieces of words (BPE)"}
 KINDS = {"char": "characters", "byte": "bytes", "bpe": "pieces of words", "file": "a tokenizer of its own"}
 TOKENIZER_HELP = "What a token is: one character, one byte, or a frequent piece of text learnt from the data."

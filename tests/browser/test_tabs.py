@@ -56,7 +56,7 @@ def test_what_is_wrong_with_a_name_or_a_missing_file_is_said(page):
     page.locator("#data-name").get_by_role("textbox").fill("a/b")
     page.locator("#prepare").click()
     wait_until(page, shows("body", "'a/b' cannot be the name of a data set"))
-    page.get_by_label("Your own file", exact=True).check()
+    page.get_by_label("Your own files", exact=True).check()
     wait_until(page, shows("#preview", "Choose a file first"))
     page.locator("#prepare").click()
     wait_until(page, "[...document.querySelectorAll('.toast-body, [data-testid=toast-body]')]"
