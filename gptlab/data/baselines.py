@@ -6,6 +6,7 @@ there are. Knows nothing of files.
 
 from __future__ import annotations
 
+import itertools
 import lzma
 import math
 from collections.abc import Iterator
@@ -16,8 +17,9 @@ import numpy as np
 from gptlab.data.documents import Documents
 
 CHUNK_TOKENS = 2_000_000   # counted at a time
-TABLE_PAIRS = 4_000_000    # of all pairs, counted in a table; of a larger vocabulary only those that occur are kept
-PARTS = 32                 # in which they are kept, to add to them without copying all
+TABLE_PAIRS = 4_000_000    # of all pairs, counted in a table; of a larger vocabulary only those that occur are kept,
+PASS_TOKENS = 30_000_000   # those that begin with some of its tokens at a time, so that there are no more than so many,
+PARTS = 16                 # in parts, to add to them without copying all
 XZ_PRESET = 6              # what `xz` does by itself; a higher one has a window beyond 8 MiB, which is more than it is given:
 XZ_PIECES, XZ_PIECE_BYTES = 32, 2**17  # of a text longer than these together, which take a second or two, pieces spread evenly
 
@@ -47,7 +49,7 @@ def uniform(vocab_size: int) -> float:
 def unigram(train: np.ndarray, val: np.ndarray, vocab_size: int) -> float:
     """Cross-entropy of val under the token frequencies of train, one added to every count."""
     val_counts = token_counts(val, vocab_size)
-    return float(-(val_counts @ np.log(_unigram_probabilities(train, vocab_size))) / len(val))
+    return float(-(val_counts @ np.log(_one_added(token_counts(train, vocab_size)))) / len(val))
 
 
 def bigram(train: np.ndarray, val: np.ndarray, vocab_size: int, end_of_text: int) -> float:
@@ -56,20 +58,30 @@ def bigram(train: np.ndarray, val: np.ndarray, vocab_size: int, end_of_text: int
     Witten-Bell smoothing (1991): after token a, seen n(a) times with t(a) different followers,
     p(b | a) = (n(a, b) + t(a) p(b)) / (n(a) + t(a)), with p(b) as in `unigram`. Always finite.
     """
+    seen = token_counts(train, vocab_size)
+    unigrams = _one_added(seen)
+    seen[end_of_text] += 1  # before the first,
+    seen[int(train[len(train) - 1:len(train)][0])] -= 1  # and nothing comes after the last
+    passes = max(1, round(len(train) / PASS_TOKENS)) if vocab_size**2 > TABLE_PAIRS else 1
+    edges = [0, *np.searchsorted(np.cumsum(seen), np.arange(1, passes) * (len(train) / passes)).tolist(), vocab_size]
+    return sum(_pass(train, val, vocab_size, end_of_text, seen, unigrams, *some) for some in itertools.pairwise(edges)) / len(val)
+
+
+def _pass(train: np.ndarray, val: np.ndarray, vocab_size: int, end_of_text: int, seen: np.ndarray, unigrams: np.ndarray,
+          low: int, high: int) -> float:
+    """What `bigram` sums over the pairs of val whose first token is from `low` to below `high`."""
     count = _PairTable if vocab_size**2 <= TABLE_PAIRS else _PairList
-    pairs = count(vocab_size, _pair_codes(val, vocab_size, end_of_text))
-    seen = np.zeros(vocab_size, dtype=np.int64)
-    for codes in _pair_codes(train, vocab_size, end_of_text):
-        seen += np.bincount(codes // vocab_size, minlength=vocab_size)
+    pairs = count(vocab_size, low, high, _pair_codes(val, vocab_size, end_of_text, low, high))
+    for codes in _pair_codes(train, vocab_size, end_of_text, low, high):
         pairs.add(codes)
-    followers, unigrams, loss = pairs.followers(), _unigram_probabilities(train, vocab_size), 0.0
-    for codes in _pair_codes(val, vocab_size, end_of_text):
+    followers, loss = pairs.followers(), 0.0
+    for codes in _pair_codes(val, vocab_size, end_of_text, low, high):
         codes, times = np.unique(codes, return_counts=True)
         before, after = np.divmod(codes, vocab_size)
         # A token that train never shows leaves only the frequencies.
         weight = np.where(seen[before] > 0, followers[before], 1)
-        loss -= times @ np.log((pairs.counts(codes) + weight * unigrams[after]) / (seen[before] + weight))
-    return float(loss / len(val))
+        loss -= float(times @ np.log((pairs.counts(codes) + weight * unigrams[after]) / (seen[before] + weight)))
+    return loss
 
 
 def token_counts(tokens: np.ndarray, vocab_size: int) -> np.ndarray:
@@ -80,15 +92,16 @@ def token_counts(tokens: np.ndarray, vocab_size: int) -> np.ndarray:
     return counts
 
 
-def _unigram_probabilities(train: np.ndarray, vocab_size: int) -> np.ndarray:
-    counts = token_counts(train, vocab_size) + 1.0
-    return counts / counts.sum()
+def _one_added(counts: np.ndarray) -> np.ndarray:
+    """Probabilities: (V,) float64."""
+    return (counts + 1) / (counts + 1).sum()
 
 
 # --- pairs ---
 
-def _pair_codes(tokens: np.ndarray, vocab_size: int, end_of_text: int) -> Iterator[np.ndarray]:
-    """a·V + b of every token b and the one before it, a; a chunk at a time, in as few bytes as will do."""
+def _pair_codes(tokens: np.ndarray, vocab_size: int, end_of_text: int, low: int, high: int) -> Iterator[np.ndarray]:
+    """a·V + b of every token b and the one before it, a, from `low` to below `high`; a chunk at a time, in as few bytes as will
+    do."""
     kind, previous = np.uint32 if vocab_size**2 <= 2**32 else np.int64, end_of_text
     for start in range(0, len(tokens), CHUNK_TOKENS):
         after = np.asarray(tokens[start:start + CHUNK_TOKENS])
@@ -97,13 +110,13 @@ def _pair_codes(tokens: np.ndarray, vocab_size: int, end_of_text: int) -> Iterat
         codes *= kind(vocab_size)
         codes += after.astype(kind)
         previous = after[-1]
-        yield codes
+        yield codes if high - low == vocab_size else codes[(codes >= low * vocab_size) & (codes < high * vocab_size)]
 
 
 class _PairTable:
     """How often each of all pairs occurs in train: ten times as fast as by sorting."""
 
-    def __init__(self, vocab_size: int, val_codes: Iterator[np.ndarray]):
+    def __init__(self, vocab_size: int, low: int, high: int, val_codes: Iterator[np.ndarray]):
         self._table = np.zeros(vocab_size**2, dtype=np.int64)
 
     def add(self, codes: np.ndarray) -> None:
@@ -119,11 +132,12 @@ class _PairTable:
 
 
 class _PairList:
-    """The pairs that occur in train, and how often those do that val asks for: 4 or 8 bytes a pair."""
+    """The pairs that occur in train, of those whose first token is from `low` to below `high`, and how often those do that val
+    asks for: 4 or 8 bytes a pair."""
 
-    def __init__(self, vocab_size: int, val_codes: Iterator[np.ndarray]):
+    def __init__(self, vocab_size: int, low: int, high: int, val_codes: Iterator[np.ndarray]):
         self._vocab_size = vocab_size
-        self._edges = [(part * vocab_size // PARTS) * vocab_size for part in range(1, PARTS)]
+        self._edges = [(low + part * (high - low) // PARTS) * vocab_size for part in range(1, PARTS)]
         asked, self._known = self._empty(), self._empty()
         for codes in val_codes:
             self._join(asked, np.unique(codes, return_counts=True)[0])
@@ -147,7 +161,7 @@ class _PairList:
     def _places(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(where codes stand among those asked for, whether they do)."""
         at = np.minimum(np.searchsorted(self._asked, codes), len(self._asked) - 1)
-        return at, self._asked[at] == codes
+        return at, self._asked[at] == codes if len(self._asked) else np.zeros(len(codes), dtype=bool)
 
     def _empty(self) -> list[np.ndarray]:
         return [np.empty(0, dtype=np.uint32 if self._vocab_size**2 <= 2**32 else np.int64) for _ in range(PARTS)]

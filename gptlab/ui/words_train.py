@@ -112,7 +112,7 @@ LIVE = {  # what the live view says; it reads these in the browser. {names} are 
          "When it turns up while the other falls, the model is memorising. The star marks the best."},
         {"name": "reference", "label": "what to beat", "help": "The same unseen text without a model: pure guessing takes every "
          "token for as likely as any other; counting knows how common each is in the training text, or which follows which; xz "
-         "is the file compressor, shown nothing but the unseen text. Stories and sums made here have a best possible, too."},
+         "is the file compressor, shown nothing but the unseen text. Of stories and sums made here the best possible is known."},
     ],
     "small": [
         {"name": "perplexity", "label": "Perplexity", "help": "e to the power of the loss on unseen text: among how many "
