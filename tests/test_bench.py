@@ -111,6 +111,9 @@ def test_a_text_is_read_clean_and_a_long_one_in_part(tmp_path, monkeypatch):
     assert not part.whole and 0 < part.characters <= 10_000
     monkeypatch.setattr(bench, "MOST_GENERATED", 20)
     assert not bench.read_text(DataConfig(source="arithmetic", documents=21)).whole
+    monkeypatch.setattr(bench, "MOST_GENERATED", 5000)
+    monkeypatch.setattr(bench, "MOST_CHARACTERS", 10_000_000)
+    assert bench.read_text(DataConfig(source="python-docs", documents=20_000)).whole  # there are not as many
 
 
 def test_what_is_learnt_serves_all_smaller_vocabularies():

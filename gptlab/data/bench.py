@@ -85,7 +85,8 @@ def read_text(config: DataConfig) -> Text:
             break
         texts.append(text[:left])
         left -= len(text)
-    return Text(texts, whole=source.share == 1.0 and left >= 0 and documents == config.documents)
+    drawn_all = documents == config.documents or len(source.documents) < documents
+    return Text(texts, whole=source.share == 1.0 and left >= 0 and drawn_all)
 
 
 def sample(text: Text, characters: int) -> list[str]:
