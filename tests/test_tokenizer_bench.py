@@ -38,7 +38,7 @@ def told(store, text_file, sides, **values) -> tuple[list[str], dict]:
 
 def test_numbers_of_both_sides_and_which_is_better(store, text_file, small_text):
     doing, answer = told(store, text_file, [CHAR, BPE])
-    assert doing[0] == words_bench.READING and doing[2] == f"Learning up to 65,536 pieces from {len(small_text):,} characters …"
+    assert doing[0] == words_bench.READING_TEXT and doing[2] == f"Learning up to 65,536 pieces from {len(small_text):,} characters …"
     json.dumps(answer)  # as a page takes it
     rows = {row["label"]: row for row in answer["rows"]}
     alphabet = len(set(small_text)) + 1
@@ -76,7 +76,7 @@ def test_a_vocabulary_is_learnt_once_for_a_text_and_its_state(store, text_file):
     assert store.done == ["read_text", "learn"]
     assert told(store, text_file, [BPE, CHAR])[0] == []  # at once
     doing, answer = told(store, text_file, [CHAR, {"kind": "bpe", "vocabulary": 280}], val_fraction=0.2, tokenizer="byte")
-    assert doing == [words_bench.MEASURING] and answer["rows"][0]["values"][1] == "280"
+    assert doing == [words_bench.CUTTING_TEXT] and answer["rows"][0]["values"][1] == "280"
     assert store.done == ["read_text", "learn"]
     told(store, text_file, [CHAR, {"kind": "byte"}], cleaning=("unicode",))
     assert store.done == ["read_text", "learn", "read_text"]  # another text, and nothing to learn
@@ -139,7 +139,7 @@ def test_a_file_is_compared_and_a_bad_one_gets_a_sentence_on_its_own_side(store,
     assert good_side["name"] == "tokenizer.json" and good_side["merge_count"] == 33 and good_side["note"] == ""
     assert bad_side["problem"].startswith("bad.json is not a tokenizer.json, or is cut off")
     none = told(store, text_file, [CHAR, {"kind": "file"}])[1]
-    assert none["sides"][1]["problem"] == words_bench.NO_FILE and none["rows"][0]["values"][1] == "–"
+    assert none["sides"][1]["problem"] == words_bench.NO_TOKENIZER_FILE and none["rows"][0]["values"][1] == "–"
     monkeypatch.setattr(bench_store, "LARGEST_FILE_BYTES", 10)
     assert "larger than" in told(store, text_file, [CHAR, {"kind": "file", "path": str(bad)}])[1]["sides"][1]["problem"]
 
@@ -147,7 +147,7 @@ def test_a_file_is_compared_and_a_bad_one_gets_a_sentence_on_its_own_side(store,
 def test_only_files_that_were_uploaded_are_read(store, text_file, tmp_path):
     train_bpe(["abab"], 258).save(tmp_path / "tokenizer.json")
     answer = told(store, text_file, [CHAR, {"kind": "file", "path": str(tmp_path / "tokenizer.json")}])[1]
-    assert answer["sides"][1]["problem"] == words_bench.NO_FILE
+    assert answer["sides"][1]["problem"] == words_bench.NO_TOKENIZER_FILE
 
 
 def test_what_cannot_be_read_is_a_sentence_for_both(store, tmp_path):

@@ -101,7 +101,7 @@ class Store:
         def read() -> bench.Text:
             return _in_time(bench.read_text, config, too_long=words_bench.READING_TOO_LONG)
 
-        yield from self._made(self._texts, key, words_bench.READING, read)
+        yield from self._made(self._texts, key, words_bench.READING_TEXT, read)
 
     def tokenizer(self, key: tuple, text: bench.Text, choice: Choice) -> Iterator[str | Learnt]:
         """Says what it does, if anything must be done, then gives the tokenizer on the text of this key. Raises DataError."""
@@ -118,7 +118,7 @@ class Store:
         def make() -> Learnt:
             return _measured(id, _built(choice, text, largest), text)
 
-        yield from self._made(self._learnt, id, words_bench.MEASURING, make)
+        yield from self._made(self._learnt, id, words_bench.CUTTING_TEXT, make)
 
     def _made(self, kept: Latest, key: Hashable, doing: str, make: Callable[[], Any]) -> Iterator[Any]:
         """What is kept under a key, or else `doing`, and then what `make` gives."""
@@ -157,7 +157,7 @@ def _built(choice: Choice, text: bench.Text, largest: Tokenizer | None) -> Token
     if choice.kind != "file":
         return bench.built(choice.kind, text)
     if choice.path is None:
-        raise ValueError(words_bench.NO_FILE)
+        raise ValueError(words_bench.NO_TOKENIZER_FILE)
     if Path(choice.path).stat().st_size > LARGEST_FILE_BYTES:
         raise ValueError(words_bench.FILE_TOO_LARGE.format(LARGEST_FILE_BYTES // 2**20))
     try:

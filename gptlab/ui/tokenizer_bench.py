@@ -48,11 +48,11 @@ def build(lab: Lab, page: Page, config_of: Callable[..., DataConfig], chosen: li
     def more_merges(question):
         return merges(store, question)
 
-    with gr.Accordion(words_bench.TITLE, open=False, elem_id="tokenizer-bench-fold"):
+    with gr.Accordion(words_bench.COMPARE_TOKENIZERS, open=False, elem_id="tokenizer-bench-fold"):
         view = gr.HTML(elem_id="tokenizer-bench", html_template=(HERE / "tokenizer_bench.html").read_text(encoding="utf-8"),
                        apply_default_css=False, server_functions=[sentence, more_merges],
                        js_on_load="\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS),
-                       words=words_bench.LABELS, examples=words_bench.EXAMPLES, vocabularies=VOCABULARIES, kinds=KINDS,
+                       words=words_bench.BENCH, examples=words_bench.EXAMPLES, vocabularies=VOCABULARIES, kinds=KINDS,
                        colours=COLOURS)
 
     @guarded
@@ -79,7 +79,7 @@ def settings_of(event_data: Any) -> tuple[str, int]:
     """(tokenizer, vocabulary) that a page wants to prepare with. Raises ValueError for what cannot be."""
     choice = _choice(event_data)
     if choice.kind == "file":
-        raise ValueError(words_bench.LABELS["by_command"])
+        raise ValueError(words_bench.BENCH["by_command"])
     return choice.kind, choice.vocabulary
 
 
@@ -122,7 +122,7 @@ def _choice(asked: Any) -> Choice:
 
 def _of_choice(choice: Choice) -> dict:
     return {"kind": choice.kind, "name": Path(choice.path).name if choice.kind == "file" and choice.path else
-            words_bench.NAMES[choice.kind]}
+            words_bench.TOKENIZER_NAMES[choice.kind]}
 
 
 def _side(choice: Choice, learnt: Learnt, sample: list[str], model: ModelConfig) -> dict:
@@ -147,7 +147,7 @@ def rows(found: list[Learnt | None], model: ModelConfig) -> list[dict]:
         best = None
         if better is not None and None not in compare and shown[0] != shown[1]:
             best = compare.index(better(compare))
-        label, help = words_bench.ROWS[name]
+        label, help = words_bench.BENCH_ROWS[name]
         return {"label": label, "help": help, "values": shown, "better": best}
 
     def tokens_per_word(one: Learnt) -> float | None:
@@ -159,7 +159,7 @@ def rows(found: list[Learnt | None], model: ModelConfig) -> list[dict]:
         row("tokens_per_word", tokens_per_word, "{:.2f}".format, min),
         row("used", lambda one: (one.measured.used, one.tokenizer.vocab_size), words_bench.used, max),
         row("table", lambda one: table(model, one.tokenizer.vocab_size), words_bench.table, min),
-        row("exact", lambda one: one.measured.exact, lambda exact: words_bench.EXACTLY if exact else words_bench.CHANGED, max)]
+        row("exact", lambda one: one.measured.exact, lambda exact: words_bench.EXACTLY if exact else words_bench.NOT_EXACTLY, max)]
     if any(one is not None and tokens_per_word(one) is None for one in found):
         numbers[2]["values"] = [words_bench.NO_SPACES if one else "–" for one in found]
     return numbers

@@ -5,18 +5,17 @@ from __future__ import annotations
 from gptlab.ui import words
 from gptlab.ui.model_facts import share, short_count
 
-TITLE = "Compare tokenizers"
+COMPARE_TOKENIZERS = "Compare tokenizers"
 LONGEST_SHOWN = 40
 MERGES_SHOWN = 50     # at first, and with each "more" four times as many
-READING = "Reading the text …"
-MEASURING = "Cutting the text into tokens …"
+READING_TEXT = "Reading the text …"
+CUTTING_TEXT = "Cutting the text into tokens …"
 READING_TOO_LONG = "Reading this text took more than {} seconds: take out some steps of cleaning, or choose a smaller text."
 LEARNING_TOO_LONG = ("Learning pieces of this text took more than {} seconds, as it does where a text has hardly any spaces or "
                      "line ends: compare characters and bytes, or choose another text.")
-NO_FILE = "Choose a tokenizer.json: the one of any model on Hugging Face will do."
+NO_TOKENIZER_FILE = "Choose a tokenizer.json: the one of any model on Hugging Face will do."
 FILE_TOO_LARGE = "This file is larger than {} MB: a tokenizer.json never is, so choose another one."
-GONE = "This was measured long ago: measure again."
-NAMES = {"char": "Characters", "byte": "Bytes", "bpe": "BPE", "file": "The file"}
+TOKENIZER_NAMES = {"char": "Characters", "byte": "Bytes", "bpe": "BPE", "file": "The file"}
 ALL_ALIKE = {"char": "Every token is one character.", "byte": "Every token is one byte."}
 NO_MERGES = {**dict.fromkeys(("char", "byte"), "Nothing is merged."), "bpe": "Nothing is merged at this size.",
              "file": "This tokenizer.json has no merges: its pieces were chosen in another way."}
@@ -26,7 +25,7 @@ EXAMPLES = {"English": "The little cat sat on the unbelievably comfortable mat."
             "العربية": "جلست القطة الصغيرة على السجادة المريحة.", "Emoji": "👩‍👩‍👧‍👦 went 🚀 to 🇧🇩 — what a day! 🎉",
             "Code": "def area(r):\n\treturn 3.14159 * r ** 2  # m²\n"}
 
-ROWS = {  # (label, what it is)
+BENCH_ROWS = {  # (label, what it is)
     "vocabulary": ("Vocabulary", "How many different tokens there are, the end of a text among them."),
     "bytes_per_token": ("Bytes per token", "How much text a token holds. More: the model sees further back, and trains faster."),
     "tokens_per_word": ("Tokens per word", "Into how many pieces a word is cut, with its spaces and signs. Fewer: less to put "
@@ -35,9 +34,10 @@ ROWS = {  # (label, what it is)
     "table": ("Share of the model", "What its table of tokens takes of the parameters of the model on the Model tab."),
     "exact": ("Text comes back", "Whether the tokens give back exactly what was cut up.")}
 NO_SPACES = "no spaces here"
-EXACTLY, CHANGED = "exactly", "changed"
+EXACTLY = "exactly"
+NOT_EXACTLY = "changed"
 
-LABELS = {
+BENCH = {
     "sides": ["A", "B"], "tokenizer": "Tokenizer {side}", "vocabulary": "Vocabulary", "file": "Choose a tokenizer.json",
     "kinds": {"char": "Characters", "byte": "Bytes", "bpe": "Pieces (BPE)", "file": "tokenizer.json"},
     "use": "Use this one", "used": "Chosen above. Prepare makes the data set.",
@@ -71,7 +71,7 @@ def reach(name: str, bytes_per_token: float, characters_per_token: float, contex
     size = f"{bytes_per_token:.2g}"
     held = characters_per_token * context_length
     about = f"{held:,.0f}" if characters_per_token == 1 else f"about {float(f'{held:.2g}'):,.0f}"
-    verb = "pack" if name in (NAMES["char"], NAMES["byte"]) else "packs"
+    verb = "pack" if name in (TOKENIZER_NAMES["char"], TOKENIZER_NAMES["byte"]) else "packs"
     return (f"{name} {verb} {size} {words.plural('byte', 1 if size == '1' else 2)} in a token, so a context of "
             f"{context_length:,} tokens holds {about} characters.")
 
