@@ -53,7 +53,10 @@ def test_a_name_is_typed_without_asking_the_server(page):
 
 def test_what_is_wrong_with_a_name_or_a_missing_file_is_said(page):
     tab(page, "Data")
+    wait_until(page, shows("#preview", "characters"))
+    wait_until_quiet(page)
     page.locator("#data-name").get_by_role("textbox").fill("a/b")
+    page.keyboard.press("Tab")
     page.locator("#prepare").click()
     wait_until(page, shows("body", "'a/b' cannot be the name of a data set"))
     page.get_by_label("Your own files", exact=True).check()
