@@ -14,7 +14,8 @@ from gptlab.data.reading import kind_of
 from gptlab.data.sources import BUILTINS
 
 GOOD = {"name": "tiny", "title": "Tiny", "description": "A text.", "language": "English", "licence": "none",
-        "cleaning": ["unicode"], "home": "https://example.org", "files": [{"address": "https://example.org/a/input.txt", "bytes": 9}]}
+        "cleaning": ["unicode"], "home": "https://example.org",
+        "files": [{"address": "https://example.org/a/input.txt", "bytes": 9}]}
 
 
 def written(tmp_path, *entries) -> Path:
@@ -42,7 +43,8 @@ def test_tiny_shakespeare_is_the_one_everybody_has():
 
 
 def test_files_lie_under_the_entrys_name_each_under_its_own(tmp_path):
-    two = [{"address": "https://example.org/0.jsonl.gz?download=true", "bytes": 5}, {"address": "file:///b/0.parquet", "bytes": 4}]
+    two = [{"address": "https://example.org/0.jsonl.gz?download=true", "bytes": 5},
+           {"address": "file:///b/0.parquet", "bytes": 4}]
     entry = catalog.entries(written(tmp_path, {**GOOD, "files": two}))["tiny"]
     assert [path.as_posix() for path in entry.paths(Path("down"))] == ["down/tiny/tiny-1.jsonl.gz", "down/tiny/tiny-2.parquet"]
     assert entry.bytes == 9 and not entry.about
@@ -65,7 +67,8 @@ def test_another_catalogue_is_named_by_the_environment(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("wrong, says", [
     ({"name": "../up"}, "'name' is '../up'"), ({"licence": ""}, "'licence' is ''"), ({"title": None}, "'title' is None"),
-    ({"home": "javascript:alert(1)"}, "'home'"), ({"cleaning": ["wash"]}, "'wash': the steps are unicode"), ({"files": []}, "'files'"),
+    ({"home": "javascript:alert(1)"}, "'home'"), ({"cleaning": ["wash"]}, "'wash': the steps are unicode"),
+    ({"files": []}, "'files'"),
     ({"files": "https://example.org"}, "'files'"), ({"colour": "red"}, "colour"),
     ({"files": [{"address": "http://example.org/a.txt", "bytes": 1}]}, "must begin with https://"),
     ({"files": [{"address": "ftp://127.0.0.1/a.txt", "bytes": 1}]}, "must begin with https://"),

@@ -1,4 +1,4 @@
-"""The Data tab in a real browser: a text is downloaded, looked at and prepared; several files are uploaded, cleaned and prepared."""
+"""The Data tab in a real browser: a text is downloaded, looked at and prepared; files are uploaded, cleaned and prepared."""
 
 from __future__ import annotations
 
