@@ -171,3 +171,12 @@ def test_no_passage_of_the_docs_comes_twice():
     documents = read_documents(DataConfig(source="python-docs")).documents
     long = [p.strip() for text in documents for p in text.split("\n\n") if len(p.strip()) > 80]
     assert len(long) == len(set(long)) > 500 and sum(map(len, documents)) > 300_000
+
+
+def test_of_a_long_text_the_part_that_was_read_is_known_wherever_it_is_cut(tmp_path):
+    """Cut before the line that was not whole it once held less than was wanted, and was taken for all of the text."""
+    path = tmp_path / "long.txt"
+    path.write_text("thirty-three characters in a line\n" * 20_000, encoding="utf-8")
+    for most in (10_000, 100_000, 100_001):
+        source = read_documents(DataConfig(source=str(path)), most)
+        assert source.documents[0].endswith("line\n") and source.share == pytest.approx(most / 680_000, abs=0.03)

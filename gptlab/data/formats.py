@@ -20,6 +20,7 @@ from gptlab.data.tables import TABLES
 CODE = ("py pyi js mjs ts tsx jsx java kt c h cc cpp hpp cs go rs rb php pl lua r jl swift scala hs ml sh bash ps1 sql css "
         "xml yaml yml toml ini cfg tex rst org adoc log srt vtt").split()
 LONGEST_DOCUMENT = 8_000_000  # characters; a longer text is given in parts, so that each can be worked on in memory
+REST_OF_LINE = 10_000         # characters that a part may be longer, so that it ends with a line
 WHOLE = dict.fromkeys((".html", ".htm", ".xhtml", ".pdf"), "cut it into smaller files") | {
     ".json": "save it as JSON lines (.jsonl), one object a line"}  # kinds read whole, and what to do with one that is too large
 TEXT = ("", ".txt", ".md", ".markdown", ".text", *(f".{suffix}" for suffix in CODE))
@@ -75,7 +76,7 @@ def _text(path: Path, text_column: str | None, found: Found) -> Iterator[str]:
             text = text[end:] + file.read(end)
         found.share = share()
         if found.enough(len(text)):
-            text = text[:text.rfind("\n") + 1] or text  # without the line that was cut
+            text += file.readline(REST_OF_LINE)  # no less than was wanted, for that is how a part is told from the whole
     yield text
 
 
