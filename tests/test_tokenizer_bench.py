@@ -38,7 +38,8 @@ def told(store, text_file, sides, **values) -> tuple[list[str], dict]:
 
 def test_numbers_of_both_sides_and_which_is_better(store, text_file, small_text):
     doing, answer = told(store, text_file, [CHAR, BPE])
-    assert doing[0] == words_bench.READING_TEXT and doing[2] == f"Learning up to 65,536 pieces from {len(small_text):,} characters …"
+    assert doing[0] == words_bench.READING_TEXT
+    assert doing[2] == f"Learning up to 65,536 pieces from {len(small_text):,} characters …"
     json.dumps(answer)  # as a page takes it
     rows = {row["label"]: row for row in answer["rows"]}
     alphabet = len(set(small_text)) + 1
@@ -56,7 +57,8 @@ def test_numbers_of_both_sides_and_which_is_better(store, text_file, small_text)
 
 def test_a_sample_of_short_texts_has_their_ends_in_it(store, tmp_path):
     path = tmp_path / "rows.jsonl"
-    path.write_text("".join(json.dumps({"text": f"row {i} of a table with short texts"}) + "\n" for i in range(40)), encoding="utf-8")
+    rows = [json.dumps({"text": f"row {i} of a table with short texts"}) for i in range(40)]
+    path.write_text("\n".join(rows), encoding="utf-8")
     cut = told(store, path, [CHAR, BPE])[1]["sides"][0]["sample"]
     shown = "".join(token for token, _, _ in cut["tokens"])
     assert shown.startswith("row 0 of a table with short texts<|endoftext|>row 1 of")

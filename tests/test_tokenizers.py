@@ -171,7 +171,8 @@ def test_a_file_of_another_kind(tmp_path):
     ids = tokenizer.encode(text)
     assert tokenizer.end_of_text not in ids and tokenizer.decode(ids) == text
     assert tokenizer.byte_lengths()[ids].sum() == len((" " + text).encode("utf-8"))  # Llama puts a space in front
-    assert [tokenizer.token_text(model.token_to_id(token)) for token in ("▁the", "cat", "▁", "<s>")] == [" the", "cat", " ", "<s>"]
+    assert [tokenizer.token_text(model.token_to_id(token)) for token in ("▁the", "cat", "▁", "<s>")] == [
+        " the", "cat", " ", "<s>"]
     assert [tokenizer.token_text(i) for i in ids if not tokenizer.is_whole(i)] == [
         f"\\x{byte:02x}" for byte in "é👍".encode()]
     stream = StreamDecoder(tokenizer)

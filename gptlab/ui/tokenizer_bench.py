@@ -159,7 +159,7 @@ def rows(found: list[Learnt | None], model: ModelConfig) -> list[dict]:
         row("tokens_per_word", tokens_per_word, "{:.2f}".format, min),
         row("used", lambda one: (one.measured.used, one.tokenizer.vocab_size), words_bench.used, max),
         row("table", lambda one: table(model, one.tokenizer.vocab_size), words_bench.table, min),
-        row("exact", lambda one: one.measured.exact, lambda exact: words_bench.EXACTLY if exact else words_bench.NOT_EXACTLY, max)]
+        row("exact", lambda one: one.measured.exact, words_bench.comes_back, max)]
     if any(one is not None and tokens_per_word(one) is None for one in found):
         numbers[2]["values"] = [words_bench.NO_SPACES if one else "–" for one in found]
     return numbers

@@ -34,8 +34,6 @@ BENCH_ROWS = {  # (label, what it is)
     "table": ("Share of the model", "What its table of tokens takes of the parameters of the model on the Model tab."),
     "exact": ("Text comes back", "Whether the tokens give back exactly what was cut up.")}
 NO_SPACES = "no spaces here"
-EXACTLY = "exactly"
-NOT_EXACTLY = "changed"
 
 BENCH = {
     "sides": ["A", "B"], "tokenizer": "Tokenizer {side}", "vocabulary": "Vocabulary", "file": "Choose a tokenizer.json",
@@ -74,6 +72,11 @@ def reach(name: str, bytes_per_token: float, characters_per_token: float, contex
     verb = "pack" if name in (TOKENIZER_NAMES["char"], TOKENIZER_NAMES["byte"]) else "packs"
     return (f"{name} {verb} {size} {words.plural('byte', 1 if size == '1' else 2)} in a token, so a context of "
             f"{context_length:,} tokens holds {about} characters.")
+
+
+def comes_back(exact: bool) -> str:
+    """Whether the tokens give back what was cut up."""
+    return "exactly" if exact else "changed"
 
 
 def used(count: int, of: int) -> str:

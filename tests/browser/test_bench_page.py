@@ -53,7 +53,8 @@ def test_nothing_is_measured_before_it_is_seen_and_a_vocabulary_is_learnt_once(p
     wait_until(page, f"{NUMBERS}[1] === '257'")
     said = page.evaluate_handle("""() => {
       const said = [], state = document.querySelector('.bench-state [role=status]');
-      new MutationObserver(() => said.push(state.innerText)).observe(state, {subtree: true, childList: true, characterData: true});
+      const all = {subtree: true, childList: true, characterData: true};
+      new MutationObserver(() => said.push(state.innerText)).observe(state, all);
       return said;
     }""")
     page.get_by_role("group", name="Tokenizer B").get_by_role("slider").press("ArrowRight")
