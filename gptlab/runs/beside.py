@@ -1,27 +1,62 @@
-"""Work beside the app: a function in a process of its own, so that neither a page nor a running training waits for it.
+"""Work beside the app: a function in a process of its own, which gives way to what trains, so that no page waits for it.
 
-Knows nothing of what is worked out. What it is given and gives back must be plain, and its module must not import gradio.
+Knows nothing of what is worked out. What a function is given and gives back must be plain, and its module must not import gradio.
 """
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
+import sys
+import threading
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from typing import Any
+
+import psutil
+
+NICENESS = 10
+
+
+class Work:
+    """`function(*arguments, tell)` at work: `told` is called with all that it tells, in a thread, and `ended` with why it failed, a
+    sentence, or "" where it did not. `title` begins the sentences, as "Preparing"."""
+
+    def __init__(self, title: str, function: Callable, *arguments: Any, told: Callable[[Any], None], ended: Callable[[str], None]):
+        self._title, self._told, self._ended = title, told, ended
+        self._process, inbox = _begin(_tell_all, function, arguments)
+        self._thread = threading.Thread(target=self._follow, args=(inbox,), name=title, daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Stop it, wherever it is."""
+        self._process.terminate()
+
+    def wait(self, seconds: float) -> None:
+        """Returns once it is over and that is told, or after so long."""
+        self._thread.join(seconds)
+
+    def _follow(self, inbox: Connection) -> None:
+        problem = ""
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                said, problem = inbox.recv()
+                if not problem:
+                    self._told(said)
+        self._process.join()
+        if self._process.exitcode and not problem:
+            problem = f"{self._title} was ended from outside (exit code {self._process.exitcode}): try again."
+        self._ended(problem)
 
 
 def call(function: Callable, *arguments: Any, seconds: float) -> Any:
     """What a function gives. Raises the ValueError or OSError that it raised, TimeoutError where it took longer than `seconds`,
     and RuntimeError where its process came to another end, such as a lack of memory."""
-    context = multiprocessing.get_context("spawn")
-    inbox, outbox = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(function, arguments, outbox), daemon=True)
-    process.start()
-    outbox.close()
+    process, inbox = _begin(_answer, function, arguments)
     try:
         if not inbox.poll(seconds):
             raise TimeoutError
@@ -37,9 +72,32 @@ def call(function: Callable, *arguments: Any, seconds: float) -> Any:
     return given
 
 
-def _work(function: Callable, arguments: tuple, outbox: Connection) -> None:
-    """In the spawned process, on one core."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches it too; the app decides
+def _begin(worker: Callable, function: Callable, arguments: tuple) -> tuple[BaseProcess, Connection]:
+    context = multiprocessing.get_context("spawn")
+    inbox, outbox = context.Pipe(duplex=False)
+    process = context.Process(target=worker, args=(function, arguments, outbox), daemon=True)
+    process.start()
+    outbox.close()
+    return process, inbox
+
+
+# --- in the spawned process ---
+
+def _tell_all(function: Callable, arguments: tuple, outbox: Connection) -> None:
+    """Sends (what is told, problem)."""
+    _give_way()
+    try:
+        function(*arguments, lambda said: outbox.send((said, "")))
+    except (ValueError, OSError) as problem:
+        outbox.send((None, str(problem)))
+    except Exception:
+        traceback.print_exc()
+        outbox.send((None, "This failed inside GPT Lab; the details stand in the terminal window."))
+
+
+def _answer(function: Callable, arguments: tuple, outbox: Connection) -> None:
+    """Sends (what is given, problem); on one core."""
+    _give_way()
     os.environ["RAYON_NUM_THREADS"] = "1"  # what `tokenizers` looks at when it first learns or encodes
     try:
         outbox.send((function(*arguments), None))
@@ -47,3 +105,8 @@ def _work(function: Callable, arguments: tuple, outbox: Connection) -> None:
         outbox.send((None, problem))
     except Exception:
         traceback.print_exc()
+
+
+def _give_way() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches it too; the app decides
+    psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else NICENESS)

@@ -4,21 +4,15 @@ nor a running training waits. What was counted is kept while the app runs, for d
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
-import os
-import signal
 import threading
-import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from gptlab.data.figures import count
+from gptlab.runs.beside import Work
 
 KEPT = 8          # data sets; about 40 KB each
-NICENESS = 10     # gives way to what trains
 TOLD_EVERY = 0.02  # of the whole
 
 
@@ -60,41 +54,22 @@ class Counts:
             return self._counts[key]
 
     def _begin(self, directory: Path, told: Count) -> None:
-        context = multiprocessing.get_context("spawn")
-        inbox, outbox = context.Pipe(duplex=False)
-        process = context.Process(target=_count, args=(str(directory), outbox), daemon=True)
-        process.start()
-        outbox.close()
-        threading.Thread(target=_follow, args=(told, process, inbox), name="figures", daemon=True).start()
+        def take(said: tuple[float, dict | None]) -> None:
+            told.share_done, told.figures = said
+
+        def end(problem: str) -> None:
+            told.problem = problem
+        Work("Counting", _count, str(directory), told=take, ended=end)
 
 
-def _follow(told: Count, process: BaseProcess, inbox: Connection) -> None:
-    """In a thread: take from the process what it sends until it ends."""
-    with contextlib.suppress(EOFError, OSError):
-        while True:
-            told.share_done, told.figures, told.problem = inbox.recv()
-    process.join()
-    if not told.finished:
-        told.problem = f"Counting was ended from outside (exit code {process.exitcode}): reload the page to try again."
-
-
-def _count(directory: str, outbox: Connection) -> None:
-    """In the spawned process: count, sending (share done, figures, problem)."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches it too; the app decides
-    if hasattr(os, "nice"):  # not on Windows
-        os.nice(NICENESS)
+def _count(directory: str, tell: Callable[[tuple[float, dict | None]], None]) -> None:
+    """In the spawned process: count, telling (share done, figures)."""
     told = 0.0
 
     def progress(share: float) -> None:
         nonlocal told
         if share - told >= TOLD_EVERY:
             told = share
-            outbox.send((share, None, ""))
+            tell((share, None))
 
-    try:
-        outbox.send((1.0, count(Path(directory), progress), ""))
-    except (ValueError, OSError) as problem:
-        outbox.send((0.0, None, str(problem)))
-    except Exception:
-        traceback.print_exc()
-        outbox.send((0.0, None, "Counting failed inside GPT Lab; the details stand in the terminal window."))
+    tell((1.0, count(Path(directory), progress)))

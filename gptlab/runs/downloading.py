@@ -5,19 +5,15 @@ What is downloaded stays in the workspace's `downloads/`, so that a second use f
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 import threading
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from gptlab.data.catalog import Entry
 from gptlab.data.download import Arriving, fetch
 from gptlab.data.errors import DataError
+from gptlab.runs.beside import Work
 from gptlab.runs.lock import FileLock
 from gptlab.runs.workspace import Workspace
 
@@ -68,8 +64,7 @@ class Downloads:
     def __init__(self, workspace: Workspace):
         self.workspace = workspace
         self.current: Download | None = None
-        self._process: BaseProcess | None = None
-        self._thread: threading.Thread | None = None
+        self._work: Work | None = None
         self._lock = threading.Lock()
 
     @property
@@ -84,52 +79,34 @@ class Downloads:
                 return self.current
             if self.busy:
                 raise ValueError(f"{self.current.entry.title} is still being downloaded: wait for it, or cancel it.")
-            context = multiprocessing.get_context("spawn")
-            inbox, outbox = context.Pipe(duplex=False)
-            process = context.Process(target=_download, args=(str(self.workspace.path), entry, outbox), daemon=True)
-            process.start()
-            outbox.close()
-            self.current, self._process = Download(entry), process
-            self._thread = threading.Thread(target=self._follow, args=(self.current, process, inbox), daemon=True)
-            self._thread.start()
-            return self.current
+            self.current = current = Download(entry)
+            self._work = Work("Downloading", _download, str(self.workspace.path), entry,
+                              told=lambda arriving: self._told(current, arriving), ended=lambda problem: self._ended(current, problem))
+            return current
 
     def cancel(self) -> None:
         """Stop the one under way; what came of it is gone on with the next time."""
         with self._lock:
             if self.busy:
                 self.current.problem = CANCELLED
-                self._process.terminate()
+                self._work.end()
 
     def close(self) -> None:
         """Cancel, and wait until it is over: for the end of the app."""
         self.cancel()
-        if self._thread is not None:
-            self._thread.join(timeout=5)
+        if self._work is not None:
+            self._work.wait(5)
 
-    def _follow(self, current: Download, process: BaseProcess, inbox: Connection) -> None:
-        """In a thread: take from the process how far it is, until it ends."""
-        try:
-            while True:
-                arriving, problem = inbox.recv()
-                current.arriving = arriving or current.arriving
-                current.problem = current.problem or problem
-        except (EOFError, OSError):
-            process.join()
-        if process.exitcode and not current.problem:
-            current.problem = f"The download was ended from outside (exit code {process.exitcode}): start it again, it goes on."
+    def _told(self, current: Download, arriving: Arriving) -> None:
+        current.arriving = arriving
+
+    def _ended(self, current: Download, problem: str) -> None:
+        current.problem = current.problem or problem
         if downloaded(self.workspace, current.entry):
             current.problem = ""  # cancelled a moment too late
         current.finished = True
 
 
-def _download(workspace: str, entry: Entry, outbox: Connection) -> None:
-    """In the spawned process: download, sending (how far it is, problem)."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches it too; the app decides
-    try:
-        download(Workspace(workspace), entry, tell=lambda arriving: outbox.send((arriving, "")))
-    except (ValueError, OSError) as problem:
-        outbox.send((None, str(problem)))
-    except Exception:
-        traceback.print_exc()
-        outbox.send((None, "Downloading failed inside GPT Lab; the details stand in the terminal window."))
+def _download(workspace: str, entry: Entry, tell: Callable[[Arriving], None]) -> None:
+    """In the spawned process."""
+    download(Workspace(workspace), entry, tell=tell)

@@ -6,13 +6,9 @@ Knows data sets and the workspace; what watches it is not its business. Imports 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
-import signal
 import threading
-import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from gptlab.config import DataConfig
@@ -20,6 +16,7 @@ from gptlab.data.dataset import made_from, prepare, remove_leftovers
 from gptlab.data.errors import DataError
 from gptlab.data.progress import Progress
 from gptlab.presets import DEFAULT_PRESET, preset
+from gptlab.runs.beside import Work
 from gptlab.runs.workspace import Workspace
 
 CANCELLED = "Cancelled: nothing was changed."
@@ -42,8 +39,7 @@ class Preparations:
     def __init__(self, workspace: Workspace):
         self.workspace = workspace
         self.current: Preparation | None = None
-        self._process: BaseProcess | None = None
-        self._thread: threading.Thread | None = None
+        self._work: Work | None = None
         self._failed: list[DataConfig] = []    # not tried again by itself
         self._manifests: dict[str, dict] = {}  # data sets never change
         self._lock = threading.Lock()
@@ -81,52 +77,36 @@ class Preparations:
             if self.busy:
                 raise ValueError(f"'{self.current.name}' is still being prepared: wait for it, or cancel it.")
             name = self.workspace.free_dataset_name(wanted_name)
-            context = multiprocessing.get_context("spawn")
-            inbox, outbox = context.Pipe(duplex=False)
-            process = context.Process(target=_prepare, args=(config, str(self.workspace.dataset_path(name)), outbox), daemon=True)
-            process.start()
-            outbox.close()
-            self.current, self._process = Preparation(name, config), process
-            self._thread = threading.Thread(target=self._follow, args=(self.current, process, inbox), daemon=True)
-            self._thread.start()
-            return self.current
+            self.current = current = Preparation(name, config)
+            self._work = Work("Preparing", _prepare, config, str(self.workspace.dataset_path(name)),
+                              told=lambda progress: self._told(current, progress),
+                              ended=lambda problem: self._ended(current, problem))
+            return current
 
     def cancel(self) -> None:
         """Stop the one under way. What it had written so far lies under a temporary name and is nobody's data set."""
         with self._lock:
             if self.busy:
                 self.current.problem = CANCELLED
-                self._process.terminate()
+                self._work.end()
 
     def close(self) -> None:
         """Cancel, and wait until it is over: for the end of the app."""
         self.cancel()
-        if self._thread is not None:
-            self._thread.join(timeout=5)
+        if self._work is not None:
+            self._work.wait(5)
 
-    def _follow(self, preparation: Preparation, process: BaseProcess, inbox: Connection) -> None:
-        """In a thread: take progress from the process until it ends."""
-        try:
-            while True:
-                preparation.progress, problem = inbox.recv()
-                preparation.problem = preparation.problem or problem
-        except (EOFError, OSError):
-            process.join()
-            remove_leftovers(self.workspace.datasets)
-        if process.exitcode and not preparation.problem:
-            preparation.problem = f"Preparing was ended from outside (exit code {process.exitcode}): try again, or a smaller text."
+    def _told(self, preparation: Preparation, progress: Progress) -> None:
+        preparation.progress = progress
+
+    def _ended(self, preparation: Preparation, problem: str) -> None:
+        remove_leftovers(self.workspace.datasets)
+        preparation.problem = preparation.problem or problem
         if preparation.problem:
             self._failed.append(preparation.config)
         preparation.finished = True
 
 
-def _prepare(config: DataConfig, directory: str, outbox: Connection) -> None:
-    """In the spawned process: prepare, sending (how far it is, problem)."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches it too; the app decides
-    try:
-        prepare(config, Path(directory), progress=lambda progress: outbox.send((progress, "")))
-    except (ValueError, OSError) as problem:
-        outbox.send((Progress(0.0, ""), str(problem)))
-    except Exception:
-        traceback.print_exc()
-        outbox.send((Progress(0.0, ""), "Preparing failed inside GPT Lab; the details stand in the terminal window."))
+def _prepare(config: DataConfig, directory: str, tell: Callable[[Progress], None]) -> None:
+    """In the spawned process."""
+    prepare(config, Path(directory), progress=tell)
