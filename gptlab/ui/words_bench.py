@@ -36,12 +36,12 @@ BENCH_ROWS = {  # (label, what it is)
 NO_SPACES = "no spaces here"
 
 BENCH = {
-    "sides": ["A", "B"], "tokenizer": "Tokenizer {side}", "vocabulary": "Vocabulary", "file": "Choose a tokenizer.json",
+    "title": COMPARE_TOKENIZERS, "sides": ["A", "B"], "tokenizer": "Tokenizer {side}", "vocabulary": "Vocabulary", "file": "Choose a tokenizer.json",
     "kinds": {"char": "Characters", "byte": "Bytes", "bpe": "Pieces (BPE)", "file": "tokenizer.json"},
     "use": "Use this one", "used": "Chosen above. Prepare makes the data set.",
     "by_command": "To train with this file: python -m gptlab prepare FILE --name NAME --set data.tokenizer=file "
                   "--set data.tokenizer_file=tokenizer.json",
-    "numbers": "In numbers", "number": "", "better": "better", "sample": "The same text, each token in a colour",
+    "better": "better", "sample": "The same text, each token in a colour",
     "longest": "Longest tokens, and how often each stands in the text",
     "merges": "Pairs it merged, in the order learnt", "more": "More", "times": "{count}×",
     "sentence": "Type a sentence to see its tokens and their numbers", "examples": "Try", "count": "{tokens} for {bytes}",
