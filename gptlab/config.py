@@ -59,8 +59,8 @@ class DataConfig:
                                       minimum=0.0, maximum=1.0, step=0.05)
     script: str | None = setting(None, "Script", "Where documents are left out (cleaning step filters): the script that most letters "
                                  "must be in, such as Latin, Cyrillic, Bengali or CJK. Empty: any.")
-    near_duplicate_threshold: float = setting(0.8, "Nearly the same", "Where documents that are nearly the same are left out: "
-                                              "how alike two must be (1: word for word).",
+    near_duplicate_threshold: float = setting(0.8, "Nearly the same", "How alike two documents must be to count as one (1: word for "
+                                              "word). Such stay on one side of the split; cleaning can leave them out.",
                                               minimum=0.5, maximum=1.0, step=0.05)
     tokenizer: str = setting("char", "Tokenizer", "What a token is: a character, a byte, a frequent piece of text "
                              "learnt from the data (bpe), or whatever a tokenizer.json says (file).",

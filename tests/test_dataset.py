@@ -67,6 +67,25 @@ def test_at_least_one_document_on_each_side():
         plan_split(Documents.of(["one"]), DataConfig(split="document"))
 
 
+def test_what_is_alike_stays_on_one_side_and_a_large_group_is_not_all_that_is_held_out():
+    documents = Documents.of([f"{i}:" + "x" * 500 for i in range(60)])
+    groups = np.arange(60)
+    groups[20:44] = 20
+    groups[50] = groups[7] = 7
+    for seed in range(20):
+        split = plan_split(documents, DataConfig(val_fraction=0.1, seed=seed), groups=groups)
+        assert not {20, *range(21, 44)} & set(split.val_indices) and (7 in split.val_indices) == (50 in split.val_indices)
+        assert split.val.characters == pytest.approx(0.1 * documents.characters, rel=0.2)
+    with pytest.raises(DataError, match="nearly alike"):
+        plan_split(documents, DataConfig(split="document"), groups=np.zeros(60, dtype=np.int64))
+
+
+def test_documents_that_are_all_alike_are_divided_otherwise(tmp_path):
+    page = TEXT[:3000]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"text": f"{page} {i}"}) + "\n" for i in range(12)), encoding="utf-8")
+    assert prepare(DataConfig(source=str(tmp_path / "rows.jsonl")), tmp_path / "rows").manifest["split"] == "spread"
+
+
 @pytest.mark.parametrize("fraction", [0.01, 0.1, 0.5])
 def test_spread_takes_blocks_from_all_over_the_text(fraction):
     split = plan_split(Documents.of([TEXT]), DataConfig(val_fraction=fraction))

@@ -109,6 +109,8 @@ def _make(config: DataConfig, folder: Path, name: str, meter: Meter, files: cont
     meter.begin("Dividing the text", source.documents.bytes)
     kind = kind_of_split(source.texts, config)
     alike = groups(source.documents, config.near_duplicate_threshold) if kind == "document" and not source.drawn else None
+    if alike is not None and not alike.any() and config.split is None:
+        kind = "spread"  # all are nearly alike: none could be held out whole
     split = plan_split(source.documents, config, kind, alike)
     keep(folder, split.train, split.val)
     meter.begin("Learning the tokenizer" if config.tokenizer == "bpe" else "Preparing the tokenizer")

@@ -58,8 +58,11 @@ def _split_documents(documents: Documents, config: DataConfig, groups: np.ndarra
         alike = "its documents are all nearly alike" if len(documents) > 1 else "this is one text"
         raise DataError(f"A 'document' split needs at least 2 documents, and {alike}: set data.split to spread or tail.")
     random.Random(config.seed).shuffle(order)
-    wanted, held, size = config.val_fraction * documents.characters, {order[0]}, sizes[order[0]]
-    for group in order[1:-1]:
+    wanted = config.val_fraction * documents.characters
+    first = next((group for group in order if sizes[group] <= 2 * wanted), min(order, key=lambda group: sizes[group]))
+    order.remove(first)  # a large one, shuffled to the front, would be all that is held out
+    held, size = {first}, sizes[first]
+    for group in order[:-1]:
         if size >= wanted:
             break
         if abs(size + sizes[group] - wanted) < wanted - size:

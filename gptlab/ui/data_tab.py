@@ -21,7 +21,7 @@ from gptlab.ui import data_facts, data_view, form, tokenizer_bench, words
 from gptlab.ui.catalogue import Catalogue
 from gptlab.ui.data_choice import (CLEANING, DOWNLOAD, FILE, KEYS, SETTINGS, chosen_source, data_config, paths_of, restored,
                                    sources, suggested_name)
-from gptlab.ui.lab import QUIET, SPEAKS, Lab, Page, change_draft, draft_dataset, guarded, kept_by_browser, read_draft
+from gptlab.ui.lab import EACH, QUIET, SPEAKS, Lab, Page, change_draft, draft_dataset, guarded, kept_by_browser, read_draft
 
 # One at a time, in their order: the answer to "no file" once came after that to the next file, and put it back.
 CHOOSES = {**SPEAKS, "concurrency_limit": 1, "concurrency_id": "choosing"}
@@ -257,7 +257,7 @@ def _connect_preparing(lab: Lab, page: Page, catalogue: Catalogue, parts: Parts)
     known, shown = [page.draft, parts.awaited], [parts.progress, parts.cancel, parts.prepared, parts.awaited]
     parts.prepare.click(begin, [page.draft, *parts.text], [page.draft, page.tick, *shown], **SPEAKS)
     parts.cancel.click(guarded(lab.preparations.cancel), None, None, **SPEAKS)
-    parts.prepared.select(pick, page.draft, page.draft, **SPEAKS)
+    parts.prepared.select(pick, page.draft, page.draft, **EACH)
     parts.prepared.mend(on_mend, page.draft, [page.draft, page.tick, *shown], **SPEAKS)
     page.tick.tick(state, known, shown, **QUIET)
     page.draft.change(state, known, shown, trigger_mode="multiple", **QUIET)
