@@ -1,10 +1,11 @@
-"""What the open page costs a training run: steps per second bare, and in the app with nobody, clients or a browser looking on.
+"""What others cost a training run: steps per second bare, and in the app with nobody, clients or a browser looking on, or a text
+being prepared.
 
     python benchmarks/live_overhead.py [--rounds 5] [--seconds 8] [--no-browser] [--json]
 
 Two runs of one preset, from one seed: one in a plain process, one in the app. Only one of them moves at a time (the other's
 process is stopped), and the conditions take turns in every round, so that a noisy machine is noisy for all of them. The
-clients ask exactly what the page asks, at its pace. Prints medians and their ratio to the bare run. Needs a Unix (SIGSTOP).
+clients ask exactly what the page asks, at its pace; the text is prepared as the app does it, with BPE on all cores. Prints medians and their ratio to the bare run. Needs a Unix (SIGSTOP).
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from gptlab.config import DataConfig
 from gptlab.data.dataset import prepare
 from gptlab.events import Step
 from gptlab.presets import preset
@@ -45,14 +48,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8.0, help="measured in each condition of each round")
     parser.add_argument("--no-browser", action="store_true", help="leave out the condition with a real Chromium page")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--child", choices=("bare", "app", "clients"), help=argparse.SUPPRESS)
+    parser.add_argument("--child", choices=("bare", "app", "clients", "preparing"), help=argparse.SUPPRESS)
     parser.add_argument("--workspace", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--run", help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--count", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
-        {"bare": serve_bare, "app": serve_app, "clients": poll_as_pages}[args.child](args)
+        {"bare": serve_bare, "app": serve_app, "clients": poll_as_pages, "preparing": prepare_for_ever}[args.child](args)
     else:
         report(measure(args), args)
 
@@ -110,6 +113,22 @@ def poll_for_ever(port: int, component: int, run: str, number: int) -> None:
         time.sleep(0 if answer["more"] else CLIENT_SECONDS)
 
 
+def prepare_for_ever(args: argparse.Namespace) -> None:
+    """Prepare one text again and again, beside the app as it does."""
+    from gptlab.runs.beside import Work
+
+    while True:
+        over = threading.Event()
+        Work("Preparing", prepare_code, str(args.workspace / "prepared"), told=lambda progress: None, ended=lambda problem: over.set())
+        over.wait()
+
+
+def prepare_code(directory: str, tell: Callable) -> None:
+    """In the process beside."""
+    shutil.rmtree(directory, ignore_errors=True)
+    prepare(DataConfig(source="python-source", tokenizer="bpe", vocab_size=8192), Path(directory), progress=tell)
+
+
 # --- the measurement ---
 
 class Training:
@@ -137,7 +156,8 @@ class Training:
         time.sleep(SETTLE_SECONDS)
         before = self.steps()[-1]
         time.sleep(seconds)
-        after = self.steps()[-1]
+        while (after := self.steps()[-1]).step == before.step:
+            time.sleep(0.1)
         self.process.send_signal(signal.SIGSTOP)
         return (after.step - before.step) / (after.time_seconds - before.time_seconds)
 
@@ -159,7 +179,8 @@ def measure(args: argparse.Namespace) -> dict[str, list[float]]:
         conditions = {"bare": lambda: bare.steps_per_second(args.seconds),
                       "app, nobody looks": lambda: app.steps_per_second(args.seconds),
                       "one client": lambda: with_clients(app, folder, 1, args.seconds),
-                      "ten clients": lambda: with_clients(app, folder, 10, args.seconds)}
+                      "ten clients": lambda: with_clients(app, folder, 10, args.seconds),
+                      "preparing a text": lambda: while_preparing(app, folder, args.seconds)}
         if not args.no_browser:
             conditions["browser page"] = lambda: with_browser(app, args.seconds)
         rates: dict[str, list[float]] = {name: [] for name in conditions}
@@ -189,6 +210,16 @@ def with_clients(app: Training, folder: Path, count: int, seconds: float) -> flo
     finally:
         clients.kill()
         clients.wait()
+
+
+def while_preparing(app: Training, folder: Path, seconds: float) -> float:
+    preparing = subprocess.Popen([sys.executable, __file__, "--child", "preparing", "--workspace", str(folder)])
+    try:
+        return app.steps_per_second(seconds)
+    finally:
+        preparing.terminate()  # the process beside it ends with the next thing it tells
+        preparing.wait()
+        time.sleep(SETTLE_SECONDS)
 
 
 def with_browser(app: Training, seconds: float) -> float:

@@ -85,14 +85,20 @@ def _begin(worker: Callable, function: Callable, arguments: tuple) -> tuple[Base
 
 def _tell_all(function: Callable, arguments: tuple, outbox: Connection) -> None:
     """Sends (what is told, problem)."""
+    def send(said: Any, problem: str = "") -> None:
+        try:
+            outbox.send((said, problem))
+        except OSError:
+            sys.exit(1)  # the app is gone: nobody waits for this any more
+
     _give_way()
     try:
-        function(*arguments, lambda said: outbox.send((said, "")))
+        function(*arguments, send)
     except (ValueError, OSError) as problem:
-        outbox.send((None, str(problem)))
+        send(None, str(problem))
     except Exception:
         traceback.print_exc()
-        outbox.send((None, "This failed inside GPT Lab; the details stand in the terminal window."))
+        send(None, "This failed inside GPT Lab; the details stand in the terminal window.")
 
 
 def _answer(function: Callable, arguments: tuple, outbox: Connection) -> None:
