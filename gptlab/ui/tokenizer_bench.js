@@ -18,6 +18,7 @@ const held = remembered();
 const sides = [0, 1].map(i => ({kind: i ? 'bpe' : 'char', vocabulary: 4096, ...held.sides?.[i]}));
 let seen = false, stale = true;
 let asked = 0, late = 0, soon = 0;  // the number of the last question, and what waits for its answer
+let open = false, since = false;    // whether it is unanswered, and whether another was to be asked meanwhile
 let ids = [];                       // of the tokenizers that are shown
 let typing = 0, cutting = false, typed_since = false;
 
@@ -31,14 +32,16 @@ function remember() {
 
 // ---- what is asked for ----
 
+// One question at a time; of what was to be asked meanwhile, the last. (Gradio 6.31's "always_last" forgets what comes with it.)
 function ask() {
   stale = !seen;
   if (stale) return;
+  since = open;
+  if (since) return;
+  open = true;
   asked += 1;
-  clearTimeout(soon);
-  clearTimeout(late);
   soon = setTimeout(() => busy(words.asking), QUICK);
-  late = setTimeout(() => { say(words.unreachable); }, PATIENCE);
+  late = setTimeout(() => say(words.unreachable), PATIENCE);
   trigger('compare', {number: asked, sides: sides.map(({kind, vocabulary, path}) => ({kind, vocabulary, path}))});
 }
 
@@ -48,7 +51,9 @@ function busy(doing) {
   box.setAttribute('aria-busy', String(Boolean(doing)));
 }
 
+// The question is answered, or never will be.
 function say(problem) {
+  open = false;
   clearTimeout(soon);
   clearTimeout(late);
   busy('');
@@ -266,6 +271,7 @@ function show() {
   if (!told || told.number !== asked) return;
   if (told.doing) { clearTimeout(soon); busy(told.doing); return; }
   say(told.problem ?? '');
+  if (since) { ask(); return; }
   part('found').hidden = Boolean(told.problem);
   if (told.problem) return;
   ids = told.sides.map(side => side.id ?? '');

@@ -16,7 +16,7 @@ from gptlab.config import ConfigError, DataConfig, ModelConfig
 from gptlab.data import bench
 from gptlab.data.errors import DataError
 from gptlab.model import estimate
-from gptlab.ui import words_bench
+from gptlab.ui import words, words_bench
 from gptlab.ui.bench_store import KINDS, Choice, Learnt, Store, text_key
 from gptlab.ui.data_choice import uploaded
 from gptlab.ui.data_facts import COLOURS
@@ -59,10 +59,14 @@ def build(lab: Lab, page: Page, config_of: Callable[..., DataConfig], chosen: li
     def on_compare(event: gr.EventData, draft, *values):
         question = event._data if isinstance(event._data, dict) else {}
         config = functools.partial(config_of, *values)
-        for told in compared(store, config, model_of(lab, draft), question.get("sides")):
-            yield {**told, "number": question.get("number")}
+        try:
+            for told in compared(store, config, model_of(lab, draft), question.get("sides")):
+                yield {**told, "number": question.get("number")}
+        except Exception:
+            yield {"problem": words.UNEXPECTED, "number": question.get("number")}
+            raise
 
-    view.compare(on_compare, [page.draft, *chosen], view, trigger_mode="always_last", concurrency_limit=2, show_progress="hidden",
+    view.compare(on_compare, [page.draft, *chosen], view, trigger_mode="multiple", concurrency_limit=2, show_progress="hidden",
                  api_visibility="private")
     return view
 

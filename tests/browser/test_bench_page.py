@@ -49,7 +49,8 @@ def test_nothing_is_measured_before_it_is_seen_and_a_vocabulary_is_learnt_once(p
         unfold(page)
     wait_until(page, "document.querySelectorAll('.bench-rows tbody tr').length === 6")
     assert asked == ["compare"]
-    page.get_by_role("group", name="Tokenizer B").get_by_role("slider").press("Home")
+    slider = page.get_by_role("group", name="Tokenizer B").get_by_role("slider")
+    slider.press("Home")
     wait_until(page, f"{NUMBERS}[1] === '257'")
     said = page.evaluate_handle("""() => {
       const said = [], state = document.querySelector('.bench-state [role=status]');
@@ -57,8 +58,11 @@ def test_nothing_is_measured_before_it_is_seen_and_a_vocabulary_is_learnt_once(p
       new MutationObserver(() => said.push(state.innerText)).observe(state, all);
       return said;
     }""")
-    page.get_by_role("group", name="Tokenizer B").get_by_role("slider").press("ArrowRight")
-    wait_until(page, f"{NUMBERS}[1] === '384'")
+    for key in ("ArrowRight", "End", "Home", "ArrowRight"):  # faster than they are answered: the last counts
+        slider.press(key)
+    wait_until(page, f"{NUMBERS}[1] === '384' && document.querySelector('.bench').ariaBusy !== 'true'")
+    wait_until_quiet(page)
+    assert page.evaluate(f"{NUMBERS}[1]") == "384"
     assert not [text for text in said.json_value() if "Learning" in text or "Reading" in text]
     assert "sample of the text" in page.locator(".bench-measured").inner_text()
 
