@@ -20,7 +20,7 @@ from gptlab.config import ConfigError
 from gptlab.data.dataset import Dataset, open_dataset
 from gptlab.data.sources import DataError
 from gptlab.events import Checkpoint, Evaluation, Event, Sample, Setting, Status
-from gptlab.runs import checkpoint, samples
+from gptlab.runs import checkpoint, memory, samples
 from gptlab.runs.changes import LIVE, live_changes, value_of
 from gptlab.runs.control import Control
 from gptlab.runs.disk import RunError, remove_temporaries
@@ -88,6 +88,7 @@ class _Work:
         if device != "cpu":
             gc.collect()
             getattr(torch, device).empty_cache()
+        memory.give_back()
 
     # the course of a run
 
@@ -296,6 +297,7 @@ class _Work:
         self.record([self.saved])
         with if_possible("drop older checkpoints"):
             checkpoint.tidy(self.run, trainer.config.train.keep_checkpoints)
+        memory.give_back()
         self.saved_at = time.monotonic()
         self.saving_seconds = self.saved_at - started
 
