@@ -34,6 +34,23 @@ def test_a_spawned_process_need_not_load_gradio_to_read_its_settings(text_file):
     assert b"gradio" not in pickle.dumps(config) and config.source == f"{text_file}\n{text_file}"
 
 
+def test_a_tokenizer_file_is_one_that_was_uploaded_and_counts_only_where_it_is_chosen(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    mine, other = tmp_path / "uploads" / "1" / "tokenizer.json", tmp_path / "secret.json"
+    mine.parent.mkdir(parents=True)
+    for path in (mine, other):
+        path.write_text("{}", encoding="utf-8")
+
+    def taken(kind, path):
+        values = {**AS_IS, "data.tokenizer": kind, "data.tokenizer_file": path and str(path)}
+        return data_choice.data_config(CATALOGUE, "stories", None, None, values).tokenizer_file
+
+    assert taken("file", mine) == str(mine) and taken("byte", mine) is None
+    for path in (other, None, mine.with_name("gone.json")):
+        with pytest.raises(ValueError, match="Compare tokenizers"):
+            taken("file", path)
+
+
 def test_every_source_is_offered_and_described():
     assert {value for _, value in data_choice.sources()} == {*BUILTINS, data_choice.FILE, data_choice.DOWNLOAD}
 

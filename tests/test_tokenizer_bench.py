@@ -173,11 +173,13 @@ def test_nonsense_is_made_sense_of(store, text_file, asked):
     assert all(row["values"] for row in told(store, text_file, asked)[1]["rows"])
 
 
-def test_what_is_prepared_with_a_side():
-    assert tokenizer_bench.settings_of({"kind": "bpe", "vocabulary": 512}) == ("bpe", 512)
-    assert tokenizer_bench.settings_of({"kind": "bpe", "vocabulary": 256}) == ("bpe", 257)  # 256 bytes and the end of a text
+def test_what_is_prepared_with_a_side(monkeypatch):
+    assert tokenizer_bench.settings_of({"kind": "bpe", "vocabulary": 512}) == ("bpe", 512, None)
+    assert tokenizer_bench.settings_of({"kind": "bpe", "vocabulary": 256}) == ("bpe", 257, None)  # bytes and the end of a text
     assert tokenizer_bench.settings_of({"kind": "char"})[0] == "char"
-    with pytest.raises(ValueError, match="data.tokenizer=file"):
+    monkeypatch.setattr(tokenizer_bench, "uploaded", lambda path: path)
+    assert tokenizer_bench.settings_of({"kind": "file", "path": "a.json"})[::2] == ("file", "a.json")
+    with pytest.raises(ValueError, match="Choose a tokenizer.json"):
         tokenizer_bench.settings_of({"kind": "file"})
 
 

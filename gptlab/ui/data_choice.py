@@ -21,8 +21,8 @@ from gptlab.ui.lab import draft_preset
 
 FILE, DOWNLOAD = "file", "download"  # among the sources: what was uploaded, and what was downloaded
 CLEANING = ("data.cleaning", "data.min_characters", "data.max_symbol_share", "data.script", "data.near_duplicate_threshold")
-SETTINGS = ("data.tokenizer", "data.vocab_size", "data.text_column", *CLEANING, "data.val_fraction", "data.documents",
-            "data.split", "data.seed")
+SETTINGS = ("data.tokenizer", "data.vocab_size", "data.tokenizer_file", "data.text_column", *CLEANING, "data.val_fraction",
+            "data.documents", "data.split", "data.seed")
 KEYS = ("name", "source", "file", "entry", *SETTINGS)  # what the browser keeps
 
 
@@ -38,6 +38,10 @@ def data_config(catalogue: Catalogue, source: str, files: list[str] | None, entr
     settings = {name: form.from_widget(name, value) for name, value in values.items()}
     if len(paths) != 1 or not is_table(Path(paths[0])):
         settings["data.text_column"] = None
+    takes_file = settings.get("data.tokenizer") == "file"
+    settings["data.tokenizer_file"] = uploaded(settings.get("data.tokenizer_file")) if takes_file else None
+    if takes_file and settings["data.tokenizer_file"] is None:
+        raise ValueError(words.CHOOSE_TOKENIZER)
     try:
         return RunConfig().replace({**settings, "data.source": several(paths) or source}).data
     except ConfigError as error:

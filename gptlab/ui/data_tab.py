@@ -60,7 +60,8 @@ def build(lab: Lab, page: Page) -> None:
     """The tab's widgets and what they do."""
     catalogue = Catalogue(lab.workspace)
     parts = _widgets(catalogue)
-    bench = tokenizer_bench.build(lab, page, _config_of(catalogue), parts.text[1:])
+    whatever_is_chosen = {"data.tokenizer": "char"}
+    bench = tokenizer_bench.build(lab, page, _config_of(catalogue, whatever_is_chosen), parts.text[1:])
     _connect_looking(page, catalogue, parts, bench)
     _connect_downloading(page, catalogue, parts)
     _connect_preparing(lab, page, catalogue, parts)
@@ -134,6 +135,7 @@ def _setting_widgets() -> dict[str, gr.components.Component]:
                                         label=form.label("data.tokenizer"), elem_id="tokenizer", elem_classes="cards",
                                         info=words.TOKENIZER_HELP)}
     boxes["data.vocab_size"] = form.widget("data.vocab_size", DataConfig.vocab_size, visible=False)
+    boxes["data.tokenizer_file"] = gr.Textbox(visible=False)  # chosen where tokenizers are compared
     boxes["data.text_column"] = gr.Dropdown([], visible=False, elem_id="text-column", label=form.label("data.text_column"),
                                             info=form.FIELDS["data.text_column"].metadata["help"])
     with gr.Accordion(words.CLEANING, open=False, elem_classes="settings", elem_id="cleaning-settings"):
@@ -175,7 +177,8 @@ def _connect_looking(page: Page, catalogue: Catalogue, parts: Parts, bench: gr.H
                                     (upload.clear, drop_files, [page.draft])):
         _look(catalogue, parts, _keep(parts, trigger(handler, known, parts.chosen, **CHOOSES)))
     _look(catalogue, parts, _keep(parts, bench.use(
-        take_tokenizer, None, [boxes["data.tokenizer"], boxes["data.vocab_size"]], **CHOOSES)))
+        take_tokenizer, None, [boxes[f"data.{name}"] for name in ("tokenizer", "vocab_size", "tokenizer_file")],
+        trigger_mode="multiple", **CHOOSES)))
     parts.seen.change(None, js=tokenizer_bench.CHANGED)
     inputs = [box.input for box in parts.settings]
     gr.on(inputs, _looker(catalogue), parts.text[1:], parts.looked, trigger_mode="always_last", **LOOKS)
@@ -203,10 +206,11 @@ def _connect_downloading(page: Page, catalogue: Catalogue, parts: Parts) -> None
     parts.texts.moved(_looker(catalogue), parts.text[1:], parts.looked, **LOOKS)
 
 
-def _config_of(catalogue: Catalogue) -> Callable[..., DataConfig]:
-    """From what the widgets of `Parts.text` but the name hold to the settings to prepare with. Raises ValueError."""
+def _config_of(catalogue: Catalogue, always: dict[str, Any] | None = None) -> Callable[..., DataConfig]:
+    """From what the widgets of `Parts.text` but the name hold to the settings to prepare with, `always` instead of some. Raises
+    ValueError."""
     def config_of(source, files, entry, *values) -> DataConfig:
-        return data_config(catalogue, source, files, entry, dict(zip(SETTINGS, values)))
+        return data_config(catalogue, source, files, entry, {**dict(zip(SETTINGS, values)), **(always or {})})
 
     return config_of
 

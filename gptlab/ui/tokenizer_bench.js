@@ -113,8 +113,8 @@ function useOf(side, i) {
   button.setAttribute('aria-label', `${words.use}: ${fill(words.tokenizer, {side: words.sides[i]})}`);
   told.setAttribute('role', 'status');
   button.addEventListener('click', () => {
-    trigger('use', {kind: side.kind, vocabulary: side.vocabulary});
-    setText(told, words.used);
+    trigger('use', {kind: side.kind, vocabulary: side.vocabulary, path: side.path});
+    setText(told, side.kind === 'file' && !side.path ? '' : words.used);
   });
   line.append(button, told);
   return line;
@@ -130,11 +130,10 @@ function change(i, values) {
 // What stands under the kinds follows them.
 function fit() {
   [...part('sides').children].forEach((fieldset, i) => {
-    const find = name => fieldset.querySelector(`.bench-${name}`), file = sides[i].kind === 'file';
+    const find = name => fieldset.querySelector(`.bench-${name}`);
     find('vocabulary').hidden = sides[i].kind !== 'bpe';
-    find('file').hidden = !file;
-    find('use').querySelector('button').hidden = file;
-    setText(find('use').querySelector('span'), file ? words.by_command : '');
+    find('file').hidden = sides[i].kind !== 'file';
+    setText(find('use').querySelector('span'), '');  // what was taken into the settings is another by now
   });
 }
 

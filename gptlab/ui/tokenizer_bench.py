@@ -38,7 +38,7 @@ CHANGED = "() => { window.gptlab.textChanged?.(); }"
 def build(lab: Lab, page: Page, config_of: Callable[..., DataConfig], chosen: list) -> gr.HTML:
     """The folded comparison. `chosen` are the widgets that describe a text; `config_of` makes settings of what they hold.
 
-    Its event "use" has `kind` and `vocabulary` of the tokenizer that shall be prepared with: `settings_of` reads them.
+    Its event "use" has `kind`, `vocabulary` and `path` of the tokenizer that shall be prepared with: `settings_of` reads them.
     """
     store = Store()
 
@@ -79,12 +79,12 @@ def model_of(lab: Lab, draft) -> ModelConfig:
         return draft_preset(draft).config.model
 
 
-def settings_of(event_data: Any) -> tuple[str, int]:
-    """(tokenizer, vocabulary) that a page wants to prepare with. Raises ValueError for what cannot be."""
+def settings_of(event_data: Any) -> tuple[str, int, str | None]:
+    """(tokenizer, vocabulary, file) that a page wants to prepare with. Raises ValueError where there is no file yet."""
     choice = _choice(event_data)
-    if choice.kind == "file":
-        raise ValueError(words_bench.BENCH["by_command"])
-    return choice.kind, choice.vocabulary
+    if choice.kind == "file" and choice.path is None:
+        raise ValueError(words_bench.NO_TOKENIZER_FILE)
+    return choice.kind, choice.vocabulary, choice.path if choice.kind == "file" else None
 
 
 def compared(store: Store, config: Callable[[], DataConfig], model: ModelConfig, sides: Any) -> Iterator[dict]:

@@ -57,7 +57,8 @@ OWN_FILE_HELP = ("Text, code, HTML and PDF: one document a file. CSV, TSV, JSON,
                  "packed (.gz).")
 UPLOAD = "Your own texts, web pages, PDFs, tables or code"
 NO_FILE = "Choose a file first: drop one or several on the field above."
-TOKENIZERS = {"char": "Characters", "byte": "Bytes", "bpe": "Pieces of words (BPE)"}
+TOKENIZERS = {"char": "Characters", "byte": "Bytes", "bpe": "Pieces of words (BPE)", "file": "A tokenizer.json"}
+CHOOSE_TOKENIZER = "Choose the tokenizer.json under Compare tokenizers, further down, and press Use this one there."
 KINDS = {"char": "characters", "byte": "bytes", "bpe": "pieces of words", "file": "a tokenizer of its own"}
 TOKENIZER_HELP = "What a token is: one character, one byte, or a frequent piece of text learnt from the data."
 DATA_NAME = "Name"

@@ -39,8 +39,6 @@ BENCH = {
     "title": COMPARE_TOKENIZERS, "sides": ["A", "B"], "tokenizer": "Tokenizer {side}", "vocabulary": "Vocabulary", "file": "Choose a tokenizer.json",
     "kinds": {"char": "Characters", "byte": "Bytes", "bpe": "Pieces (BPE)", "file": "tokenizer.json"},
     "use": "Use this one", "used": "Chosen above. Prepare makes the data set.",
-    "by_command": "To train with this file: python -m gptlab prepare FILE --name NAME --set data.tokenizer=file "
-                  "--set data.tokenizer_file=tokenizer.json",
     "better": "better", "sample": "The same text, each token in a colour",
     "longest": "Longest tokens, and how often each stands in the text",
     "merges": "Pairs it merged, in the order learnt", "more": "More", "times": "{count}×",

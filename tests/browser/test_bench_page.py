@@ -132,6 +132,9 @@ def test_a_file_of_another_model_is_compared_and_a_bad_one_refused_on_its_side(b
     wait_until(bench, shows(".bench-rows thead", "A: theirs.json"))
     wait_until(bench, f"{NUMBERS}[0] === '300'")
     assert bench.locator(".bench-merges li").count() == 43 + 50
+    bench.get_by_role("button", name="Use this one: Tokenizer A").click()
+    wait_until(bench, "document.querySelector('#tokenizer input:checked').value === 'file'")
+    wait_until(bench, shows("#preview", "vocabulary: 300"))
     field.set_input_files(tmp_path / "bad.json")
     wait_until(bench, shows(".bench-sentences", "bad.json is not a tokenizer.json"))
     numbers = bench.evaluate(NUMBERS)
