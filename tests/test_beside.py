@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tiny_run import wait_for
 
 from gptlab.runs import beside
 
@@ -64,14 +65,11 @@ def hold(marker: str) -> None:
 def test_it_gives_way_and_ends_with_a_killed_app(tmp_path):
     app = multiprocessing.get_context("spawn").Process(target=hold, args=(str(tmp_path / "marker"),))
     app.start()
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "marker").exists() or not (text := (tmp_path / "marker").read_text(encoding="utf-8")):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    pid, niceness = map(int, text.split())
-    assert niceness > psutil.Process().nice() or sys.platform == "win32"
-    app.kill()
-    app.join()
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    try:
+        wait_for(lambda: (tmp_path / "marker").exists() and (tmp_path / "marker").read_text(encoding="utf-8"))
+        pid, niceness = map(int, (tmp_path / "marker").read_text(encoding="utf-8").split())
+        assert sys.platform == "win32" or niceness == min(19, psutil.Process().nice() + beside.NICENESS)
+    finally:
+        app.kill()
+        app.join()
+    wait_for(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)

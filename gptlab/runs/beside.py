@@ -53,6 +53,53 @@ class Work:
         self._ended(problem)
 
 
+class OneAtATime:
+    """Work of which no more than one piece is under way. `current` is that, or the last one, as any page may look at it: with
+    `problem`, why it failed, a sentence, and `finished`: whole, failed or cancelled."""
+
+    title = "Working"        # begins the sentence on one that is ended from outside
+    cancelled = "Cancelled."  # the problem of one that somebody ended
+
+    def __init__(self):
+        self.current: Any = None
+        self._work: Work | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def busy(self) -> bool:
+        """Whether one is under way."""
+        return self.current is not None and not self.current.finished
+
+    def cancel(self) -> None:
+        """Stop the one under way."""
+        with self._lock:
+            if self.busy:
+                self.current.problem = self.cancelled
+                self._work.end()
+
+    def close(self) -> None:
+        """Cancel, and wait until it is over: for the end of the app."""
+        self.cancel()
+        if self._work is not None:
+            self._work.wait(5)
+
+    def _begin(self, current: Any, function: Callable, *arguments: Any) -> None:
+        """With the lock, and none under way: begin with `current`, which is handed on to `_told` and `_over`."""
+        def ended(problem: str) -> None:
+            current.problem = current.problem or problem
+            self._over(current)
+            current.finished = True
+
+        self.current = current
+        self._work = Work(self.title, function, *arguments, told=lambda said: self._told(current, said), ended=ended)
+
+    def _told(self, current: Any, said: Any) -> None:
+        """Take in what it tells."""
+
+    def _over(self, current: Any) -> None:
+        """Do what is to be done when it is over, before anybody is told."""
+
+
 def call(function: Callable, *arguments: Any, seconds: float) -> Any:
     """What a function gives. Raises the ValueError or OSError that it raised, TimeoutError where it took longer than `seconds`,
     and RuntimeError where its process came to another end, such as a lack of memory."""
@@ -115,4 +162,5 @@ def _answer(function: Callable, arguments: tuple, outbox: Connection) -> None:
 
 def _give_way() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches it too; the app decides
-    psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else NICENESS)
+    this = psutil.Process()
+    this.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else min(19, this.nice() + NICENESS))

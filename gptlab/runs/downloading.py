@@ -5,7 +5,6 @@ What is downloaded stays in the workspace's `downloads/`, so that a second use f
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 from gptlab.data.catalog import Entry
 from gptlab.data.download import Arriving, fetch
 from gptlab.data.errors import DataError
-from gptlab.runs.beside import Work
+from gptlab.runs.beside import OneAtATime
 from gptlab.runs.lock import FileLock
 from gptlab.runs.workspace import Workspace
 
@@ -58,19 +57,14 @@ class Download:
     finished: bool = False            # whole, failed or cancelled
 
 
-class Downloads:
-    """The one download of the app that is under way, if any, and how the last one ended."""
+class Downloads(OneAtATime):
+    """The one download of the app that is under way, if any. What came of a cancelled one is gone on with the next time."""
+
+    title, cancelled = "Downloading", CANCELLED
 
     def __init__(self, workspace: Workspace):
+        super().__init__()
         self.workspace = workspace
-        self.current: Download | None = None
-        self._work: Work | None = None
-        self._lock = threading.Lock()
-
-    @property
-    def busy(self) -> bool:
-        """Whether one is under way."""
-        return self.current is not None and not self.current.finished
 
     def start(self, entry: Entry) -> Download:
         """Begin to download, or go on. Raises ValueError while another one is under way."""
@@ -79,32 +73,15 @@ class Downloads:
                 return self.current
             if self.busy:
                 raise ValueError(f"{self.current.entry.title} is still being downloaded: wait for it, or cancel it.")
-            self.current = current = Download(entry)
-            self._work = Work("Downloading", _download, str(self.workspace.path), entry,
-                              told=lambda arriving: self._told(current, arriving), ended=lambda problem: self._ended(current, problem))
-            return current
+            self._begin(Download(entry), _download, str(self.workspace.path), entry)
+            return self.current
 
-    def cancel(self) -> None:
-        """Stop the one under way; what came of it is gone on with the next time."""
-        with self._lock:
-            if self.busy:
-                self.current.problem = CANCELLED
-                self._work.end()
+    def _told(self, current: Download, said: Arriving) -> None:
+        current.arriving = said
 
-    def close(self) -> None:
-        """Cancel, and wait until it is over: for the end of the app."""
-        self.cancel()
-        if self._work is not None:
-            self._work.wait(5)
-
-    def _told(self, current: Download, arriving: Arriving) -> None:
-        current.arriving = arriving
-
-    def _ended(self, current: Download, problem: str) -> None:
-        current.problem = current.problem or problem
+    def _over(self, current: Download) -> None:
         if downloaded(self.workspace, current.entry):
             current.problem = ""  # cancelled a moment too late
-        current.finished = True
 
 
 def _download(workspace: str, entry: Entry, tell: Callable[[Arriving], None]) -> None:

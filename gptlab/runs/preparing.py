@@ -6,7 +6,6 @@ Knows data sets and the workspace; what watches it is not its business. Imports 
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from gptlab.data.dataset import made_from, prepare, remove_leftovers
 from gptlab.data.errors import DataError
 from gptlab.data.progress import Progress
 from gptlab.presets import DEFAULT_PRESET, preset
-from gptlab.runs.beside import Work
+from gptlab.runs.beside import OneAtATime
 from gptlab.runs.workspace import Workspace
 
 CANCELLED = "Cancelled: nothing was changed."
@@ -33,21 +32,16 @@ class Preparation:
     finished: bool = False  # whole, failed or cancelled
 
 
-class Preparations:
-    """The data sets of a workspace and the one being prepared, if any."""
+class Preparations(OneAtATime):
+    """The data sets of a workspace and the one being prepared, if any. What a cancelled one had written is removed."""
+
+    title, cancelled = "Preparing", CANCELLED
 
     def __init__(self, workspace: Workspace):
+        super().__init__()
         self.workspace = workspace
-        self.current: Preparation | None = None
-        self._work: Work | None = None
         self._failed: list[DataConfig] = []    # not tried again by itself
         self._manifests: dict[str, dict] = {}  # data sets never change
-        self._lock = threading.Lock()
-
-    @property
-    def busy(self) -> bool:
-        """Whether one is under way."""
-        return self.current is not None and not self.current.finished
 
     def manifest(self, name: str) -> dict:
         """What is known of a prepared data set. Raises DataError."""
@@ -77,34 +71,16 @@ class Preparations:
             if self.busy:
                 raise ValueError(f"'{self.current.name}' is still being prepared: wait for it, or cancel it.")
             name = self.workspace.free_dataset_name(wanted_name)
-            self.current = current = Preparation(name, config)
-            self._work = Work("Preparing", _prepare, config, str(self.workspace.dataset_path(name)),
-                              told=lambda progress: self._told(current, progress),
-                              ended=lambda problem: self._ended(current, problem))
-            return current
+            self._begin(Preparation(name, config), _prepare, config, str(self.workspace.dataset_path(name)))
+            return self.current
 
-    def cancel(self) -> None:
-        """Stop the one under way. What it had written so far lies under a temporary name and is nobody's data set."""
-        with self._lock:
-            if self.busy:
-                self.current.problem = CANCELLED
-                self._work.end()
+    def _told(self, current: Preparation, said: Progress) -> None:
+        current.progress = said
 
-    def close(self) -> None:
-        """Cancel, and wait until it is over: for the end of the app."""
-        self.cancel()
-        if self._work is not None:
-            self._work.wait(5)
-
-    def _told(self, preparation: Preparation, progress: Progress) -> None:
-        preparation.progress = progress
-
-    def _ended(self, preparation: Preparation, problem: str) -> None:
+    def _over(self, current: Preparation) -> None:
         remove_leftovers(self.workspace.datasets)
-        preparation.problem = preparation.problem or problem
-        if preparation.problem:
-            self._failed.append(preparation.config)
-        preparation.finished = True
+        if current.problem:
+            self._failed.append(current.config)
 
 
 def _prepare(config: DataConfig, directory: str, tell: Callable[[Progress], None]) -> None:
