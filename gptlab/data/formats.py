@@ -42,10 +42,8 @@ def read_file(path: Path, text_column: str | None, found: Found) -> Iterator[str
         for text in READERS[kind](path, text_column, found):
             found.check(path, characters := characters + len(text))
             if text and not text.isspace():
-                found.texts += 1
+                found.texts = 1 if kind in TEXT else found.texts + 1  # a plain text comes in parts
                 yield from _parts(text.replace("\r\n", "\n"))
-        if kind in TEXT:
-            found.texts = min(1, found.texts)  # it came in parts
     except (zlib.error, EOFError, gzip.BadGzipFile) as error:
         raise DataError(f"{path.name} is cut off or damaged ({error}): get it anew.") from error
     except UnicodeDecodeError as error:
