@@ -86,6 +86,12 @@ def test_duplicates_go_whatever_their_spaces_the_first_stays():
     assert report.examples[0] == (PLAY.upper().replace("\n", "  ")[:180], "")
 
 
+def test_a_text_that_is_there_five_times_does_not_vanish_as_repeated_lines():
+    """Every line of it stood in five documents: all copies went, and there was nothing left to be a duplicate."""
+    texts = [f"{PLAY}{i}\n" for i in range(3)] + ["A speech.\nOf two lines."] * 6
+    assert cleaned("repeated-lines", *texts)[0] == texts
+
+
 def test_near_duplicates_go_and_what_only_shares_words_stays():
     chance = random.Random(3)
     words = [f"word{i}" for i in range(400)]

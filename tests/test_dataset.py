@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import hashlib
+import io
 import json
 import os
 import random
@@ -17,8 +18,9 @@ from tokenizers import Tokenizer as HFTokenizer
 import gptlab.data
 from gptlab.config import DataConfig, RunConfig
 from gptlab.data import dataset as dataset_module
+from gptlab.data.cleaning import clean
 from gptlab.data.dataset import entropy_floor, made_from, open_dataset, prepare
-from gptlab.data.documents import Documents, open_kept
+from gptlab.data.documents import Documents, DocumentWriter, open_kept
 from gptlab.data.preview import estimate_tokens, excerpts, preview_tokenizer, token_preview
 from gptlab.data.progress import Progress
 from gptlab.data.sources import BUILTINS, Builtin, DataError, Source, read_documents, state_of_files
@@ -73,11 +75,32 @@ def test_what_is_alike_stays_on_one_side_and_a_large_group_is_not_all_that_is_he
     groups[20:44] = 20
     groups[50] = groups[7] = 7
     for seed in range(20):
-        split = plan_split(documents, DataConfig(val_fraction=0.1, seed=seed), groups=groups)
+        split = plan_split(documents, DataConfig(val_fraction=0.1, seed=seed), groups)
         assert not {20, *range(21, 44)} & set(split.val_indices) and (7 in split.val_indices) == (50 in split.val_indices)
         assert split.val.characters == pytest.approx(0.1 * documents.characters, rel=0.2)
     with pytest.raises(DataError, match="nearly alike"):
-        plan_split(documents, DataConfig(split="document"), groups=np.zeros(60, dtype=np.int64))
+        plan_split(documents, DataConfig(split="document"), np.zeros(60, dtype=np.int64))
+
+
+def parts_of(texts: dict[int, list[str]]) -> Documents:
+    """Documents, of which those of one number are the parts of one text."""
+    writer = DocumentWriter(io.BytesIO())
+    for number, parts in texts.items():
+        for part in parts:
+            writer.add(part, number)
+    return writer.documents()
+
+
+def test_a_text_in_parts_belongs_to_one_side_and_counts_as_one():
+    """The last 1,068 characters of a long file were held out, and lines of its parts left out as if many files had them."""
+    documents = parts_of({n: [f"{n}:" + "x" * 400] * (3 if n % 4 == 0 else 1) for n in range(40)})
+    for seed in range(10):
+        split = plan_split(documents, DataConfig(val_fraction=0.2, seed=seed), alike=np.arange(60) // 2)
+        assert split.kind == "document" and not set(split.train.texts) & set(split.val.texts)
+    giant = parts_of({**{n: ["y" * 500] for n in range(11)}, 11: ["z" * 90_000] * 5})
+    assert plan_split(giant, DataConfig()).kind == "spread"
+    play = parts_of({0: ["ROMEO\nO, speak again.\n"] * 30})
+    assert list(clean(play, DataConfig(cleaning=("repeated-lines",)))[0]) == list(play)
 
 
 def test_documents_that_are_all_alike_are_divided_otherwise(tmp_path):
@@ -278,7 +301,7 @@ def test_the_floor_of_built_ins(tmp_path, name):
 
 
 def test_no_floor_where_documents_are_cut():
-    source = Source("dice", Documents.of(["12", "34"]), 2, floor_logprobs=[-1.0, -2.0])
+    source = Source("dice", Documents.of(["12", "34"]), floor_logprobs=[-1.0, -2.0])
     assert entropy_floor(source, plan_split(source.documents, DataConfig(split="tail", val_fraction=0.5)), 3) is None
     split = plan_split(source.documents, DataConfig(split="document"))
     assert entropy_floor(source, split, 3) == pytest.approx((split.val_indices[0] + 1) / 3)
@@ -309,7 +332,7 @@ def test_a_preview_tells_what_preparing_would_give(tmp_path, text_file, tokenize
 
 
 def test_excerpts_are_cut():
-    source = Source("a", Documents.of(["short", "long " * 1000, "third"]), 3)
+    source = Source("a", Documents.of(["short", "long " * 1000, "third"]))
     assert excerpts(source, count=2, characters=10) == ["short", "long long …"]
 
 
@@ -335,7 +358,7 @@ def test_a_data_set_of_before_a_setting_came_is_still_made_from_the_same():
 
 def test_the_floor_is_known_as_long_as_nothing_is_changed_or_left_out(tmp_path):
     """It was kept where duplicates went: the rest is no draw of the grammar, and a model can do better than the floor said."""
-    source = Source("x", Documents.of([TEXT, TEXT + "!"]), 2, floor_logprobs=[-1.0, -2.0])
+    source = Source("x", Documents.of([TEXT, TEXT + "!"]), floor_logprobs=[-1.0, -2.0])
     twice = dataclasses.replace(source, documents=Documents.of([TEXT, TEXT + "  \n"]))
     for step, given, floor in (("duplicates", source, [-1.0, -2.0]), ("unicode", source, [-1.0, -2.0]),
                                ("duplicates", twice, None), ("unicode", twice, None)):
@@ -348,7 +371,7 @@ def test_documents_that_a_grammar_drew_are_known_as_such_after_cleaning_too():
     source = read_documents(config)
     left = dataset_module.cleaned(source, config)[0]
     assert 10 < len(left.documents) < len(source.documents) == 300
-    assert (left.drawn, left.floor_logprobs) == (True, None) and not Source("x", Documents.of([]), 0).drawn
+    assert (left.drawn, left.floor_logprobs) == (True, None) and not Source("x", Documents.of([])).drawn
 
 
 def test_what_a_data_set_is_made_of_is_known_again(tmp_path):

@@ -54,7 +54,7 @@ def dataset(train: str | np.ndarray, val: str | np.ndarray) -> Dataset:
 
 
 def doctor_for(config: RunConfig, data: Dataset) -> Doctor:
-    return Doctor(config, data.manifest, val_overlap=lambda: overlap(data.val, data.train, 32))
+    return Doctor(config, data.manifest, val_overlap=lambda: overlap(data.val, data.train, 32, data.tokenizer.end_of_text))
 
 
 def run(data: Dataset, settings: dict, meddle=lambda trainer: None) -> list:

@@ -60,6 +60,15 @@ def test_a_leak_is_found_and_its_remedy_mends_it(tmp_path):
     assert "leakage" not in [alert["code"] for alert in again.manifest["alerts"]]
 
 
+def test_short_documents_that_are_the_same_but_for_a_number_leak(tmp_path):
+    sentences = [text.split(".")[0] for text in stories(7, seed=9)[0]]
+    rows = "".join(json.dumps({"text": f"{sentences[i % 7]} {i}"}) + "\n" for i in range(300))
+    leak = findings(tmp_path, rows, "rows.jsonl")["leakage"]
+    assert leak["changes"] == {"data.cleaning": ["duplicates", "near-duplicates"], "data.near_duplicate_threshold": 0.6}
+    sums = "".join(json.dumps({"text": f"{a}+{b}={a + b}"}) + "\n" for a in range(100, 140) for b in range(100, 140))
+    assert "leakage" not in findings(tmp_path / "sums", sums, "sums.jsonl")
+
+
 def test_long_passages_that_come_again_leak_though_no_document_does(tmp_path):
     page = PLAY[:20_000]
     found = findings(tmp_path, "".join(f"{PLAY[i * 9000:(i + 1) * 9000]}\n\n{page}" for i in range(12)), split="spread")
@@ -81,6 +90,9 @@ def test_one_document_that_is_most_of_the_text(tmp_path):
     found = findings(tmp_path, "".join(json.dumps({"text": row}) + "\n" for row in rows), "rows.jsonl")
     assert "50,000 of 56,000" in found["dominating-document"]["evidence"]
     assert found["dominating-document"]["changes"] == {"data.split": "spread"}
+    again = prepare(DataConfig(source=str(tmp_path / "rows.jsonl"), split="spread"), tmp_path / "again").manifest["alerts"]
+    told = {alert["code"]: alert for alert in again}["dominating-document"]  # there was a button still, that changed nothing
+    assert (told["severity"], told["changes"]) == ("info", {})
 
 
 def test_rows_that_were_left_out_are_told(tmp_path):

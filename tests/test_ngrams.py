@@ -23,10 +23,13 @@ def test_the_share_is_that_of_comparing_slices(length):
     assert len(set(hashes(TEXT, length).tolist())) == len(known)
 
 
+NONE = 60_000  # no id of these texts
+
+
 def test_pieces_overlap_so_that_no_stretch_is_lost_between_them(monkeypatch):
     monkeypatch.setattr(ngrams, "CHUNK_TOKENS", 700)
     assert Stretches(TEXT, 16).share(TEXT) == 1.0
-    assert overlap(TEXT[3000:4000], TEXT, 16) == 1.0
+    assert overlap(TEXT[3000:4000], TEXT, 16, NONE) == 1.0
 
 
 def test_of_a_long_text_a_fair_sample_answers(monkeypatch):
@@ -41,13 +44,13 @@ def test_of_a_long_text_a_fair_sample_answers(monkeypatch):
 def test_too_little_to_look_at():
     assert Stretches(TEXT, 8).share([1, 2, 3]) is None
     assert Stretches(TEXT[:5], 8).share(TEXT) == 0.0
-    assert overlap(TEXT[:5], TEXT, 8) == 0.0 and overlap(TEXT, TEXT[:5], 8) == 0.0
+    assert overlap(TEXT[:5], TEXT, 8, NONE) == 0.0 and overlap(TEXT, TEXT[:5], 8, NONE) == 0.0
 
 
 def test_overlap_is_the_share_that_stands_in_the_other():
     other = RANDOM.integers(10, 14, 3000).astype(np.uint16)
-    assert overlap(TEXT, other, 32) == 0.0
-    assert overlap(np.concatenate([TEXT[:2000], other[:2000]]), TEXT, 32) == pytest.approx(0.5, abs=0.03)
+    assert overlap(TEXT, other, 32, NONE) == 0.0
+    assert overlap(np.concatenate([TEXT[:2000], other[:2000]]), TEXT, 32, NONE) == pytest.approx(0.5, abs=0.03)
 
 
 @pytest.mark.parametrize("bytes_per_token, length", [(1.0, 16), (1.9, 16), (2.5, 8), (4.5, 8), (0.5, 32)])

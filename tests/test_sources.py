@@ -8,7 +8,7 @@ import pytest
 from gptlab.config import DataConfig
 from gptlab.data import formats, reading
 from gptlab.data.sources import BUILTINS, DataError, files_of, read_documents, several
-from gptlab.data.split import kind_of_split
+from gptlab.data.split import may_hold_out_whole
 
 LONG = "The cat sat on the mat and looked at the moon for a long time. " * 3
 
@@ -82,7 +82,7 @@ BAD = [
     ("header.csv", b"id,text\n", "no rows"),
     ("nothing.csv", b"", "no rows"),
     ("fields.csv", b"id,text\n2,a,b\n", "Line 2 of fields.csv has 3 fields where the header has 2"),
-    ("quote.csv", b'id,text\n1,"never closed\n', "cannot be read as CSV from line 2 on"),
+    ("quote.csv", b'id,text\n1,"never closed\n', "cannot be read as CSV at line 2"),
     ("header.tsv", b'"te"xt\tid\na\tb\n', "cannot be read as CSV at line 1"),
 ]
 
@@ -107,11 +107,11 @@ def test_a_long_text_is_read_in_parts(tmp_path, monkeypatch):
     (tmp_path / "long.txt").write_bytes(text.encode())
     (tmp_path / "rows.jsonl").write_text(json.dumps({"text": text}) + "\n" + json.dumps({"text": "short " * 5}), encoding="utf-8")
     source = read_documents(DataConfig(source=str(tmp_path / "long.txt")))
-    assert "".join(source.documents) == text.replace("\r\n", "\n") and source.texts == 1
+    assert "".join(source.documents) == text.replace("\r\n", "\n") and len(source.documents.text_lengths) == 1
     assert len(source.documents) > 10 and all(part.endswith("\n\n") and len(part) <= 1000 for part in source.documents)
     rows = read_documents(DataConfig(source=str(tmp_path / "rows.jsonl")))
-    assert "".join(rows.documents) == text.replace("\r\n", "\n") + "short " * 5 and rows.texts == 2
-    assert kind_of_split(source.texts, DataConfig()) == "spread"  # however many parts there are
+    assert "".join(rows.documents) == text.replace("\r\n", "\n") + "short " * 5 and len(rows.documents.text_lengths) == 2
+    assert not may_hold_out_whole(source.documents, DataConfig())  # however many parts there are
 
 
 def test_several_files_are_read_in_the_order_they_are_given(tmp_path):
@@ -120,6 +120,8 @@ def test_several_files_are_read_in_the_order_they_are_given(tmp_path):
     (tmp_path / "zeros.txt").write_bytes(bytes(300))
     source = read_documents(DataConfig(source=several([tmp_path / name for name in ("b.txt", "zeros.txt", "a.txt")])))
     assert [text[:5] for text in source.documents] == ["b.txt", "a.txt"] and source.name == "b.txt and 2 more"
+    twice = read_documents(DataConfig(source=several([tmp_path, tmp_path / "b.txt"])))
+    assert [text[:5] for text in twice.documents] == ["a.txt", "b.txt"]
     assert source.bad_count == 1 and "zeros.txt" in source.bad[0]
 
 

@@ -11,7 +11,6 @@ import hashlib
 import io
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
@@ -25,9 +24,9 @@ from gptlab.data.near_duplicates import near_duplicates
 
 EXAMPLES = 10            # of each step
 AROUND_CHARACTERS = 90   # shown before and after the first place that a step changed
-REPEATED_DOCUMENTS = 5   # a line is boilerplate where it stands in so many documents, and in this share of all,
+REPEATED_TEXTS = 5       # a line is boilerplate where it stands in so many texts, and in this share of all,
 REPEATED_SHARE = 0.02    # as navigation and page heads do
-HASHED_LINES = 2**22     # counters, of four bytes
+HASHED_LINES = 2**23     # counters, of twelve bytes: a gigabyte of short lines has about three times as many
 LONGEST_REPEATED = 200   # characters; longer lines are text that came twice, which is the duplicates' business
 LONGEST_MARKS = 30       # on one letter; sorting more of them takes the square of their number
 
@@ -80,17 +79,17 @@ def clean(documents: Documents, config: DataConfig, *, into: BinaryIO | None = N
     file takes no more.
     """
     steps, reports, given = [name for name in STEPS if name in config.cleaning], [], documents
-    for number, name in enumerate(steps):
+    for step, name in enumerate(steps):
         writer = DocumentWriter((into or room()) if name == steps[-1] else room())
         reports.append(StepReport(name))
         read, characters = 0, max(1, documents.characters)
-        for before, after in zip(documents, STEPS[name](documents, config)):
+        for number, before, after in zip(documents.texts.tolist(), documents, STEPS[name](documents, config)):
             after = after if after and not after.isspace() else None
             reports[-1].add(before, after)
             if after is not None:
-                writer.add(after)
+                writer.add(after, number)
             read += len(before)
-            tell((number + read / characters) / len(steps))
+            tell((step + read / characters) / len(steps))
         if documents is not given:
             documents.close()
         documents = writer.documents()
@@ -168,23 +167,33 @@ def _phone(match: re.Match) -> str:
 # --- all of them together ---
 
 def _repeated_lines(documents: Documents, config: DataConfig) -> Iterator[str | None]:
-    """Without lines that stand in many documents: navigation, page heads, notices."""
-    repeated = _lines_of_many(documents, max(REPEATED_DOCUMENTS, REPEATED_SHARE * len(documents)))
+    """Without lines that stand in many texts: navigation, page heads, notices."""
+    repeated = _lines_of_many(documents, max(REPEATED_TEXTS, REPEATED_SHARE * len(documents.text_lengths)))
     for text in documents:
         yield "\n".join(line for line in text.split("\n") if line.strip() not in repeated) if repeated else text
 
 
 def _lines_of_many(documents: Documents, fewest: float) -> set[str]:
-    """Lines with letters that stand in so many documents. All are counted by hash first, whose table takes the same memory for any
-    text; then, one by one, those that may be."""
-    counts = np.zeros(HASHED_LINES, dtype=np.uint32)
-    for text in documents:
-        places = np.fromiter((hash(line) % HASHED_LINES for line in _short_lines(text)), dtype=np.int64)
-        counts[np.unique(places)] += 1
-    often = set(np.flatnonzero(counts >= fewest).tolist())
-    if not often:
+    """Lines with letters that stand in so many texts; in copies of one text once, else all of it would go. All are counted by hash
+    first, in a table that takes the same memory for any text; then, one by one, those that may be."""
+    counts, last = np.zeros(HASHED_LINES, dtype=np.int32), np.full(HASHED_LINES, -1, dtype=np.int64)
+    first = documents.take(_first_copies(documents))
+    numbers = first.texts.tolist()
+    for number, text in zip(numbers, first):
+        places = np.unique(np.fromiter((hash(line) % HASHED_LINES for line in _short_lines(text)), dtype=np.int64))
+        places = places[last[places] != number]  # a line counts once for a text, in however many parts that comes
+        counts[places] += 1
+        last[places] = number
+    often = counts >= fewest
+    if not often.any():
         return set()
-    standing = Counter(line for text in documents for line in _short_lines(text) if hash(line) % HASHED_LINES in often)
+    standing: dict[str, int] = {}
+    seen: dict[str, int] = {}
+    for number, text in zip(numbers, first):
+        for line in _short_lines(text):
+            if often[hash(line) % HASHED_LINES] and seen.get(line) != number:
+                seen[line] = number
+                standing[line] = standing.get(line, 0) + 1
     return {line for line, count in standing.items() if count >= fewest and any(c.isalnum() for c in line)}
 
 
@@ -212,11 +221,16 @@ def _passes(text: str, config: DataConfig) -> bool:
 
 def _exact_duplicates(documents: Documents, config: DataConfig) -> Iterator[str | None]:
     """Without what came before word for word, whatever its spaces and capitals."""
-    seen: set[bytes] = set()
-    for text in documents:
-        digest = hashlib.blake2b(" ".join(text.lower().split()).encode("utf-8", "replace"), digest_size=16).digest()
-        yield None if digest in seen else text
-        seen.add(digest)
+    first = set(_first_copies(documents))
+    return (text if i in first else None for i, text in enumerate(documents))
+
+
+def _first_copies(documents: Documents) -> list[int]:
+    """The numbers of those that no document before is word for word, whatever its spaces and capitals."""
+    first: dict[bytes, int] = {}
+    for i, text in enumerate(documents):
+        first.setdefault(hashlib.blake2b(" ".join(text.lower().split()).encode("utf-8"), digest_size=16).digest(), i)
+    return list(first.values())
 
 
 def _near_duplicates(documents: Documents, config: DataConfig) -> Iterator[str | None]:

@@ -32,7 +32,7 @@ from gptlab.data.errors import DataError
 from gptlab.data.near_duplicates import groups
 from gptlab.data.progress import Meter, Progress
 from gptlab.data.sources import FEWEST_CHARACTERS, Source, read_documents, size_of_files, state_of_files
-from gptlab.data.split import Split, kind_of_split, plan_split
+from gptlab.data.split import Split, may_hold_out_whole, plan_split
 from gptlab.data.synthetic import STORY_GRAMMAR
 from gptlab.data.token_files import TokenFile, write_tokens
 from gptlab.data.tokenizers import Tokenizer, build_tokenizer, load_tokenizer
@@ -97,7 +97,7 @@ def _make(config: DataConfig, folder: Path, name: str, meter: Meter, files: cont
         return files.enter_context(tempfile.TemporaryFile(dir=folder))
 
     state, size = state_of_files(config), size_of_files(config)  # before they are read: what changes meanwhile is another text
-    _check_space(folder, size)
+    _check_space(folder, size * (3 if config.cleaning else 1))  # what is read, what a step leaves, and what the next makes of it
     kept = files.enter_context(open(folder / FILE, "w+b"))
     meter.begin("Reading the text", size)
     source = read_documents(config, into=room() if config.cleaning else kept, tell=meter.tell)
@@ -107,11 +107,10 @@ def _make(config: DataConfig, folder: Path, name: str, meter: Meter, files: cont
         given, (source, reports) = source.documents, cleaned(source, config, into=kept, room=room, tell=meter.tell)
         given.close()
     meter.begin("Dividing the text", source.documents.bytes)
-    kind = kind_of_split(source.texts, config)
-    alike = groups(source.documents, config.near_duplicate_threshold) if kind == "document" and not source.drawn else None
-    if alike is not None and not alike.any() and config.split is None:
-        kind = "spread"  # all are nearly alike: none could be held out whole
-    split = plan_split(source.documents, config, kind, alike)
+    alike = None
+    if may_hold_out_whole(source.documents, config) and not source.drawn:
+        alike = groups(source.documents, config.near_duplicate_threshold)
+    split = plan_split(source.documents, config, alike)
     keep(folder, split.train, split.val)
     meter.begin("Learning the tokenizer" if config.tokenizer == "bpe" else "Preparing the tokenizer")
     tokenizer = build_tokenizer(config, source.documents, split.train)
@@ -147,7 +146,7 @@ def _manifest(config: DataConfig, source: Source, split: Split, tokenizer: Token
     tell(0.6)
     alerts = health.examine(config, source.documents, split, tokenizer, train, val, drawn=source.drawn, left_out=source.bad_count)
     return measured | dict(
-        source=source.name, documents=source.texts, characters=source.documents.characters,
+        source=source.name, documents=len(source.documents.text_lengths), characters=source.documents.characters,
         train_tokens=len(train), val_tokens=len(val), train_bytes=train_bytes, val_bytes=val_bytes,
         dtype=np.dtype(tokenizer.dtype).name, vocab_size=tokenizer.vocab_size, tokenizer=tokenizer.kind, split=split.kind,
         encoding=source.encoding, text_column=source.text_column, config=dataclasses.asdict(config), grammar=_grammar(config),
@@ -164,9 +163,7 @@ def cleaned(source: Source, config: DataConfig, **files: Any) -> tuple[Source, l
         raise DataError(f"Cleaning leaves hardly anything of {source.name}: take out some of its steps "
                         f"({', '.join(config.cleaning)}).")
     changed = any(report.changed or report.left_out for report in reports)
-    texts = source.texts - (len(source.documents) - len(documents))
-    return dataclasses.replace(source, documents=documents, texts=max(1, texts),
-                               floor_logprobs=None if changed else source.floor_logprobs), reports
+    return dataclasses.replace(source, documents=documents, floor_logprobs=None if changed else source.floor_logprobs), reports
 
 
 def made_from(manifest: dict, config: DataConfig) -> bool:

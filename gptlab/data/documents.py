@@ -18,7 +18,8 @@ FILE, TABLE = "documents.txt", "documents.npy"  # of a prepared data set
 
 
 class Documents(Sequence[str]):
-    """Texts in a file. `table` is (documents, 3) int64: first byte, byte after the last, characters.
+    """Texts in a file. `table` is (documents, 4) int64: first byte, byte after the last, characters, and the number of the text
+    that it is, or is a part of: a long text is several documents in a row.
 
     One reader at a time: it seeks in `file`.
     """
@@ -38,6 +39,16 @@ class Documents(Sequence[str]):
     def lengths(self) -> np.ndarray:
         """Characters of each: (documents,) int64."""
         return self.table[:, 2]
+
+    @property
+    def texts(self) -> np.ndarray:
+        """The number of the text that each is, or is a part of: (documents,) int64, rising."""
+        return self.table[:, 3]
+
+    @property
+    def text_lengths(self) -> np.ndarray:
+        """Characters of each text that there are documents of: (texts,) int64."""
+        return np.bincount(np.unique(self.texts, return_inverse=True)[1], weights=self.lengths).astype(np.int64)
 
     @property
     def byte_lengths(self) -> np.ndarray:
@@ -124,13 +135,15 @@ class DocumentWriter:
         self._file = file
         self._held: list[bytes] = []
         self._held_bytes = self.bytes = self.characters = 0  # added so far
-        self._parts: list[np.ndarray] = []  # of the table, so that a row costs 24 bytes
-        self._rows: list[tuple[int, int, int]] = []
+        self._number = -1
+        self._parts: list[np.ndarray] = []  # of the table, so that a row costs 32 bytes
+        self._rows: list[tuple[int, int, int, int]] = []
 
-    def add(self, text: str) -> None:
-        """The next one. Half characters (lone surrogates), which no encoding can hold, become "?". Raises OSError."""
+    def add(self, text: str, number: int | None = None) -> None:
+        """The next one: a text by itself, or of the text with that `number`, which never falls. Half characters (lone surrogates), which no encoding can hold, become "?". Raises OSError."""
         raw = text.encode("utf-8", "replace")
-        self._rows.append((self.bytes, self.bytes + len(raw), len(text)))
+        self._number = self._number + 1 if number is None else number
+        self._rows.append((self.bytes, self.bytes + len(raw), len(text), self._number))
         self.bytes += len(raw)
         self.characters += len(text)
         self._held.append(raw)
@@ -142,7 +155,7 @@ class DocumentWriter:
         """All that were added, to be read from the same file. Raises OSError."""
         self._write()
         self._file.flush()
-        return Documents(self._file, np.concatenate([np.empty((0, 3), np.int64), *self._parts]))
+        return Documents(self._file, np.concatenate([np.empty((0, 4), np.int64), *self._parts]))
 
     def _write(self) -> None:
         self._file.write(b"".join(self._held))
@@ -154,7 +167,7 @@ class DocumentWriter:
 
 def keep(directory: Path, train: Documents, val: Documents) -> None:
     """Write where the documents of both sides stand in the `documents.txt` of a data set, in the order of the text."""
-    table = np.concatenate([np.column_stack([one.table, np.full(len(one), side)]) for side, one in enumerate((train, val))])
+    table = np.concatenate([np.column_stack([one.table[:, :3], np.full(len(one), side)]) for side, one in enumerate((train, val))])
     np.save(directory / TABLE, table[np.argsort(table[:, 0], kind="stable")])
 
 
@@ -164,4 +177,5 @@ def open_kept(directory: Path) -> tuple[Documents, np.ndarray]:
     Raises FileNotFoundError where the data set has none, as older ones and those from bundles.
     """
     table = np.load(directory / TABLE)
-    return Documents(open(directory / FILE, "rb"), table[:, :3]), table[:, 3] == 1
+    numbered = np.column_stack([table[:, :3], np.arange(len(table))])
+    return Documents(open(directory / FILE, "rb"), numbered), table[:, 3] == 1

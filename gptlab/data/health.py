@@ -7,6 +7,7 @@ does that, `changes` to prepare the text again with. Writes nothing.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -23,6 +24,8 @@ SMALL_CHARACTERS = 250_000   # a small model reads this often enough in minutes 
 FEWEST_VAL_TOKENS = 1000     # below, the loss on them jumps by chance
 STRETCH_BYTES = 64           # about 13 words: longer than what a language repeats by itself
 LEAKING_SHARE = 0.05         # of such stretches of val that stand in train
+SHORT_BYTES, LEAKING_SHORT_SHARE = 16, 0.5  # where documents are shorter than two stretches
+LOWER_THRESHOLD = 0.6        # of how alike documents are to count as one, where none is there twice and yet much stands on both sides
 DRIFT_BLOCKS = 30            # stretches of train that show how unlike a text is to itself
 FEWEST_BLOCKS = 4
 DRIFT_RATIO = 1.5            # times as unlike as the most unlike of them
@@ -53,24 +56,28 @@ def examine(config: DataConfig, documents: Documents, split: Split, tokenizer: T
             drawn: bool, left_out: int) -> list[Finding]:
     """All findings, the gravest first. `train`, `val`: ids (1-D), of which slices are read. `drawn`: documents are independent
     draws of a grammar, which may well be alike; `left_out`: rows, pages or files that could not be read."""
-    found = [*_leakage(config, split, train, val, drawn), *_drift(config, split, tokenizer, train, val), *_little_text(split),
-             *_little_val(config, val, train), *_vocabulary(config, tokenizer, train), *_sampled(config, split),
-             *_lossy(config, split, tokenizer), *_dominating(documents, split), *_unreadable(left_out)]
+    found = [*_leakage(config, split, tokenizer, train, val, drawn), *_drift(config, split, tokenizer, train, val),
+             *_little_text(split), *_little_val(config, val, train), *_vocabulary(config, tokenizer, train),
+             *_sampled(config, split), *_lossy(config, split, tokenizer), *_dominating(documents, split), *_unreadable(left_out)]
     return sorted(found, key=lambda finding: finding.severity != "warning")
 
 
-def _leakage(config: DataConfig, split: Split, train: np.ndarray, val: np.ndarray, drawn: bool) -> Iterator[Finding]:
+def _leakage(config: DataConfig, split: Split, tokenizer: Tokenizer, train: np.ndarray, val: np.ndarray,
+             drawn: bool) -> Iterator[Finding]:
     copies = int(np.isin(_digests(split.val), _digests(split.train)).sum())
-    length = _stretch(split, len(train) + len(val))
-    share = 0.0 if drawn else ngrams.overlap(val, train, length)
-    if share < LEAKING_SHARE and not copies:
+    length, enough = _stretch(split, len(train) + len(val))
+    share = 0.0 if drawn else ngrams.overlap(val, train, length, tokenizer.end_of_text)
+    if share < enough and not copies:
         return
     evidence = f"{100 * share:.0f} % of its stretches of {length} tokens stand word for word in the training text"
     if copies:
         evidence += f", and {copies:,} of {len(split.val):,} held-out documents stand there whole"
     steps = tuple(dict.fromkeys([*config.cleaning, "duplicates", "near-duplicates"]))
+    changes: dict[str, Any] = {"data.cleaning": list(steps)} if steps != config.cleaning else {}
+    if not copies and config.near_duplicate_threshold > LOWER_THRESHOLD:
+        changes["data.near_duplicate_threshold"] = LOWER_THRESHOLD
     yield Finding("leakage", "warning", "The held-out text is not unseen: the loss on it flatters.", f"{evidence}.",
-                  "Leave out what is there twice.", {} if steps == config.cleaning or drawn else {"data.cleaning": list(steps)})
+                  "Leave out what is there twice.", {} if drawn else changes)
 
 
 def _digests(documents: Documents) -> np.ndarray:
@@ -79,12 +86,14 @@ def _digests(documents: Documents) -> np.ndarray:
     return np.frombuffer(hashes, dtype=np.uint64)
 
 
-def _stretch(split: Split, tokens: int) -> int:
-    """Tokens of about STRETCH_BYTES, a power of two."""
-    characters, length = split.train.characters + split.val.characters, 8
-    while length < STRETCH_BYTES * tokens / max(1, characters):
-        length *= 2
-    return length
+def _stretch(split: Split, tokens: int) -> tuple[int, float]:
+    """(tokens of about STRETCH_BYTES, a power of two; the share of such that is a leak). Of documents too short for that, stretches
+    of half of one, and a larger share: shorter stretches recur in any language."""
+    n_bytes = split.train.bytes + split.val.bytes
+    half = split.val.bytes / len(split.val) / 2
+    wanted, enough = (STRETCH_BYTES, LEAKING_SHARE) if half >= STRETCH_BYTES else (max(SHORT_BYTES, half), LEAKING_SHORT_SHARE)
+    wanted *= tokens / max(1, n_bytes)
+    return 2 ** max(3, round(math.log2(wanted))), enough
 
 
 def _drift(config: DataConfig, split: Split, tokenizer: Tokenizer, train: np.ndarray, val: np.ndarray) -> Iterator[Finding]:
@@ -184,11 +193,18 @@ def _sampled(config: DataConfig, split: Split) -> Iterator[Finding]:
 
 
 def _dominating(documents: Documents, split: Split) -> Iterator[Finding]:
-    longest, total = int(documents.lengths.max()), documents.characters
-    if len(documents) > 2 and longest > DOMINATING_SHARE * total:
-        yield Finding("dominating-document", "warning", "One document is most of the text: the model will mostly learn that one.",
-                      f"It has {longest:,} of {total:,} characters.", "Hold out blocks spread over the text, so that it is on "
-                      "both sides.", {"data.split": "spread"} if split.kind != "spread" else {})
+    lengths, total = documents.text_lengths, documents.characters
+    longest = int(lengths.max())
+    if len(lengths) <= 2 or longest <= DOMINATING_SHARE * total:
+        return
+    evidence = f"It has {longest:,} of {total:,} characters."
+    if split.kind == "spread":
+        yield Finding("dominating-document", "info", "One document is most of the text: the model will mostly learn that one.",
+                      evidence, "Blocks of it are held out, so the loss on them can be trusted. Leave it out where the others matter.")
+    else:
+        yield Finding("dominating-document", "warning", "One document is most of the text: the model will mostly learn that one, "
+                      "and the loss on held-out text is about another kind.", evidence,
+                      "Hold out blocks spread over the text, so that it is on both sides.", {"data.split": "spread"})
 
 
 def _unreadable(left_out: int) -> Iterator[Finding]:

@@ -64,10 +64,12 @@ class Stretches:
         return float(np.mean(self._known[at] == asked))
 
 
-def overlap(tokens: np.ndarray, other: np.ndarray, length: int) -> float:
-    """The share of MOST_STRETCHES stretches of `tokens`, evenly spaced, that stand in `other`, which is read once."""
+def overlap(tokens: np.ndarray, other: np.ndarray, length: int, end_of_text: int) -> float:
+    """The share of MOST_STRETCHES stretches of `tokens`, evenly spaced and each within a document, that stand in `other`, which is
+    read once."""
     starts = range(0, len(tokens) - length + 1, max(1, len(tokens) // MOST_STRETCHES))
-    asked = np.unique([hashes(tokens[start:start + length], length)[0] for start in starts])
+    stretches = (tokens[start:start + length] for start in starts)
+    asked = np.unique([hashes(stretch, length)[0] for stretch in stretches if not (stretch == end_of_text).any()])
     if len(asked) == 0:
         return 0.0
     found, maybe = np.zeros(len(asked), bool), np.zeros(2**int(SIEVE_BITS), bool)

@@ -27,14 +27,13 @@ DOCS_PART_CHARACTERS = 4000
 @dataclass(frozen=True)
 class Source:
     """Documents and where they are from. `columns` and `text_column` are set for one table only; `bad` says what of the files
-    could not be read, `bad_count` how much. `texts` is how many there are, of which a long one is several documents.
+    could not be read, `bad_count` how much.
 
     `floor_logprobs` holds each document's exact log-probability in nats (end included) where the text was generated.
     """
 
     name: str
     documents: Documents
-    texts: int
     encoding: str = "UTF-8"
     columns: tuple[str, ...] = ()
     text_column: str | None = None
@@ -67,8 +66,7 @@ def read_documents(config: DataConfig, most_characters: int | None = None, *, in
         texts, logprobs = builtin.generate(config)
         for text in texts:
             writer.add(text)
-        return Source(config.source, writer.documents(), len(texts), floor_logprobs=logprobs,
-                      drawn=logprobs is not None)
+        return Source(config.source, writer.documents(), floor_logprobs=logprobs, drawn=logprobs is not None)
     source = _read_files(config, most_characters, writer, tell)
     if source.documents.characters < FEWEST_CHARACTERS:
         count = source.documents.characters
@@ -88,7 +86,7 @@ def _read_files(config: DataConfig, most_characters: int | None, writer: Documen
         found, before = reading.Found(most_characters), writer.characters
         try:
             for text in formats.read_file(file, config.text_column, found):
-                writer.add(text)
+                writer.add(text, texts + found.texts)
                 tell((done + found.share * size) / total)
         except DataError as error:
             if len(files) == 1:
@@ -105,7 +103,7 @@ def _read_files(config: DataConfig, most_characters: int | None, writer: Documen
         if len(files) == 1:
             raise DataError(whole.bad[0] if whole.bad else f"{name} is empty: choose a file with some thousand characters of text.")
         raise DataError(f"No file of {name} can be read. {whole.bad[0] if whole.bad else 'All are empty.'}")
-    source = Source(name, documents, texts, ", ".join(sorted(encodings)), bad=whole.bad, bad_count=whole.bad_count, share=share)
+    source = Source(name, documents, ", ".join(sorted(encodings)), bad=whole.bad, bad_count=whole.bad_count, share=share)
     return source if len(files) > 1 else dataclasses.replace(source, columns=found.columns, text_column=found.text_column)
 
 
@@ -126,8 +124,13 @@ def _name(source: str) -> str:
 
 
 def files_of(source: str) -> list[Path]:
-    """The files that `data.source` names, and those that can be read of the folders, in the order of their names. Raises DataError."""
-    return [file for path in paths_of(source) or [Path(source)] for file in _files_of(path)]
+    """The files that `data.source` names, and those that can be read of the folders, in the order of their names, each once. Raises
+    DataError."""
+    files: dict[Path, Path] = {}
+    for path in paths_of(source) or [Path(source)]:
+        for file in _files_of(path):
+            files.setdefault(file.resolve(), file)
+    return list(files.values())
 
 
 def _files_of(path: Path) -> list[Path]:
@@ -152,7 +155,8 @@ def state_of_files(config: DataConfig) -> str | None:
     """SHA-256 of the names, sizes and times of what a data set is made of; None where no file is. Raises DataError."""
     files = []
     if config.source not in BUILTINS:
-        files = [(file, file.relative_to(path).as_posix()) for path in paths_of(config.source) for file in _files_of(path)]
+        files = [(file, file.relative_to(path).as_posix() if path.is_dir() else file.name)
+                 for path in paths_of(config.source) for file in _files_of(path)]
     files += [(Path(config.tokenizer_file), "tokenizer")] if config.tokenizer == "file" else []
     try:
         stats = [(name, path.stat().st_size, path.stat().st_mtime_ns) for path, name in files]

@@ -27,18 +27,24 @@ class Split:
     val_indices: list[int] | None = None
 
 
-def kind_of_split(texts: int, config: DataConfig) -> str:
-    """document, spread or tail: as asked, or as suits the number of texts."""
-    return config.split or ("document" if texts >= FEWEST_DOCUMENTS else "spread")
+def may_hold_out_whole(documents: Documents, config: DataConfig) -> bool:
+    """Whether whole documents are held out, as asked or as suits the number of texts."""
+    return config.split == "document" or config.split is None and len(documents.text_lengths) >= FEWEST_DOCUMENTS
 
 
-def plan_split(documents: Documents, config: DataConfig, kind: str = "", groups: np.ndarray | None = None) -> Split:
-    """Divide text into train and val, decided by `config.seed`: as `kind` says, or as suits the number of documents. `groups`
-    (documents,) int64 tells which of them stay on one side where whole ones are held out: those with one number.
+def plan_split(documents: Documents, config: DataConfig, alike: np.ndarray | None = None) -> Split:
+    """Divide text into train and val, decided by `config.seed`. Where whole documents are held out, all parts of a text stay on one
+    side, and so do those with one number in `alike` (documents,) int64. Unless that was asked for, blocks are held out where it
+    would not leave enough to hold out: one text, or one group of texts that are alike, is nearly all there is.
 
     Raises DataError where one of the sides would be empty.
     """
-    kind = kind or kind_of_split(len(documents), config)
+    kind = config.split or "spread"
+    if may_hold_out_whole(documents, config):
+        groups = _together(documents.texts, alike)
+        sizes = np.bincount(groups, weights=documents.lengths)
+        small = documents.characters - sizes.max() < config.val_fraction * documents.characters
+        kind = "document" if config.split or not small else "spread"
     if kind == "document":
         split = _split_documents(documents, config, groups)
     else:
@@ -49,13 +55,30 @@ def plan_split(documents: Documents, config: DataConfig, kind: str = "", groups:
     return split
 
 
-def _split_documents(documents: Documents, config: DataConfig, groups: np.ndarray | None) -> Split:
+def _together(texts: np.ndarray, alike: np.ndarray | None) -> np.ndarray:
+    """The number of each document's group, (documents,) int64: the first document that it is one text with, or alike, or alike one
+    that it is one text with, and so on."""
+    first = np.unique(texts, return_index=True, return_inverse=True)
+    groups = first[1][first[2]]
+    if alike is None:
+        return groups
+    while True:  # two labellings, joined: each takes the smallest number that the other gives those it holds together
+        joined = groups.copy()
+        for labels in (alike, groups):
+            smallest = np.full(len(texts), len(texts))
+            np.minimum.at(smallest, labels, joined)
+            joined = smallest[labels]
+        if (joined == groups).all():
+            return groups
+        groups = joined
+
+
+def _split_documents(documents: Documents, config: DataConfig, groups: np.ndarray) -> Split:
     """Whole groups of documents in a seeded shuffle, until their characters are nearest to the share asked; at least one each."""
-    groups = np.arange(len(documents)) if groups is None else groups
     sizes = np.bincount(groups, weights=documents.lengths, minlength=len(documents))  # of each group; of most numbers there is none
     order = np.unique(groups).tolist()
     if len(order) < 2:
-        alike = "its documents are all nearly alike" if len(documents) > 1 else "this is one text"
+        alike = "its texts are all nearly alike" if len(documents.text_lengths) > 1 else "this is one text"
         raise DataError(f"A 'document' split needs at least 2 documents, and {alike}: set data.split to spread or tail.")
     random.Random(config.seed).shuffle(order)
     wanted = config.val_fraction * documents.characters
@@ -88,17 +111,17 @@ def _split_spread(documents: Documents, config: DataConfig) -> Split:
     chance = random.Random(config.seed)
     bounds = [round(n * blocks / val_blocks) for n in range(val_blocks + 1)] if val_blocks else []
     held = np.isin(number, [chance.randrange(low, high) for low, high in zip(bounds, bounds[1:])])
-    return Split("spread", Documents(documents.file, _joined(pieces[~held])), Documents(documents.file, pieces[held, :3]))
+    return Split("spread", Documents(documents.file, _joined(pieces[~held])), Documents(documents.file, pieces[held]))
 
 
 def _joined(pieces: np.ndarray) -> np.ndarray:
     """A table of documents: those pieces (first byte, end, characters, document) that go on where another ended are one."""
     if not len(pieces):
-        return pieces[:, :3]
+        return pieces
     goes_on = (pieces[1:, 3] == pieces[:-1, 3]) & (pieces[1:, 0] == pieces[:-1, 1])
     first = np.flatnonzero(np.concatenate([[True], ~goes_on]))
     last = np.concatenate([first[1:], [len(pieces)]]) - 1
-    return np.column_stack([pieces[first, 0], pieces[last, 1], np.add.reduceat(pieces[:, 2], first)])
+    return np.column_stack([pieces[first, 0], pieces[last, 1], np.add.reduceat(pieces[:, 2], first), pieces[first, 3]])
 
 
 def _pieces(documents: Documents, block: int) -> tuple[np.ndarray, np.ndarray]:
@@ -140,9 +163,9 @@ def _split_tail(documents: Documents, config: DataConfig) -> Split:
     ends = np.cumsum(documents.lengths)
     cut = int(np.searchsorted(ends, left))  # the document that the cut is in, or at the end of
     table = documents.table
-    start, end, characters = table[cut].tolist()
+    start, end, characters, number = table[cut].tolist()
     kept = characters - (int(ends[cut]) - left)
     middle = start + len(documents[cut][:kept].encode("utf-8"))
-    train = np.concatenate([table[:cut], [[start, middle, kept]]])
-    val = np.concatenate([[[middle, end, characters - kept]], table[cut + 1:]])
+    train = np.concatenate([table[:cut], [[start, middle, kept, number]]])
+    val = np.concatenate([[[middle, end, characters - kept, number]], table[cut + 1:]])
     return Split("tail", *(Documents(documents.file, side[side[:, 2] > 0]) for side in (train, val)))

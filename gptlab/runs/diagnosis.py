@@ -33,7 +33,7 @@ class Diagnosis:
         self._length = ngrams.stretch_length(dataset.manifest["train_tokens"], dataset.manifest["train_bytes"])
         self._copied: ngrams.Stretches | None = None  # made for the first sample
         self._doctor: Doctor | None = Doctor(trainer.config, dataset.manifest, val_overlap=lambda: ngrams.overlap(
-            dataset.val, dataset.train, 4 * self._length), from_scratch=from_scratch)
+            dataset.val, dataset.train, 4 * self._length, dataset.tokenizer.end_of_text), from_scratch=from_scratch)
         self._unless_it_fails(lambda: [self._doctor.see(event) for event in earlier])
 
     def told(self, events: list[Event]) -> list[Event]:
