@@ -108,7 +108,7 @@ def test_of_a_long_file_the_beginning_is_read_and_its_share_known(tmp_path):
 @pytest.mark.parametrize("name, content, count, first", [
     ("a.jsonl", '{{"text": "{0}"}}\n[1]\n{{"text": "{0}"}}\n{{"text": 7}}\n{{"text": "cut', 3, "Line 2 of a.jsonl is not an object"),
     ("a.csv", "id,text\n1,{0}\n2,a,b\n3,{0}\n", 1, "Line 3 of a.csv has 3 fields where the header has 2"),
-    ("b.csv", 'id,text\n1,{0}\n2,{0}\n3,"never closed\n5,{0}\n', 1, "b.csv cannot be read as CSV from line 4 on"),
+    ("b.csv", 'id,text\n1,{0}\n2,{0}\n3,"never closed\n5,{0}\n', 1, "b.csv cannot be read as CSV at line 4, where a quote is opened"),
     ("c.csv", 'id,text\n1,{0}\n2,"a"b\n3,{0}\n4,"x"y\n5,a,b\n', 3, "c.csv cannot be read as CSV at line 3"),
     ("a.json", '[{{"text": "{0}"}}, 5, {{"text": "{0}"}}]', 1, "Item 2 of a.json is neither"),
     ("a.txt", None, 1, "bytes that are no character")])
@@ -126,8 +126,61 @@ def test_after_a_bad_quote_a_table_is_read_on(tmp_path):
     (tmp_path / "a.csv").write_text("id,text\n" + good * 3 + '2,"so "called" table"\n' + good * 50 + "3,a,b\n", encoding="utf-8")
     texts, found = documents(tmp_path / "a.csv")
     assert texts == [f"{TEXT}\nand more"] * 53
-    assert [sentence.partition(" (")[0].partition(" has")[0] for sentence in found.bad] == [
+    assert [sentence.partition(", where")[0].partition(" has")[0] for sentence in found.bad] == [
         "a.csv cannot be read as CSV at line 8", "Line 109 of a.csv"]
+
+
+STRAY = "id,text\n" + "".join(f'{i},"stray {TEXT}\n' if i == 200 else f"{i},{TEXT}\n" for i in range(2000))
+
+
+@pytest.mark.parametrize("after, bad", [("", 1), (f'2000,"{TEXT}"\n', 1), (f'2000,"{TEXT}\nmore"\n', 1), ('2000,x,"quoted"\n', 2),
+                                        (f'2000,"{TEXT}\n2001,{TEXT}\n', 2)])
+def test_a_quote_that_is_never_closed_costs_its_line(tmp_path, after, bad):
+    """It cost 1,800 of 2,000 rows, told as one."""
+    (tmp_path / "a.csv").write_text(STRAY + after, encoding="utf-8")
+    texts, found = documents(tmp_path / "a.csv")
+    assert len([text for text in texts if text == TEXT]) >= 1999 and not any("stray" in text for text in texts)
+    assert found.bad[0].startswith("a.csv cannot be read as CSV at line 202, where a quote is opened and not closed: ")
+    assert found.bad_count == bad, found.bad
+
+
+def test_a_long_quoted_text_is_no_stray_quote(tmp_path, monkeypatch):
+    book = "A line of it, with a comma.\n" * 10_000
+    (tmp_path / "a.csv").write_text(f'id,text\n1,"{book}"\n2,{TEXT}\n', encoding="utf-8")
+    assert documents(tmp_path / "a.csv")[0] == [book, TEXT]
+    (tmp_path / "b.csv").write_text(f'id,text\n1,"one\ntwo\nthree",x\n2,{TEXT}\n', encoding="utf-8")
+    texts, found = documents(tmp_path / "b.csv")
+    assert texts == [TEXT] and found.bad == ["Lines 2 to 4 of b.csv have 3 fields where the header has 2: put quotes "
+                                             "around text that holds the separator."]
+
+
+def test_many_quotes_that_are_never_closed_take_bounded_time_and_are_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "LONGEST_ROW", 10_000)
+    monkeypatch.setattr(tables, "READ_AGAIN", 50_000)
+    (tmp_path / "a.csv").write_text("id,text\n" + f"1,{TEXT}\n" * 3 + '2,",never closed\n' * 5000, encoding="utf-8")
+    texts, found = documents(tmp_path / "a.csv")
+    assert texts[:3] == [TEXT] * 3 and len(texts) - 3 + found.bad_count == 5000
+
+
+def test_a_line_that_is_too_long_is_left_out_unread(tmp_path, monkeypatch):
+    """1 MB of packed JSON lines, one blank line of a gigabyte, took 2 GB in the app."""
+    monkeypatch.setattr(reading, "LONGEST_LINE", 1000)
+    row = json.dumps({"text": TEXT}) + "\n"
+    (tmp_path / "a.jsonl").write_text(row + " " * 5000 + "\n" + row + json.dumps({"text": "x" * 3000}) + "\n" + row, encoding="utf-8")
+    (tmp_path / "a.csv").write_text(f"text\n{TEXT}\n{'x' * 5000}\n{TEXT}\n{'x' * 5000}\n{TEXT}\n", encoding="utf-8")
+    for name, first, second in (("a.jsonl", 2, 4), ("a.csv", 3, 5)):
+        texts, found = documents(tmp_path / name)
+        assert texts == [TEXT] * 3 and found.bad == [
+            f"Line {line} of {name} has more than 1,000 characters, too many for one row: divide it into several."
+            for line in (first, second)]
+        texts, found = documents(tmp_path / name, most=240)
+        assert texts == [TEXT] and "more than 960 characters: it and what follows cannot be shown" in found.bad[0]
+    monkeypatch.setattr(reading, "LARGEST_UNPACKED", 10_000)
+    for name in ("blank.jsonl.gz", "blank.csv.gz"):
+        for content in (" " * 10**7, "\n" * 10**7):
+            (tmp_path / name).write_bytes(gzip.compress(content.encode()))
+            with pytest.raises(DataError, match="holds more text than can be read"):
+                documents(tmp_path / name)
 
 
 def test_columns_of_one_name_are_all_there(tmp_path):

@@ -80,11 +80,13 @@ def _text(path: Path, text_column: str | None, found: Found) -> Iterator[str]:
 
 def _parts(text: str) -> Iterator[str]:
     """A text, or parts of no more than LONGEST_DOCUMENT of a longer one."""
-    while len(text) > LONGEST_DOCUMENT:
-        end = _end_of_part(text[:LONGEST_DOCUMENT])
-        yield text[:end]
-        text = text[end:]
-    yield text
+    start = 0
+    while len(text) - start > LONGEST_DOCUMENT:
+        part = text[start:start + LONGEST_DOCUMENT]
+        end = _end_of_part(part)
+        yield part[:end]
+        start += end
+    yield text[start:]
 
 
 def _end_of_part(text: str) -> int:

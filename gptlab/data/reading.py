@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from gptlab.data.errors import DataError
 LARGEST_WHOLE_BYTES = 256 * 2**20  # of a file that must be read whole, as HTML, PDF and JSON; more would take gigabytes of memory
 LARGEST_UNPACKED = 512 * 2**20     # characters that any file may hold, and that one may hold more of which is a
 LARGEST_RATIO = 50                 # fiftieth of it: a few KB of Parquet can hold terabytes
+LONGEST_LINE = 32_000_000         # characters of a line of a table
 MOST_LISTED = 20                  # of what could not be read
 LOOKED_THROUGH = 4                # times as many characters, of all columns, are gone through for those wanted of one
 MAGIC = {b"PK\x03\x04": "an archive (as .docx, .xlsx and .epub are): save its content as plain text (.txt) and choose that.",
@@ -51,13 +53,13 @@ class Found:
 
     def check(self, path: Path, characters: int) -> None:
         """Raises DataError where a file holds impossibly much for its size."""
-        if characters > LARGEST_UNPACKED and characters > LARGEST_RATIO * path.stat().st_size:
+        if characters > LARGEST_UNPACKED and characters > most_unpacked(path):
             raise DataError(f"{path.name} holds more text than can be read: over {LARGEST_RATIO} times its own size. Cut it "
                             "into smaller files and choose one.")
 
-    def left_out(self, sentence: str) -> None:
-        """Notes down a row or a page that could not be read."""
-        self.bad_count += 1
+    def left_out(self, sentence: str, count: int = 1) -> None:
+        """Notes down a row or a page, or so many, that could not be read."""
+        self.bad_count += count
         if len(self.bad) < MOST_LISTED:
             self.bad.append(sentence)
 
@@ -98,6 +100,39 @@ def opened(path: Path, found: Found, newline: str) -> Iterator[tuple[io.TextIOWr
         unpacked = gzip.GzipFile(fileobj=raw) if is_packed(path) else raw
         with io.TextIOWrapper(unpacked, encoding=encoding.codec, errors=errors, newline=newline) as file:
             yield file, lambda: min(1.0, raw.tell() / size)
+
+
+def lines(file: io.TextIOWrapper, path: Path, found: Found, bad: Callable[..., None]) -> Iterator[str]:
+    """The lines of a table, with their ends. For one that is too long to be worked on in memory stands an empty one, and it is
+    listed; where only a beginning is wanted, that ends there. Raises DataError where they are impossibly many."""
+    longest = LONGEST_LINE
+    if found.most_characters is not None:
+        longest = min(longest, LOOKED_THROUGH * found.most_characters)
+    passed, most = 0, most_unpacked(path)
+    for number in itertools.count(1):
+        line = file.readline(longest)
+        passed += len(line)
+        if passed > most:
+            found.check(path, passed)
+        if not line:
+            return
+        if len(line) < longest or line[-1] in "\r\n":
+            yield line
+        elif found.most_characters is not None:
+            bad(f"Line {number:,} of {path.name} has more than {longest:,} characters: it and what follows cannot be shown before "
+                "preparing.")
+            return
+        else:
+            bad(f"Line {number:,} of {path.name} has more than {longest:,} characters, too many for one row: divide it into "
+                "several.")
+            while (rest := file.readline(longest)) and rest[-1] not in "\r\n":
+                found.check(path, passed := passed + len(rest))
+            yield "\n"
+
+
+def most_unpacked(path: Path) -> int:
+    """Characters that a file of its size can hold without being suspect."""
+    return max(LARGEST_UNPACKED, LARGEST_RATIO * path.stat().st_size)
 
 
 def is_packed(path: Path) -> bool:

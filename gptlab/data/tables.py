@@ -6,8 +6,10 @@ Rows that cannot be read are left out and listed.
 from __future__ import annotations
 
 import csv
+import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,6 +18,9 @@ from gptlab.data.errors import DataError
 from gptlab.data.reading import Found, binary, kind_of, opened
 
 GUESSED_CHARACTERS = 20_000_000  # of all columns: enough to tell which of them holds the text
+LONGEST_ROW = 10_000_000          # characters of a row of CSV with several lines: more than a book, so a quote is not closed
+READ_AGAIN = 20 * LONGEST_ROW     # characters of CSV, after quotes that are not closed: a bound on the time that takes
+LOOKED_AT_LINES = 1000            # of those that such a quote took in, to tell rows from a text of many lines
 ROWS_AT_ONCE, BYTES_AT_ONCE = 1000, 64 * 2**20  # of Parquet
 
 
@@ -33,7 +38,7 @@ def _parquet(path: Path, text_column: str | None, found: Found) -> Iterator[str]
 
     found.encoding = "Parquet"
 
-    def rows(bad: Callable[[str], None]) -> Iterator[tuple[str, dict]]:
+    def rows(bad: Callable[..., None]) -> Iterator[tuple[str, dict]]:
         with binary(path) as file:
             number, total = 0, pyarrow.parquet.ParquetFile(file).metadata.num_rows
             for row in _parquet_rows(file, path, found):
@@ -92,7 +97,7 @@ def _json(path: Path, text_column: str | None, found: Found) -> Iterator[str]:
         content = lists[0]
     items = content if isinstance(content, list) else [content]
 
-    def rows(bad: Callable[[str], None]) -> Iterator[tuple[str, dict]]:
+    def rows(bad: Callable[..., None]) -> Iterator[tuple[str, dict]]:
         for number, item in enumerate(items, start=1):
             found.share = number / len(items)
             if isinstance(item, str):
@@ -104,36 +109,97 @@ def _json(path: Path, text_column: str | None, found: Found) -> Iterator[str]:
     return _table(rows, path, text_column, found)
 
 
-def _csv_rows(path: Path, found: Found, bad: Callable[[str], None]) -> Iterator[tuple[str, dict[str, str]]]:
+def _csv_rows(path: Path, found: Found, bad: Callable[..., None]) -> Iterator[tuple[str, dict[str, str]]]:
     """(where it stands, row) of a CSV file with a header; commas, semicolons or tabs between columns."""
-    csv.field_size_limit(reading.LARGEST_UNPACKED)  # Python's own limit would refuse a text of 128 KB
+    csv.field_size_limit(LONGEST_ROW + reading.LONGEST_LINE)  # Python's own limit would refuse a text of 128 KB
     with opened(path, found, newline="") as (file, share):
-        header_line = file.readline()
+        rest = reading.lines(file, path, found, bad)
+        header_line = next(rest, "")
         delimiter = "\t" if kind_of(path) == ".tsv" else max(",;\t", key=header_line.count)
-        lines, header, passed = _chained(header_line, file), [], 0
+        lines, header, problem = _Lines(itertools.chain([header_line], rest)), [], ""
         while True:  # once more after each row that cannot be read
-            reader, row_begins = csv.reader(lines, delimiter=delimiter, strict=True), passed + 1
+            reader = csv.reader(lines, delimiter=delimiter, strict=True)
             try:
                 if not header:
-                    header, row_begins = _header(next(reader, [])), reader.line_num + 1
+                    header = _header(next(reader, []))
+                    lines.row_is_read()
                 for row in reader:
-                    line, row_begins = passed + reader.line_num, passed + reader.line_num + 1
                     if row and len(row) != len(header):
-                        bad(f"Line {line:,} of {path.name} has {len(row)} fields where the header has {len(header)}: "
-                            "put quotes around text that holds the separator.")
-                    elif row:
+                        has = "has" if len(lines.row) == 1 else "have"
+                        problem = (f"{lines.where} of {path.name} {has} {len(row)} fields where the header has {len(header)}: "
+                                   "put quotes around text that holds the separator.")
+                        break
+                    if row:
                         found.share = share()
-                        yield f"Line {line:,}", dict(zip(header, row))
-                return
+                        yield lines.where, dict(zip(header, row))
+                    lines.row_is_read()
+                else:
+                    return
             except csv.Error as error:
-                passed += reader.line_num
-                if "end of data" in str(error):
-                    bad(f"{path.name} cannot be read as CSV from line {row_begins:,} on, where a quote is opened and never "
-                        "closed: nothing after it was read. Mend that line, or save the table anew.")
-                    return
-                bad(f"{path.name} cannot be read as CSV at line {passed:,} ({error}): mend that line, or save the table anew.")
-                if not header:
-                    return
+                what = "is opened and not closed" if "end of data" in str(error) else "stands in the wrong place"
+                problem = _csv_problem(path, lines.where, what)
+            if not header:
+                bad(problem)
+                return
+            _leave_out_row(lines, path, delimiter, len(header), problem, bad)
+
+
+class _Lines:
+    """Lines for a csv.reader, which takes as many as a row has. A row's are kept until it is read, so that one that a quote made
+    of many can be gone back on."""
+
+    def __init__(self, rest: Iterator[str]):
+        self._rest, self._again = rest, deque()
+        self.row: list[str] = []
+        self.number = self.characters = 0  # of the last line; of all lines of the row
+        self.read_again = 0                # characters
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        if self.characters > LONGEST_ROW and len(self.row) > 1:
+            raise StopIteration
+        line = self._again.popleft() if self._again else next(self._rest)
+        self.row.append(line)
+        self.number += 1
+        self.characters += len(line)
+        return line
+
+    @property
+    def where(self) -> str:
+        """Which lines the row has."""
+        first = self.number - len(self.row) + 1
+        return f"Line {self.number:,}" if len(self.row) == 1 else f"Lines {first:,} to {self.number:,}"
+
+    def row_is_read(self) -> None:
+        self.row.clear()
+        self.characters = 0
+
+    def go_back(self) -> None:
+        """To the second line of the row."""
+        self.read_again += self.characters
+        self._again.extendleft(reversed(self.row[1:]))
+        self.number -= len(self.row) - 1
+        del self.row[1:]
+
+
+def _leave_out_row(lines: _Lines, path: Path, delimiter: str, columns: int, problem: str, bad: Callable[..., None]) -> None:
+    """Lists a row that cannot be read. Where it is a line with a quote that is not closed, and rows after it, these are read."""
+    alone = [len(next(csv.reader([line], delimiter=delimiter), [])) == columns
+             for line in itertools.islice(lines.row, 1, 1 + LOOKED_AT_LINES)]
+    if 2 * sum(alone) <= len(alone):
+        bad(problem)
+    elif lines.read_again <= READ_AGAIN:
+        lines.go_back()
+        bad(_csv_problem(path, lines.where, "is opened and not closed"))
+    else:
+        bad(_csv_problem(path, lines.where, "is opened and not closed"), len(lines.row))
+    lines.row_is_read()
+
+
+def _csv_problem(path: Path, where: str, what: str) -> str:
+    return f"{path.name} cannot be read as CSV at {where.lower()}, where a quote {what}: mend it there, or save the table anew."
 
 
 def _header(fields: list[str]) -> list[str]:
@@ -145,15 +211,10 @@ def _header(fields: list[str]) -> list[str]:
     return names
 
 
-def _chained(first: str, rest: Iterable[str]) -> Iterator[str]:
-    yield first
-    yield from rest
-
-
-def _jsonl_rows(path: Path, found: Found, bad: Callable[[str], None]) -> Iterator[tuple[str, dict]]:
+def _jsonl_rows(path: Path, found: Found, bad: Callable[..., None]) -> Iterator[tuple[str, dict]]:
     """(where it stands, object) of each line that is not blank."""
     with opened(path, found, newline="\n") as (file, share):
-        for number, line in enumerate(file, start=1):
+        for number, line in enumerate(reading.lines(file, path, found, bad), start=1):
             if not line.strip():
                 continue
             try:
@@ -170,7 +231,7 @@ def _jsonl_rows(path: Path, found: Found, bad: Callable[[str], None]) -> Iterato
                 bad(f"Line {number:,} of {path.name} is not an object such as {{\"text\": \"…\"}}: mend or delete that line.")
 
 
-def _table(rows: Callable[[Callable[[str], None]], Iterator[tuple[str, dict]]], path: Path, wanted: str | None,
+def _table(rows: Callable[[Callable[..., None]], Iterator[tuple[str, dict]]], path: Path, wanted: str | None,
            found: Found) -> Iterator[str]:
     """The texts of the wanted column, else of the one that holds the most text. Goes through the rows twice, the first time not far."""
     name, column = path.name, _column(rows, path, wanted, found)
@@ -189,14 +250,14 @@ def _table(rows: Callable[[Callable[[str], None]], Iterator[tuple[str, dict]]], 
     found.share = 1.0
 
 
-def _column(rows: Callable[[Callable[[str], None]], Iterator[tuple[str, dict]]], path: Path, wanted: str | None,
+def _column(rows: Callable[[Callable[..., None]], Iterator[tuple[str, dict]]], path: Path, wanted: str | None,
             found: Found) -> str:
     """Which column holds the text, as far as the first GUESSED_CHARACTERS tell. Raises DataError for one that is not there or holds
     none."""
-    problems: list[str] = []
+    problems = Found()
     characters: dict[str, int] = {}
     looked_through, only_begun, name = 0, False, path.name
-    for _, row in rows(problems.append):
+    for _, row in rows(problems.left_out):
         for column, value in row.items():
             length = len(value.strip()) if isinstance(value, str) else 0
             characters[column] = characters.get(column, 0) + length
@@ -210,7 +271,7 @@ def _column(rows: Callable[[Callable[[str], None]], Iterator[tuple[str, dict]]],
     found.columns = tuple(characters)
     others = ", ".join(characters)
     if not characters:
-        raise DataError(problems[0] if problems else f"{name} has no rows with text: it needs a header or named fields, and a "
+        raise DataError(problems.bad[0] if problems.bad else f"{name} has no rows with text: it needs a header or named fields, and a "
                         "text in each row.")
     if only_begun and wanted is not None and not characters.get(wanted):
         raise DataError(f"There is no text in column '{wanted}' of the first part of {name}, so there is nothing to show yet: "
