@@ -27,8 +27,10 @@ def main() -> None:
     if args.auth and not all(args.auth.partition(":")):
         parser.error("--auth needs a name and a password with a colon between them, such as --auth teacher:secret.")
 
+    from gptlab.memory import few_heaps
     from gptlab.processors import share_processors
 
+    few_heaps()
     share_processors()
     # Before gradio is imported: look nothing up outside; keep uploads in a folder that goes with the app.
     os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_OFFLINE="1")

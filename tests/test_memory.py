@@ -5,7 +5,7 @@ import sys
 import psutil
 import pytest
 
-from gptlab.runs.memory import give_back
+from gptlab.memory import give_back
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's")

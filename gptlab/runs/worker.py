@@ -16,11 +16,12 @@ from pathlib import Path
 
 import torch
 
+from gptlab import memory
 from gptlab.config import ConfigError
 from gptlab.data.dataset import Dataset, open_dataset
 from gptlab.data.sources import DataError
 from gptlab.events import Checkpoint, Evaluation, Event, Sample, Setting, Status
-from gptlab.runs import checkpoint, memory, samples
+from gptlab.runs import checkpoint, samples
 from gptlab.runs.changes import LIVE, live_changes, value_of
 from gptlab.runs.control import Control
 from gptlab.runs.disk import RunError, remove_temporaries
@@ -156,6 +157,8 @@ class _Work:
         for events in self.trainer.run(self.halts):
             self.record(events)
             evaluated = any(isinstance(event, Evaluation) for event in events)
+            if evaluated:
+                memory.give_back()
             if not self.trainer.diverged:
                 if self.save_is_due(evaluated):
                     self.save()
@@ -297,7 +300,6 @@ class _Work:
         self.record([self.saved])
         with if_possible("drop older checkpoints"):
             checkpoint.tidy(self.run, trainer.config.train.keep_checkpoints)
-        memory.give_back()
         self.saved_at = time.monotonic()
         self.saving_seconds = self.saved_at - started
 

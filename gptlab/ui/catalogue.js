@@ -8,6 +8,7 @@ const {entries, words, problem} = props;
 const box = element.querySelector('.catalogue'), list = box.querySelector('ul'), said = box.querySelector('.catalogue-said');
 const titled = Object.fromEntries(entries.map(one => [one.name, one]));
 let told = {here: [], current: null}, asking = false;
+let wanted = '';  // the entry that was chosen last, until the value has it: an answer to an earlier choice must not undo it
 
 // One row an entry, made once: the focus and the scrolling stay while numbers in it change.
 function row(entry) {
@@ -28,8 +29,9 @@ function row(entry) {
   going.append(bar, make('span', 'catalogue-far'), cancel);
   going.hidden = true;
   item.append(label, make('span', 'catalogue-here', words.here), action, more, going, make('p', 'catalogue-why'));
-  radio.addEventListener('change', () => trigger('choose_entry', {name: entry.name}));
-  action.addEventListener('click', () => trigger('fetch_entry', {name: entry.name}));
+  const want = event => { wanted = entry.name; draw(); trigger(event, {name: entry.name}); };
+  radio.addEventListener('change', () => want('choose_entry'));
+  action.addEventListener('click', () => want('fetch_entry'));
   cancel.addEventListener('click', () => trigger('cancel_fetch', {}));
   return item;
 }
@@ -51,7 +53,9 @@ function showRow(name) {
 }
 
 function draw() {
-  const {visible = false, chosen = ''} = props.value ?? {}, current = told.current;
+  const {visible = false, chosen: answered = ''} = props.value ?? {}, current = told.current;
+  if (answered === wanted) wanted = '';
+  const chosen = wanted || answered;
   setHidden(box, !visible);
   for (const item of list.children) {
     const name = item.dataset.entry, of = current?.name === name ? current : null, state = stateOf(name);

@@ -10,6 +10,7 @@ import dataclasses
 import re
 from pathlib import Path
 
+import gradio as gr
 from gradio.utils import get_upload_folder
 
 from gptlab.config import ConfigError, DataConfig, RunConfig
@@ -63,7 +64,7 @@ def paths_of(catalogue: Catalogue, source: str, files: list[str] | None, entry: 
 
 
 def chosen_source(catalogue: Catalogue, draft, source: str, files: list[str] | None, entry: str | None) -> tuple:
-    """(source, about, list of downloads, entry, name, settings…) after a source is chosen: settings as the draft's preset
+    """(about, list of downloads, entry, name, settings…) after a source is chosen: settings as the draft's preset
     suggests for its own data, cleaning as the catalogue does."""
     preset, entry = draft_preset(draft), entry or ""
     suits = preset.dataset == source if source not in (FILE, DOWNLOAD) else preset.dataset is None
@@ -72,7 +73,14 @@ def chosen_source(catalogue: Catalogue, draft, source: str, files: list[str] | N
         data = dataclasses.replace(data, cleaning=catalogue.entry(entry).cleaning)
     values = [form.show(name, getattr(data, name.partition(".")[2])) for name in SETTINGS]
     name = suggested_name(source, files, entry)
-    return source, data_facts.source_html(source), catalogue.shown(source == DOWNLOAD, entry), entry, name, *values
+    return data_facts.source_html(source), catalogue.shown(source == DOWNLOAD, entry), entry, name, *values
+
+
+def exchanged(files: list[str] | None) -> tuple:
+    """As `chosen_source`, where only the files are others: all stays as it was set, but for the name and the column."""
+    new = {"data.text_column": form.show("data.text_column", None)} if files else {}
+    name = suggested_name(FILE, files, None) if files else gr.skip()
+    return gr.skip(), gr.skip(), gr.skip(), name, *(new.get(setting, gr.skip()) for setting in SETTINGS)
 
 
 def restored(catalogue: Catalogue, draft, held) -> tuple:
@@ -81,14 +89,15 @@ def restored(catalogue: Catalogue, draft, held) -> tuple:
     held = held if isinstance(held, dict) else {}
     files, source, entry = uploads(held.get("file")), held.get("source"), held.get("entry")
     if source not in {*BUILTINS, FILE, DOWNLOAD} or (source == FILE and files is None):
-        return None, *chosen_source(catalogue, draft, draft_preset(draft).dataset or "stories", None, None)
+        source = draft_preset(draft).dataset or "stories"
+        return None, source, *chosen_source(catalogue, draft, source, None, None)
     if not isinstance(entry, str) or entry not in catalogue.names():
         entry = None
-    first, about, listed, entry, suggested, *suggestions = chosen_source(catalogue, draft, source, files, entry)
+    about, listed, entry, suggested, *suggestions = chosen_source(catalogue, draft, source, files, entry)
     values = [form.show(name, form.from_widget(name, held[name])) if name in held else shown
               for name, shown in zip(SETTINGS, suggestions)]
     name = held.get("name")
-    return files, first, about, listed, entry, name if name and isinstance(name, str) else suggested, *values
+    return files, source, about, listed, entry, name if name and isinstance(name, str) else suggested, *values
 
 
 def uploads(held) -> list[str] | None:
@@ -99,10 +108,11 @@ def uploads(held) -> list[str] | None:
 
 def uploaded(path: str | None) -> str | None:
     """A path that a browser kept, if it is still one of our uploads: it must not name any other file of this machine."""
-    if not isinstance(path, str):
-        return None
-    real, folder = Path(path).resolve(), Path(get_upload_folder()).resolve()
-    return str(real) if real.is_relative_to(folder) and real.is_file() else None
+    try:
+        real, folder = Path(path).resolve(), Path(get_upload_folder()).resolve()
+        return str(real) if real.is_relative_to(folder) and real.is_file() else None
+    except (TypeError, ValueError, OSError):
+        return None  # nothing that could be a path
 
 
 def suggested_name(source: str, files: list[str] | None, entry: str | None) -> str:

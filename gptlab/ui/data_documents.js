@@ -1,11 +1,21 @@
 // The documents of a data set: a list that is searched, page by page, and one of them to read; all of it is shown as text.
 // live_text.js stands before this in the same function. Answers are those of data_view.py.
 
-const TYPING = 200;  // milliseconds from the last key to the question
+const TYPING = 200;          // milliseconds from the last key to the question
+const UNSEEN = 300;          // between two looks whether it is seen again
+const BETWEEN_ANSWERS = 50;  // from one answer of a search to the next question, so that others are answered too
+
+const pause = milliseconds => new Promise(resolve => setTimeout(resolve, milliseconds));
+
+// True once the view is unfolded, on the tab that is shown, in a page that is looked at; false where it is gone.
+async function seen(view) {
+  while (view.isConnected && !(view.open && view.offsetParent && document.visibilityState === 'visible')) await pause(UNSEEN);
+  return view.isConnected;
+}
 
 class DataDocuments {
   constructor(box, server, words) {
-    Object.assign(this, {box, server, words, data: null, page: 0, asked: 0, opened: null, opener: null});
+    Object.assign(this, {box, server, words, data: null, page: 0, asked: 0, opening: 0, opened: null, opener: null});
     this.part = name => box.querySelector(`.view-${name}`);
     this.dialog = this.part('document');
     this.part('side').replaceChildren(...Object.entries(words.filters).map(
@@ -51,6 +61,8 @@ class DataDocuments {
   // Another data set; null for none.
   use(data) {
     this.data = data;
+    this.asked += 1;  // what is still to be answered is of no use any more
+    this.opening += 1;
     this.part('search').value = '';
     this.part('side').value = 'all';
     if (this.dialog.open) this.dialog.close();
@@ -60,7 +72,7 @@ class DataDocuments {
   // A page of the list, and on with the search until all is searched, unless something else was asked for meanwhile.
   async list(page, turned = false) {
     const asked = ++this.asked, question = this.question({page});
-    for (let done = false; !done;) {
+    while (await seen(this.box) && asked === this.asked) {
       const answer = await this.server.documents(question).catch(() => ({problem: this.words.unreachable}));
       if (asked !== this.asked || !this.box.isConnected) return;
       setText(this.part('unkept'), answer.problem ?? '');
@@ -70,16 +82,18 @@ class DataDocuments {
       this.page = answer.page;
       this.tell(answer, question);
       this.rows(answer.rows);
-      ({done} = answer);
+      if (answer.done) break;
+      await pause(BETWEEN_ANSWERS);
     }
+    if (asked !== this.asked) return;
     if (turned) this.part('rows').querySelector('button')?.focus({preventScroll: true});
     if (turned) this.part('controls').scrollIntoView({block: 'nearest'});
   }
 
   // How many there are, how far the search is, which page this is.
-  tell({found, all, percent, done, first, page, pages, rows}, {query}) {
-    const {words} = this, values = {n: whole(found), all: whole(all), query};
-    const all_of = found === 1 ? words.one : found ? words.listed : words.empty, those = found ? words.found : words.nothing;
+  tell({found, all, percent, done, first, page, pages, rows, units}, {query}) {
+    const {words} = this, values = {n: whole(found), all: whole(all), query, units: words.units[units]};
+    const all_of = found === 1 ? words.one : found ? words.listed[units] : words.empty, those = found ? words.found : words.nothing;
     setText(this.part('found'), done ? fill(query ? those : all_of, values) : '');
     setText(this.part('searched'), done ? '' : `${fill(words.searched, {percent})} ${found ? fill(words.so_far, values) : ''}`);
     const range = {first: whole(first + 1), last: whole(first + rows.length), n: whole(found)};
@@ -118,7 +132,7 @@ class DataDocuments {
 
   // A document in the dialog; the latest asked for wins.
   async open(which) {
-    const opening = this.opening = (this.opening ?? 0) + 1, from = document.activeElement;
+    const opening = this.opening += 1, from = document.activeElement;
     const told = await this.server.document(this.question(which)).catch(() => ({problem: this.words.unreachable}));
     if (opening !== this.opening) return;
     if (!this.dialog.open) {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -17,15 +18,24 @@ from gptlab.config import DataConfig, RunConfig
 from gptlab.data.dataset import prepared_settings
 from gptlab.data.sources import BUILTINS
 from gptlab.runs.preparing import Preparation
-from gptlab.ui import data_facts, data_view, form, tokenizer_bench, words
+from gptlab.ui import data_facts, data_view, form, tokenizer_bench, words, words_data
 from gptlab.ui.catalogue import Catalogue
-from gptlab.ui.data_choice import (CLEANING, DOWNLOAD, FILE, KEYS, SETTINGS, chosen_source, data_config, paths_of, restored,
-                                   sources, suggested_name)
+from gptlab.ui.data_choice import (CLEANING, DOWNLOAD, FILE, KEYS, SETTINGS, chosen_source, data_config, exchanged, paths_of,
+                                   restored, sources, suggested_name)
 from gptlab.ui.lab import EACH, QUIET, SPEAKS, Lab, Page, change_draft, draft_dataset, guarded, kept_by_browser, read_draft
 
-# One at a time, in their order: the answer to "no file" once came after that to the next file, and put it back.
-CHOOSES = {**SPEAKS, "concurrency_limit": 1, "concurrency_id": "choosing"}
-LOOKS = {**SPEAKS, "concurrency_limit": 1}  # reading a text takes a while: one at a time
+HERE = Path(__file__).parent
+# Each choice, one at a time, in their order: so the last answer is to the last choice. What is chosen stands in the page at
+# once and is no part of an answer: a late one would take back what was chosen since.
+CHOOSES = {**EACH, "concurrency_limit": 1, "concurrency_id": "choosing"}
+TAKES_FILES = "source => ['file', source]"
+ASK = "() => { window.gptlab.look?.(); }"  # data_preview.js, once the tab was opened
+# A column that a person chose stays, as long as the table has it.
+FIT = """({vocabulary, documents, columns, text_column}, chosen) => {
+  const update = values => ({__type__: 'update', ...values}), kept = columns?.includes(chosen) ? {} : {value: text_column};
+  return [update({visible: vocabulary}), update({visible: documents}),
+    update(columns ? {choices: columns.map(one => [one, one]), visible: columns.length > 0, ...kept} : {})];
+}"""
 CLICK = """element.addEventListener('click', event => {
   const button = event.target.closest('[data-use]'), mend = event.target.closest('[data-mend]');
   if (button) trigger('select', {value: button.dataset.use});
@@ -35,7 +45,7 @@ CLICK = """element.addEventListener('click', event => {
 READY = "() => { document.body.dataset.ready = 'yes'; }"
 KEEP = f"""(...values) => Object.fromEntries({json.dumps(KEYS)}.map((key, i) => [key,
   Array.isArray(values[i]) ? values[i].map(one => one?.path ?? one) : values[i]]))"""
-KEEPING = dict(js=KEEP, show_progress="hidden", api_visibility="private")
+IN_PAGE = dict(show_progress="hidden", trigger_mode="multiple", api_visibility="private")  # what asks no server
 # The status stays the same element, and is written only when its words change: else a screen reader says them at every tick.
 # The rate and the time left stand outside it.
 PROGRESS = """<div class="progress"><div role="status" aria-live="polite"><p hidden></p></div>
@@ -84,6 +94,7 @@ class Parts:
     progress: gr.HTML
     seen: gr.HTML
     prepared: gr.HTML
+    before: gr.Textbox     # the source before files were uploaded
     held: gr.BrowserState  # what the widgets hold (KEYS)
     awaited: gr.Textbox    # the data set this page has last waited for: how that ended is news to it, and to no other page
 
@@ -95,12 +106,7 @@ class Parts:
     @property
     def chosen(self) -> list:
         """What a choice of a text fills in."""
-        return [self.source, self.about, self.texts, self.entry, self.name, *self.settings]
-
-    @property
-    def looked(self) -> list:
-        """What a look at a text fills in."""
-        return [self.seen, *(self.boxes[f"data.{name}"] for name in ("vocab_size", "documents", "text_column"))]
+        return [self.about, self.texts, self.entry, self.name, *self.settings]
 
     @property
     def settings(self) -> list:
@@ -122,11 +128,12 @@ def _widgets(catalogue: Catalogue) -> Parts:
                 cancel = gr.Button(words.CANCEL, elem_id="cancel-prepare", visible=False, scale=1)
             progress = gr.HTML(elem_id="prepare-progress", html_template=PROGRESS, js_on_load=SHOW_PROGRESS)
         with gr.Column(scale=3, min_width=320):
-            seen = gr.HTML(elem_id="preview")
+            seen = gr.HTML(elem_id="preview", html_template='<div class="looked"></div>', apply_default_css=False,
+                           js_on_load=(HERE / "data_preview.js").read_text(encoding="utf-8"), words=words_data.LOOKING)
             gr.Markdown(f"### {words.PREPARED}", elem_classes="group-title")
             prepared = gr.HTML(elem_id="prepared", js_on_load=CLICK)
     return Parts(source, about, upload, texts, entry, boxes, name, prepare, cancel, progress, seen, prepared,
-                 held=kept_by_browser("text", {}), awaited=gr.Textbox(visible=False))
+                 before=gr.Textbox(visible=False), held=kept_by_browser("text", {}), awaited=gr.Textbox(visible=False))
 
 
 def _setting_widgets() -> dict[str, gr.components.Component]:
@@ -155,37 +162,49 @@ def _connect_looking(page: Page, catalogue: Catalogue, parts: Parts, bench: gr.H
         return restored(catalogue, draft, held)
 
     @guarded
-    def choose(draft, chosen, files, entry):
-        return chosen_source(catalogue, draft, chosen, files, entry)
+    def choose(draft, source, files, entry):
+        return chosen_source(catalogue, draft, source, files, entry)
 
     @guarded
-    def take_files(draft, files):
-        return chosen_source(catalogue, draft, FILE if files else "stories", files, None)
+    def take_files(draft, before, files):
+        return exchanged(files) if before == FILE else chosen_source(catalogue, draft, FILE, files, None)
 
     @guarded
-    def drop_files(draft):
-        return chosen_source(catalogue, draft, "stories", None, None)
+    def drop_files(source, files):
+        return exchanged(files if source == FILE else None)
 
     @guarded
     def take_tokenizer(event: gr.EventData):
         return tokenizer_bench.settings_of(event._data)
 
-    boxes, upload = parts.boxes, parts.upload
-    for trigger, handler, known in ((parts.source.input, choose, [page.draft, parts.source, upload, parts.entry]),
-                                    (upload.upload, take_files, [page.draft, upload]),
-                                    (upload.delete, take_files, [page.draft, upload]),
-                                    (upload.clear, drop_files, [page.draft])):
-        _look(catalogue, parts, _keep(parts, trigger(handler, known, parts.chosen, **CHOOSES)))
-    _look(catalogue, parts, _keep(parts, bench.use(
-        take_tokenizer, None, [boxes[f"data.{name}"] for name in ("tokenizer", "vocab_size", "tokenizer_file")],
-        trigger_mode="multiple", **CHOOSES)))
-    parts.seen.change(None, js=tokenizer_bench.CHANGED)
+    @guarded
+    def look(event: gr.EventData, source, files, entry, *values):
+        number = event._data.get("number") if isinstance(event._data, dict) else None
+        try:
+            yield {**preview(catalogue, source, files, entry, dict(zip(SETTINGS, values))), "number": number}
+        except Exception:
+            yield {"problem": words.UNEXPECTED, "number": number}  # else the page would wait for it
+            raise
+
+    boxes, upload, seen = parts.boxes, parts.upload, parts.seen
+    _look(parts, _keep(parts, parts.source.input(choose, [page.draft, parts.source, upload, parts.entry], parts.chosen, **CHOOSES)))
+    taken = upload.upload(None, parts.source, [parts.source, parts.before], js=TAKES_FILES, **IN_PAGE)
+    _look(parts, _keep(parts, taken.then(take_files, [page.draft, parts.before, upload], parts.chosen, **CHOOSES)))
+    for trigger in (upload.delete, upload.clear):
+        _look(parts, _keep(parts, trigger(drop_files, [parts.source, upload], parts.chosen, **CHOOSES)))
+    _look(parts, _keep(parts, bench.use(
+        take_tokenizer, None, [boxes[f"data.{name}"] for name in ("tokenizer", "vocab_size", "tokenizer_file")], **CHOOSES)))
     inputs = [box.input for box in parts.settings]
-    gr.on(inputs, _looker(catalogue), parts.text[1:], parts.looked, trigger_mode="always_last", **LOOKS)
+    gr.on(inputs, None, js=ASK, **IN_PAGE)
     typed = [parts.name.input, parts.name.blur]  # to Gradio 6.31 pasting is no input
-    gr.on([*typed, *inputs], None, parts.text, parts.held, trigger_mode="multiple", **KEEPING)
-    _look(catalogue, parts, page.demo.load(reopen, [page.draft, parts.held], [upload, *parts.chosen], **QUIET).then(
+    gr.on([*typed, *inputs], None, parts.text, parts.held, js=KEEP, **IN_PAGE)
+    _look(parts, page.demo.load(reopen, [page.draft, parts.held], [upload, parts.source, *parts.chosen], **QUIET).then(
         None, None, None, js=READY))
+
+    seen.look(look, parts.text[1:], seen, **{**EACH, "concurrency_limit": 2})
+    fits = seen.fit(None, [seen, boxes["data.text_column"]],
+                    [boxes[f"data.{name}"] for name in ("vocab_size", "documents", "text_column")], js=FIT, **IN_PAGE)
+    fits.then(None, js=tokenizer_bench.CHANGED)
 
 
 def _connect_downloading(page: Page, catalogue: Catalogue, parts: Parts) -> None:
@@ -201,9 +220,9 @@ def _connect_downloading(page: Page, catalogue: Catalogue, parts: Parts) -> None
         return chosen_source(catalogue, draft, DOWNLOAD, None, entry.name)
 
     for trigger, handler in ((parts.texts.choose_entry, choose), (parts.texts.fetch_entry, fetch)):
-        _look(catalogue, parts, _keep(parts, trigger(handler, page.draft, parts.chosen, trigger_mode="multiple", **CHOOSES)))
+        _look(parts, _keep(parts, trigger(handler, page.draft, parts.chosen, **CHOOSES)))
     parts.texts.cancel_fetch(guarded(catalogue.downloads.cancel), None, None, **SPEAKS)
-    parts.texts.moved(_looker(catalogue), parts.text[1:], parts.looked, **LOOKS)
+    parts.texts.moved(None, js=ASK, **IN_PAGE)
 
 
 def _config_of(catalogue: Catalogue, always: dict[str, Any] | None = None) -> Callable[..., DataConfig]:
@@ -217,20 +236,12 @@ def _config_of(catalogue: Catalogue, always: dict[str, Any] | None = None) -> Ca
 
 def _keep(parts: Parts, event: Any) -> Any:
     """After an event, the browser keeps what the widgets hold."""
-    return event.then(None, parts.text, parts.held, **KEEPING)
+    return event.then(None, parts.text, parts.held, js=KEEP, **IN_PAGE)
 
 
-def _look(catalogue: Catalogue, parts: Parts, event: Any) -> None:
+def _look(parts: Parts, event: Any) -> None:
     """After an event, the text is looked at."""
-    event.then(_looker(catalogue), parts.text[1:], parts.looked, **LOOKS)
-
-
-def _looker(catalogue: Catalogue) -> Callable:
-    @guarded
-    def look(source, files, entry, *values):
-        return preview(catalogue, source, files, entry, dict(zip(SETTINGS, values)))
-
-    return look
+    event.then(None, js=ASK, **IN_PAGE)
 
 
 def _connect_preparing(lab: Lab, page: Page, catalogue: Catalogue, parts: Parts) -> None:
@@ -268,20 +279,20 @@ def _connect_preparing(lab: Lab, page: Page, catalogue: Catalogue, parts: Parts)
     page.demo.load(state, known, shown, **QUIET)
 
 
-def preview(catalogue: Catalogue, source: str, files: list[str] | None, entry: str | None, values: dict) -> tuple:
-    """(preview, vocabulary box, documents box, column choice) for what is chosen now."""
-    boxes = (gr.update(visible=values["data.tokenizer"] == "bpe"), gr.update(visible=source in BUILTINS))
+def preview(catalogue: Catalogue, source: str, files: list[str] | None, entry: str | None, values: dict) -> dict:
+    """What is chosen now, for data_preview.js: its `html`; whether `vocabulary` and `documents` are asked for; the `columns` to
+    choose `text_column` from, or None where they are not known."""
+    told = {"vocabulary": values["data.tokenizer"] == "bpe", "documents": source in BUILTINS, "columns": None}
     try:
         paths_of(catalogue, source, files, entry)
     except ValueError as missing:
-        return data_facts.nothing_html(str(missing)), *boxes, gr.update(visible=False)
+        return {**told, "html": data_facts.nothing_html(str(missing)), "columns": []}
     try:
         config = data_config(catalogue, source, files, entry, values)
         seen = data_facts.preview(config)
     except ValueError as problem:
-        return data_facts.problem_html(str(problem)), *boxes, gr.skip()
-    columns = gr.update(choices=list(seen.columns), value=seen.text_column, visible=bool(seen.columns))
-    return data_facts.seen_html(config, seen), *boxes, columns
+        return {**told, "html": data_facts.problem_html(str(problem))}
+    return {**told, "html": data_facts.seen_html(config, seen), "columns": list(seen.columns), "text_column": seen.text_column}
 
 
 def mend(lab: Lab, name: Any, code: Any) -> Preparation:

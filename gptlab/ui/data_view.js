@@ -6,31 +6,42 @@ const SECONDS_BETWEEN_QUESTIONS = 0.5;
 const words = props.words;
 const view = element.querySelector('.view'), part = name => view.querySelector(`.view-${name}`);
 const figures = new DataFigures(part('figures'), words), browser = new DataDocuments(view, server, words);
-let data, seen;  // the data set in use, and that which is shown
+let data, shown;       // the data set in use, and that which is shown
+let counting = false;  // whether it is asked about
 
-// Asks until all is counted, or the view is closed, or about another data set.
+// Asks, as long as somebody sees the view, until all of the data set in use is counted, whichever that is by then.
 async function count() {
-  const asked = data;
-  while (asked === data && view.open && element.isConnected) {
-    const told = await server.figures({data: asked}).catch(() => ({problem: words.unreachable}));
-    if (asked !== data) return;
+  if (counting) return;
+  counting = true;
+  while (await seen(view) && data) {
+    const asked = data, told = await server.figures({data: asked}).catch(() => ({problem: words.unreachable}));
+    if (asked !== data) continue;
     setText(part('problem'), told.problem ?? '');
     part('problem').hidden = !told.problem;
-    part('counting').hidden = told.percent === undefined;
-    setText(part('counting'), told.percent === undefined ? '' : fill(words.counting, {percent: told.percent}));
-    if (told.problem || told.figures) { figures.show(told.figures ? told : null); return; }
-    await new Promise(resolve => setTimeout(resolve, 1000 * SECONDS_BETWEEN_QUESTIONS));
+    tellCounted(told.percent);
+    if (told.problem || told.figures) { figures.show(told.figures ? told : null); break; }
+    await pause(1000 * SECONDS_BETWEEN_QUESTIONS);
   }
+  counting = false;
+}
+
+// The number stands outside of what a screen reader says by itself: else it would be said at each change.
+function tellCounted(percent) {
+  const [said, number] = part('counting').children;
+  part('counting').hidden = percent === undefined;
+  setText(said, percent === undefined ? '' : words.counting);
+  setText(number, percent === undefined ? '' : fill(words.percent, {percent}));
 }
 
 function show() {
   data = props.value?.data ?? null;
   setText(part('title'), data ? fill(words.of, {data}) : words.title);
   part('documents').hidden = !data;
-  if (!view.open || (data === seen && figures.told)) return;
-  if (data !== seen) {
-    seen = data;
+  if (!view.open || (data === shown && figures.told)) return;
+  if (data !== shown) {
+    shown = data;
     figures.show(null);
+    tellCounted();
     browser.use(data);
   }
   if (data) { count(); return; }

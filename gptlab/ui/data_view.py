@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import secrets
 import threading
+import time
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,9 @@ EXCERPT_CHARACTERS, BEFORE_CHARACTERS = 220, 60
 MOST_BYTES = 4                # of a character
 LONGEST_QUERY = 200           # characters
 SECONDS_A_QUESTION = 0.15     # that a search goes on
-KEPT_DATA, KEPT_SEARCHES = 2, 6
+KEPT_DATA, KEPT_SEARCHES = 8, 16  # that nobody asks about any more, in which one may look again
+MOST_KEPT = 64                # in use
+IN_USE_SECONDS = 10           # from the last question on: a page asks on, several times a second, until all is searched
 
 
 def build(lab: Lab, page: Page) -> None:
@@ -61,12 +65,35 @@ def build(lab: Lab, page: Page) -> None:
 
 
 class Kept:
+    """What was made last, by a key: the oldest goes first, but what is in use only where there are more than MOST_KEPT."""
+
+    def __init__(self, most_idle: int):
+        self._most_idle = most_idle
+        self._kept: dict[Hashable, tuple[float, Any]] = {}  # when it was asked for (s), and itself; the latest last
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What is kept under a key, else what `make` gives."""
+        _, found = self._kept.pop(key, None) or (0.0, make())
+        now = time.monotonic()
+        self._kept[key] = now, found
+        while len(self._kept) > self._most_idle:
+            oldest = next(iter(self._kept))
+            if len(self._kept) <= MOST_KEPT and now - self._kept[oldest][0] < IN_USE_SECONDS:
+                break
+            del self._kept[oldest]
+        return found
+
+
+class Opened:
     """The documents of one data set, opened, and what was searched for in them. One reader at a time: `lock`."""
 
     def __init__(self, directory: Path):
         self.documents, self.held_out = open_kept(directory)
         self.lock = threading.Lock()
-        self._searches: dict[str, Search] = {}  # the latest last
+        self.searches = Kept(KEPT_SEARCHES)  # by what is looked for
 
     def search(self, text: str) -> Search | None:
         """For a text, a little further than it was; None for an empty one."""
@@ -74,11 +101,9 @@ class Kept:
             query = Query(text)
         except ValueError:
             return None
-        self._searches[text] = self._searches.pop(text, None) or Search(self.documents, query)
-        while len(self._searches) > KEPT_SEARCHES:
-            del self._searches[next(iter(self._searches))]
-        self._searches[text].advance(SECONDS_A_QUESTION)
-        return self._searches[text]
+        search = self.searches.get(text, lambda: Search(self.documents, query))
+        search.advance(SECONDS_A_QUESTION)
+        return search
 
     def listed(self, search: Search | None, side: str | None) -> np.ndarray:
         """Numbers of the documents that were found (all, without a search) and are on that side (None: any)."""
@@ -119,7 +144,7 @@ class DataView:
     def __init__(self, lab: Lab):
         self.lab = lab
         self._counts = Counts()
-        self._kept: dict[tuple, Kept] = {}  # the latest last
+        self._opened = Kept(KEPT_DATA)
         self._lock = threading.Lock()
 
     def figures(self, question: Any) -> dict:
@@ -143,10 +168,11 @@ class DataView:
 
     def documents(self, question: Any) -> dict:
         """A page of the documents that have `query` in them and are on a `side` (train, val; else both): `rows`, each with its
-        excerpt in `pieces`; how many were found so far, of how many; how far the search is, and whether it is `done`."""
+        excerpt in `pieces`; how many were found so far, of how many; how far the search is, and whether it is `done`. `units`:
+        what they are, "documents" or "parts" that the split made of them."""
         asked = _asked(question)
         try:
-            kept = self._open(asked)
+            kept, split = self._open(asked), self.lab.preparations.manifest(asked["data"])["split"]
         except DataError as problem:
             return {"problem": str(problem)}
         with kept.lock:
@@ -158,7 +184,8 @@ class DataView:
             told = [{**kept.about(row), "pieces": kept.excerpt(search, row)} for row in rows]
             share = search.share if search else 1.0
             return {"rows": told, "page": page, "pages": pages, "first": page * PAGE_DOCUMENTS, "found": len(listed),
-                    "all": len(kept.documents), "percent": int(100 * share), "done": search is None or search.done}
+                    "all": len(kept.documents), "percent": int(100 * share), "done": search is None or search.done,
+                    "units": "parts" if split in words.CUT else "documents"}
 
     def document(self, question: Any) -> dict:
         """One of them, a `part` at a time: that with what is looked for, unless one is asked for. Without a `row`, any of those
@@ -186,7 +213,7 @@ class DataView:
             return {"problem": str(problem)}
 
     @staticmethod
-    def _whole_character(kept: Kept, at: int) -> int:
+    def _whole_character(kept: Opened, at: int) -> int:
         """The same byte, or the next that begins a character."""
         kept.documents.file.seek(at)
         following = kept.documents.file.read(MOST_BYTES)
@@ -198,16 +225,13 @@ class DataView:
             raise DataError(words.NOTHING_TO_LOOK_AT)
         return asked["data"]
 
-    def _open(self, asked: dict) -> Kept:
+    def _open(self, asked: dict) -> Opened:
         """Its documents. Raises DataError where it has none."""
         directory = self.lab.workspace.dataset_path(self._name(asked))
         try:
             key = str(directory), (directory / "manifest.json").stat().st_mtime_ns
-            with self._lock:
-                self._kept[key] = self._kept.pop(key, None) or Kept(directory)
-                while len(self._kept) > KEPT_DATA:  # its file is closed once nobody reads it
-                    del self._kept[next(iter(self._kept))]
-                return self._kept[key]
+            with self._lock:  # its file is closed once it is not kept and nobody reads it
+                return self._opened.get(key, lambda: Opened(directory))
         except OSError:
             raise DataError(words.NOT_KEPT) from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gptlab.ui import words
 from gptlab.ui.model_facts import share, short_count
+from gptlab.ui.words_view import UNREACHABLE
 
 COMPARE_TOKENIZERS = "Compare tokenizers"
 LONGEST_SHOWN = 40
@@ -36,7 +37,8 @@ BENCH_ROWS = {  # (label, what it is)
 NO_SPACES = "no spaces here"
 
 BENCH = {
-    "title": COMPARE_TOKENIZERS, "sides": ["A", "B"], "tokenizer": "Tokenizer {side}", "vocabulary": "Vocabulary", "file": "Choose a tokenizer.json",
+    "title": COMPARE_TOKENIZERS, "sides": ["A", "B"], "tokenizer": "Tokenizer {side}", "vocabulary": "Vocabulary",
+    "file": "Choose a tokenizer.json",
     "kinds": {"char": "Characters", "byte": "Bytes", "bpe": "Pieces (BPE)", "file": "tokenizer.json"},
     "use": "Use this one", "used": "Chosen above. Prepare makes the data set.",
     "better": "better", "sample": "The same text, each token in a colour",
@@ -44,7 +46,7 @@ BENCH = {
     "merges": "Pairs it merged, in the order learnt", "more": "More", "times": "{count}×",
     "sentence": "Type a sentence to see its tokens and their numbers", "examples": "Try", "count": "{tokens} for {bytes}",
     "tokens": ["token", "tokens"], "bytes": ["byte", "bytes"], "cut": "Only the first {count} are shown.",
-    "nothing": "Type something above.", "unreachable": "GPT Lab does not answer. Is it still running?",
+    "nothing": "Type something above.", "unreachable": UNREACHABLE,
     "uploading": "Reading the file …", "asking": "Measuring …", "token": "token {id}",
     "token_bytes": "token {id}: part of a character, by its bytes"}
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+UNREACHABLE = "GPT Lab does not answer. Is it still running?"
 VIEW = {
     "title": "Look at the data", "of": "Look at the data: {data}", "none": "No data set is in use yet: prepare one above.",
-    "counting": "Counting … {percent} %", "unreachable": "The app does not answer: is it still running?",
+    "counting": "Counting …", "percent": "{percent} %", "unreachable": UNREACHABLE,
     "figures": {"zipf": "How often each token occurs", "lengths": "How long the documents are",
                 "change": "Bytes per token along the text", "scripts": "Which scripts the letters are in",
                 "kinds": "What kinds of characters there are"},
@@ -16,13 +17,15 @@ VIEW = {
     "kinds": {"letters": "letters", "spaces": "spaces, line ends", "digits": "digits", "punctuation": "punctuation",
               "symbols": "symbols", "emoji": "emoji", "controls": "broken, invisible"},
     "hover": {"zipf": "rank {x}: {n} times", "documents": "documents"},
-    "documents": "Documents", "search": "Search the documents", "clear": "Clear",
+    "documents": "Documents", "search": "Search the documents",
     "show": "Show", "filters": {"all": "all", "train": "training", "val": "held out"}, "random": "Random document",
-    "searched": "Searched {percent} % …", "found": "Found in {n} of {all} documents.", "so_far": "Found in {n} documents so far.",
-    "nothing": "No document has “{query}”.", "listed": "{n} documents.", "one": "One document.",
+    "searched": "Searched {percent} % …", "found": "Found in {n} of {all} {units}.", "so_far": "Found in {n} {units} so far.",
+    "nothing": "No document has “{query}”.", "one": "One document.",
+    "listed": {"documents": "{n} documents.", "parts": "{n} parts, which the split cut the text into."},
+    "units": {"documents": "documents", "parts": "parts"},
     "empty": "No document is on this side.", "blank": "(nothing but spaces)",
     "characters": "{n} characters", "number": "Document {n} of {all}", "pages": "{first}–{last} of {n}",
-    "previous": "Previous", "next": "Next", "previous_page": "Previous page", "next_page": "Next page",
+    "previous_page": "Previous page", "next_page": "Next page",
     "part": "Part {part} of {parts}", "previous_part": "Previous part", "next_part": "Next part",
     "another": "Another random one", "close": "Close", "text": "Text of the document",
 }
