@@ -118,10 +118,31 @@ def test_a_search_goes_on_at_each_question(view, monkeypatch):
     assert [answer["percent"] for answer in told][-1] == 100 and all(answer["rows"] for answer in told)
 
 
-def test_searches_that_are_kept_are_few(view):
-    for i in range(30):
-        listed(view, query=f"text {i}")
-    assert len(view._open({"data": "texts"})._searches) == data_view.KEPT_SEARCHES
+def test_searches_of_many_people_all_come_to_their_end(view, monkeypatch):
+    monkeypatch.setattr(data_view, "SECONDS_A_QUESTION", 0.0)
+    monkeypatch.setattr("gptlab.data.search.BLOCK_BYTES", 2000)
+    people = [f"text {i}" for i in range(2 * data_view.KEPT_SEARCHES)]
+    rounds = 0
+    while people:  # each asks on as long as it is not done, in turn
+        people = [query for query in people if not view.documents({"data": "texts", "query": query})["done"]]
+        rounds += 1
+        assert rounds < 10
+    assert rounds > 2
+
+
+def test_what_nobody_asks_about_any_more_is_let_go_and_what_is_kept_has_an_end(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("gptlab.ui.data_view.time.monotonic", lambda: now[0])
+    kept, made = data_view.Kept(2), []
+    for key in (*range(200), 199, 150):
+        kept.get(key, lambda: made.append(key) or key)
+    assert len(kept) == data_view.MOST_KEPT and made == list(range(200))
+    now[0] = data_view.IN_USE_SECONDS
+    assert (kept.get(150, str), kept.get(199, str)) == (150, 199) and len(kept) == 2
+
+
+def test_parts_that_the_split_made_are_not_called_documents(view, workspace):
+    assert listed(view)["units"] == "documents" and listed(view, data="long")["units"] == "parts"
 
 
 def test_a_random_one_is_another_and_of_those_listed(view):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from waiting import tab, wait_here, wait_until, wait_until_it_fits
+from waiting import tab, wait_here, wait_until, wait_until_it_fits, wait_until_quiet
 
 from gptlab.config import DataConfig
 from gptlab.data.dataset import prepare
@@ -13,7 +13,7 @@ from gptlab.data.dataset import prepare
 MARKUP = "<script>window.ran = true</script><b>bold</b> & so on"
 TEXTS = [f"Number {i}. " + "The King of the sea. " * (i % 4 == 0) + "Война и мир. " * (i % 9 == 0) + MARKUP * (i == 3) + " "
          + "one two three " * (i % 11) for i in range(300)]
-FIGURES = "[...document.querySelectorAll('#data-view .view-plot .main-svg')].length"
+DRAWN = "[...document.querySelectorAll('#data-view .view-plot')].every(plot => plot.hidden || plot.querySelector('.main-svg'))"
 
 
 @pytest.fixture(scope="module")
@@ -37,23 +37,62 @@ def view(page):
     return page.locator(".view")
 
 
+def requests(page) -> list[str]:
+    """What the page asks from now on."""
+    asked = []
+    page.on("request", lambda request: asked.append(request.post_data or ""))
+    return asked
+
+
 def found(page, sentence: str) -> None:
     wait_until(page, f"document.querySelector('.view-found').innerText === `{sentence}`")
 
 
 def test_nothing_is_asked_for_until_it_is_opened(page):
-    asked = []
-    page.on("request", lambda request: asked.append(request.post_data or ""))
+    asked = requests(page)
     tab(page, "Data")
     wait_until(page, "document.querySelector('.view-title')?.innerText === 'Look at the data: stories'")
+    wait_until_quiet(page)
     assert not [body for body in asked if '"figures"' in body or '"documents"' in body]
     page.locator(".view > summary").click()
     wait_here(page, lambda: any('"figures"' in body for body in asked))
     wait_until(page, "document.querySelector('.view-found')?.innerText.endsWith(' documents.')")
 
 
+def test_only_what_is_seen_asks_and_each_question_goes_on_once(page):
+    """Of counting and of a search that come to no end."""
+    asked = requests(page)
+    answers = {"figures": {"percent": 12}, "documents": {"rows": [], "page": 0, "pages": 0, "first": 0, "found": 0, "all": 9,
+                                                         "percent": 34, "done": False, "units": "documents"}}
+
+    def answer(route):
+        name = (route.request.post_data_json or {}).get("fn_name")
+        route.fulfill(json=answers[name]) if name in answers else route.continue_()
+
+    page.route("**/component_server**", answer)
+    tab(page, "Data")
+    wait_until(page, "document.querySelector('.view-title')?.innerText.startsWith('Look at the data: ')")
+    fold = page.locator(".view > summary")
+    fold.click()
+    wait_until(page, "document.querySelector('.view-counting').innerText === 'Counting … 12 %'")
+    wait_until(page, "document.querySelector('.view-searched').innerText === 'Searched 34 % …'")
+    assert page.locator(".view-counting [role=status]").inner_text() == "Counting …"  # said once, not at each percent
+    tab(page, "Model")
+    wait_until_quiet(page)
+    asked.clear()
+    tab(page, "Data")
+    wait_here(page, lambda: all(any(f'"{name}"' in body for body in asked) for name in answers))
+    fold.click()
+    wait_until_quiet(page)
+    for _ in range(3):
+        fold.click()
+    asked.clear()
+    page.wait_for_timeout(2000)
+    assert 0 < len([body for body in asked if '"figures"' in body]) <= 5  # one every half second
+
+
 def test_figures_in_any_light_and_width_with_words_for_those_who_do_not_see_them(page, view):
-    wait_until(page, f"{FIGURES} >= 5")
+    wait_until(page, f"!document.querySelector('.view-figures').hidden && {DRAWN}")
     for name, title in (("zipf", "How often each token"), ("lengths", "How long the documents"), ("scripts", "Which scripts")):
         figure = view.locator(f"[data-figure={name}]")
         plot = figure.locator(".view-plot")
