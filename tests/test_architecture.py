@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "values": set(),
     "config": {"values"},
     "processors": set(),
+    "memory": set(),
     "events": set(),
     "presets": {"config"},
     "data": {"config", "events"},
@@ -34,7 +35,7 @@ MAY_IMPORT = {
     "plots": {"events", "runs.history"},
     "exchange": ENGINE | {"inspect", "presets", "runs", "plots"},  # what is handed out and in is runs
     "cli": ENGINE | {"inspect", "exchange", "presets", "runs", "plots"},
-    "__main__": {"cli", "processors"},
+    "__main__": {"cli", "memory", "processors"},
     "ui": ENGINE | {"inspect", "exchange", "presets", "runs", "plots", "cli"},
 }
 MAY_NOT_IMPORT = {"exchange": {"train.trainer"}, "ui": {"train.trainer"}}
