@@ -236,6 +236,39 @@ def test_no_more_is_listed_than_a_page_can_show(tmp_path):
     (tmp_path / "a.jsonl").write_text(json.dumps({"text": TEXT}) + "\n" + "no\n" * 500, encoding="utf-8")
     found = documents(tmp_path / "a.jsonl")[1]
     assert (found.bad_count, len(found.bad)) == (500, reading.MOST_LISTED)
+    (tmp_path / "b.jsonl").write_text(json.dumps({"text": TEXT}) + "\nno\n[]\n", encoding="utf-8")
+    (tmp_path / "zeros.txt").write_bytes(bytes(300))
+    (tmp_path / "z.jsonl").write_text("no\n" * 30, encoding="utf-8")
+    source = read_documents(DataConfig(source=str(tmp_path)))
+    assert source.bad_count == 504 and [sentence.split(" is not")[0] for sentence in source.bad] == [
+        "Line 1 of z.jsonl", "zeros.txt", *(f"Line {i} of a.jsonl" for i in range(2, 7)), "And 495 more of a.jsonl.",
+        "Line 2 of b.jsonl", "Line 3 of b.jsonl"]
+
+
+@pytest.mark.parametrize("name, content, sentence", [
+    ("a.jsonl", b'{"text": "good"} {"text"', "Line 1 of a.jsonl is not JSON (at character 18): mend or delete that line."),
+    ("a.jsonl", b"[" * 100_000, "Line 1 of a.jsonl is not JSON (nested too deeply): mend or delete that line."),
+    ("a.jsonl", b"1" * 5000, "Line 1 of a.jsonl is not JSON (it holds a number of too many digits): mend or delete that line."),
+    ("a.json", b'[\n"text" 5]', "a.json is not JSON (at line 2, character 8): mend it there, or save one object a line as .jsonl."),
+    ("a.parquet", b"PAR1" + bytes(100), "a.parquet is not a whole Parquet file: get it anew."),
+    ("a.txt.gz", gzip.compress(b"text " * 100)[:-4], "a.txt.gz is cut off or damaged: get it anew."),
+    ("a.pdf", b"%PDF-1.7 cut", "a.pdf is a damaged PDF: get it anew, or save its text as .txt.")], ids=range(7))
+def test_what_is_wrong_is_told_in_plain_words(tmp_path, name, content, sentence):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError) as told:
+        documents(tmp_path / name)
+    assert str(told.value) == sentence
+
+
+def test_a_file_that_must_be_read_whole_is_shown_only_if_it_is_small(tmp_path, monkeypatch):
+    """The app read 256 MB of JSON to show its first rows."""
+    monkeypatch.setattr(reading, "LARGEST_SHOWN_BYTES", 5000)
+    (tmp_path / "a.json").write_text(json.dumps(ROWS), encoding="utf-8")
+    (tmp_path / "a.json.gz").write_bytes(gzip.compress((tmp_path / "a.json").read_bytes()))
+    for name in ("a.json", "a.json.gz"):
+        assert len(documents(tmp_path / name)[0]) == 50
+        with pytest.raises(DataError, match="too large to be shown before preparing.*Prepare it unseen, or save it as JSON"):
+            documents(tmp_path / name, most=1000)
 
 
 def test_a_packed_file_that_is_cut_or_too_large_unpacked_is_one_sentence(tmp_path, monkeypatch):
@@ -261,7 +294,8 @@ def test_a_folder_is_all_its_files_without_the_bad_ones(tmp_path):
     (folder / "zeros.txt").write_bytes(bytes(500))
     source = read_documents(DataConfig(source=str(folder)))
     assert [text[:5] for text in source.documents] == ["a The", "b The", "print"]
-    assert source.encoding == "UTF-8, Windows-1252" and source.bad_count == 1 and "zeros.txt is not text" in source.bad[0]
+    assert source.encoding == "UTF-8, Windows-1252" and source.bad_count == 2
+    assert "zeros.txt is not text" in source.bad[0] and "picture.png is of a kind" in source.bad[1]
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "zeros.txt").write_bytes(bytes(500))
     with pytest.raises(DataError, match="zero bytes"):

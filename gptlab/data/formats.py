@@ -33,11 +33,10 @@ def read_file(path: Path, text_column: str | None, found: Found) -> Iterator[str
     """
     kind = kind_of(path)
     if kind not in READERS:
-        raise DataError(f"{path.name} is of a kind that cannot be read here ({kind}): save it as text (.txt), or as one of "
-                        f"{', '.join(sorted(one[1:] for one in READERS if one and one not in TEXT))}.")
+        raise DataError(other_kind(path))
     if kind in WHOLE:
-        check_size(path, WHOLE[kind])
-    characters = 0
+        check_size(path, WHOLE[kind], to_show=found.most_characters is not None and kind != ".pdf")  # of a PDF some pages will do
+    characters, found.name = 0, path.name
     try:
         for text in READERS[kind](path, text_column, found):
             found.check(path, characters := characters + len(text))
@@ -45,15 +44,21 @@ def read_file(path: Path, text_column: str | None, found: Found) -> Iterator[str
                 found.texts = 1 if kind in TEXT else found.texts + 1  # a plain text comes in parts
                 yield from _parts(text.replace("\r\n", "\n"))
     except (zlib.error, EOFError, gzip.BadGzipFile) as error:
-        raise DataError(f"{path.name} is cut off or damaged ({error}): get it anew.") from error
+        raise DataError(f"{path.name} is cut off or damaged: get it anew.") from error
     except UnicodeDecodeError as error:
-        byte = f"byte 0x{error.object[error.start]:02x}"
-        raise DataError(f"{path.name} begins as {found.encoding}, but goes on otherwise ({byte}): "
+        raise DataError(f"{path.name} begins as {found.encoding}, but goes on otherwise: "
                         "open it in a text editor and save it with the encoding UTF-8.") from error
     except (OSError, ValueError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{path.name} cannot be read ({error}): check the file, or choose another.") from error
+        why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+        raise DataError(f"{path.name} cannot be read{why}: check the file, or choose another.") from error
+
+
+def other_kind(path: Path) -> str:
+    """The sentence on a file of a kind that is not among READERS."""
+    return (f"{path.name} is of a kind that cannot be read here ({kind_of(path)}): save it as text (.txt), or as one of "
+            f"{', '.join(sorted(one[1:] for one in READERS if one and one not in TEXT))}.")
 
 
 def is_table(path: Path) -> bool:
@@ -104,7 +109,7 @@ def _html(path: Path, text_column: str | None, found: Found) -> Iterator[str]:
         try:
             text, found.share = html_text.extract_text(file.read()), 1.0
         except lxml.etree.LxmlError as error:
-            raise DataError(f"{path.name} is not HTML ({error}): open it in a browser and save it as text.") from error
+            raise DataError(f"{path.name} is not HTML: open it in a browser and save it as text.") from error
     if not text.strip():
         raise DataError(f"{path.name} shows no text: it may be made by a script. Open it in a browser, copy the text, and save "
                         "that as .txt.")
@@ -129,13 +134,13 @@ def _pdf(path: Path, text_column: str | None, found: Found) -> Iterator[str]:
                     found.check(path, characters)
                 except DataError:
                     raise
-                except Exception as error:  # whatever a damaged page makes of a parser; the others may be whole
-                    found.left_out(f"Page {number:,} of {path.name} cannot be read ({type(error).__name__}).")
+                except Exception:  # whatever a damaged page makes of a parser; the others may be whole
+                    found.left_out(f"Page {number:,} of {path.name} is damaged and cannot be read.")
                 found.share = number / len(reader.pages)
                 if found.enough(characters):
                     break
     except (pypdf.errors.PyPdfError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(f"{path.name} is a damaged PDF ({error}): get it anew, or save its text as .txt.") from error
+        raise DataError(f"{path.name} is a damaged PDF: get it anew, or save its text as .txt.") from error
     text = "\n".join(page.strip("\n") for page in pages if page.strip())
     if not text:
         raise DataError(f"{path.name} holds pictures of pages and no text (a scan): run a text recognition (OCR) on it first.")

@@ -18,10 +18,12 @@ from gptlab.data.encodings import find_encoding
 from gptlab.data.errors import DataError
 
 LARGEST_WHOLE_BYTES = 256 * 2**20  # of a file that must be read whole, as HTML, PDF and JSON; more would take gigabytes of memory
+LARGEST_SHOWN_BYTES = 32 * 2**20   # of one that is only looked at: the app does that
 LARGEST_UNPACKED = 512 * 2**20     # characters that any file may hold, and that one may hold more of which is a
 LARGEST_RATIO = 50                 # fiftieth of it: a few KB of Parquet can hold terabytes
 LONGEST_LINE = 32_000_000         # characters of a line of a table
-MOST_LISTED = 20                  # of what could not be read
+MOST_LISTED = 20                  # sentences on what could not be read,
+LISTED_OF_A_FILE = 5              # and of each, where there are several
 LOOKED_THROUGH = 4                # times as many characters, of all columns, are gone through for those wanted of one
 MAGIC = {b"PK\x03\x04": "an archive (as .docx, .xlsx and .epub are): save its content as plain text (.txt) and choose that.",
          b"\x89PNG": "a picture: choose a file with text.", b"\xff\xd8\xff": "a picture: choose a file with text.",
@@ -30,7 +32,7 @@ MAGIC = {b"PK\x03\x04": "an archive (as .docx, .xlsx and .epub are): save its co
 
 @dataclass
 class Found:
-    """What was met while a file was read; whole once its documents are through. `bad` are sentences, the first MOST_LISTED.
+    """What was met while a file, or one after another, was read; whole once its documents are through.
 
     With `most_characters` reading ends after about so many, where a format allows that; `share` is how much of the file is read
     (0 to 1). `texts` counts its texts, of which a long one is given as several documents.
@@ -43,8 +45,12 @@ class Found:
     encoding: str = ""
     columns: tuple[str, ...] = ()
     text_column: str | None = None
-    bad: list[str] = field(default_factory=list)
     bad_count: int = 0
+    name: str = ""  # of the file
+    _in_file: list[str] = field(default_factory=list)  # sentences on its rows and pages, the first MOST_LISTED
+    _in_file_count: int = 0
+    _files: list[str] = field(default_factory=list)    # sentences on files that could not be read
+    _before: list[tuple[str, list[str], int]] = field(default_factory=list)  # (name, sentences, count) of files that were added
 
     def enough(self, characters: int, looked_through: int = 0) -> bool:
         """Whether so many are as many as were wanted, or as many were gone through as may be in looking for them."""
@@ -57,17 +63,37 @@ class Found:
             raise DataError(f"{path.name} holds more text than can be read: over {LARGEST_RATIO} times its own size. Cut it "
                             "into smaller files and choose one.")
 
+    @property
+    def bad(self) -> list[str]:
+        """Sentences on what could not be read, no more than MOST_LISTED: files first, then some rows and pages of each other file."""
+        by_file = [*self._before, *([(self.name, self._in_file, self._in_file_count)] if self._in_file else [])]
+        each = LISTED_OF_A_FILE if len(by_file) > 1 or self._files else MOST_LISTED
+        listed = list(self._files)
+        for name, sentences, count in by_file:
+            listed += sentences[:each]
+            if count > each and each < MOST_LISTED:
+                listed.append(f"And {count - each:,} more of {name}.")
+        return listed[:MOST_LISTED]
+
     def left_out(self, sentence: str, count: int = 1) -> None:
         """Notes down a row or a page, or so many, that could not be read."""
         self.bad_count += count
-        if len(self.bad) < MOST_LISTED:
-            self.bad.append(sentence)
+        self._in_file_count += count
+        if len(self._in_file) < MOST_LISTED:
+            self._in_file.append(sentence)
+
+    def unreadable(self, sentence: str) -> None:
+        """Notes down that a file could not be read, or not to its end."""
+        self.bad_count += 1
+        if len(self._files) < MOST_LISTED:
+            self._files.append(sentence)
 
     def add(self, other: Found) -> None:
         """Takes over what another file's reading left out."""
-        for sentence in other.bad:
-            self.left_out(sentence)
-        self.bad_count += other.bad_count - len(other.bad)
+        self.bad_count += other.bad_count
+        self._files += other._files[:MOST_LISTED - len(self._files)]
+        if other._in_file and len(self._before) < MOST_LISTED:
+            self._before.append((other.name, other._in_file, other._in_file_count))
 
 
 def kind_of(path: Path) -> str:
@@ -145,15 +171,22 @@ def binary(path: Path) -> BinaryIO:
     return gzip.open(path, "rb") if is_packed(path) else open(path, "rb")
 
 
-def check_size(path: Path, instead: str) -> None:
-    """Raises DataError for a file that is larger, packed or unpacked, than can be read whole; `instead` says what can."""
-    size = path.stat().st_size
-    packed = is_packed(path)
-    if packed and size <= LARGEST_WHOLE_BYTES:
-        size = 0
-        with binary(path) as file:
-            while size <= LARGEST_WHOLE_BYTES and (block := file.read(2**20)):
-                size += len(block)
-    if size > LARGEST_WHOLE_BYTES:
-        raise DataError(f"{path.name} is {'more than ' * packed}{size / 2**20:,.0f} MB: of its kind at most "
-                        f"{LARGEST_WHOLE_BYTES // 2**20} MB can be read, so {instead}.")
+def check_size(path: Path, instead: str, to_show: bool) -> None:
+    """Raises DataError for a file that is larger, packed or unpacked, than can be read whole, or whole `to_show` its beginning;
+    `instead` says what to do with one that is too large to be read."""
+    if _exceeds(path, LARGEST_WHOLE_BYTES):
+        raise DataError(f"{path.name} is too large: of its kind at most {LARGEST_WHOLE_BYTES // 2**20} MB can be read, so {instead}.")
+    if to_show and _exceeds(path, LARGEST_SHOWN_BYTES):
+        raise DataError(f"{path.name} is too large to be shown before preparing: of its kind at most "
+                        f"{LARGEST_SHOWN_BYTES // 2**20} MB can be. Prepare it unseen, or {instead}.")
+
+
+def _exceeds(path: Path, most_bytes: int) -> bool:
+    """Whether a file has more bytes than that, packed or unpacked."""
+    if path.stat().st_size > most_bytes or not is_packed(path):
+        return path.stat().st_size > most_bytes
+    left = most_bytes + 1
+    with binary(path) as file:
+        while left and (block := file.read(min(left, 2**20))):
+            left -= len(block)
+    return not left

@@ -91,7 +91,7 @@ def _read_files(config: DataConfig, most_characters: int | None, writer: Documen
         except DataError as error:
             if len(files) == 1:
                 raise
-            found.left_out(str(error))
+            found.unreadable(str(error))
         texts, done = texts + found.texts, done + size
         encodings |= {found.encoding} if writer.characters > before else set()
         whole.add(found)
@@ -103,6 +103,10 @@ def _read_files(config: DataConfig, most_characters: int | None, writer: Documen
         if len(files) == 1:
             raise DataError(whole.bad[0] if whole.bad else f"{name} is empty: choose a file with some thousand characters of text.")
         raise DataError(f"No file of {name} can be read. {whole.bad[0] if whole.bad else 'All are empty.'}")
+    for folder in filter(Path.is_dir, paths_of(config.source)):
+        for other in _all_in(folder):
+            if reading.kind_of(other) not in formats.READERS:
+                whole.unreadable(formats.other_kind(other))
     source = Source(name, documents, ", ".join(sorted(encodings)), bad=whole.bad, bad_count=whole.bad_count, share=share)
     return source if len(files) > 1 else dataclasses.replace(source, columns=found.columns, text_column=found.text_column)
 
@@ -138,10 +142,8 @@ def _files_of(path: Path) -> list[Path]:
         if path.is_file():
             return [path]
         if path.is_dir():
-            files = [one for one in path.rglob("*") if one.is_file() and reading.kind_of(one) in formats.READERS
-                     and not any(part.startswith(".") for part in one.relative_to(path).parts)]
-            if files:
-                return sorted(files, key=lambda one: one.relative_to(path).as_posix())  # alike on every system
+            if files := [one for one in _all_in(path) if reading.kind_of(one) in formats.READERS]:
+                return files
             raise DataError(f"The folder {path.name} holds no file that can be read: choose one with texts, tables or PDFs.")
     except (OSError, ValueError) as error:
         if isinstance(error, DataError):
@@ -149,6 +151,13 @@ def _files_of(path: Path) -> list[Path]:
         raise DataError(f"{path.name} cannot be read ({error}): check the file, or choose another.") from error
     hint = unknown_name(str(path), BUILTINS, "file or built-in data set")
     raise DataError(f"{hint} Built-in are {', '.join(BUILTINS)}; anything else is the path of a text file.")
+
+
+def _all_in(folder: Path) -> list[Path]:
+    """The files below a folder, whatever their kind, but for hidden ones."""
+    files = [one for one in folder.rglob("*") if one.is_file()
+             and not any(part.startswith(".") for part in one.relative_to(folder).parts)]
+    return sorted(files, key=lambda one: one.relative_to(folder).as_posix())  # alike on every system
 
 
 def state_of_files(config: DataConfig) -> str | None:

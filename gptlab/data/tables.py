@@ -48,7 +48,7 @@ def _parquet(path: Path, text_column: str | None, found: Found) -> Iterator[str]
     try:
         yield from _table(rows, path, text_column, found)
     except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{path.name} is not a whole Parquet file ({str(error).splitlines()[0]}): get it anew.") from error
+        raise DataError(f"{path.name} is not a whole Parquet file: get it anew.") from error
 
 
 def _parquet_rows(file: BinaryIO, path: Path, found: Found) -> Iterator[dict]:
@@ -91,7 +91,8 @@ def _json(path: Path, text_column: str | None, found: Found) -> Iterator[str]:
         try:
             content = json.load(file)
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{path.name} is not JSON ({error}): mend it there, or save one object a line as .jsonl.") from error
+            raise DataError(f"{path.name} is not JSON ({_json_problem(error)}): mend it there, or save one object "
+                            "a line as .jsonl.") from error
     lists = [value for value in content.values() if isinstance(value, list)] if isinstance(content, dict) else []
     if len(lists) == 1:
         content = lists[0]
@@ -220,7 +221,7 @@ def _jsonl_rows(path: Path, found: Found, bad: Callable[..., None]) -> Iterator[
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError) as error:
-                bad(f"Line {number:,} of {path.name} is not JSON ({error}): mend or delete that line.")
+                bad(f"Line {number:,} of {path.name} is not JSON ({_json_problem(error, in_line=True)}): mend or delete that line.")
                 continue
             if isinstance(row, str):
                 row = {"text": row}
@@ -229,6 +230,13 @@ def _jsonl_rows(path: Path, found: Found, bad: Callable[..., None]) -> Iterator[
                 yield f"Line {number:,}", row
             else:
                 bad(f"Line {number:,} of {path.name} is not an object such as {{\"text\": \"…\"}}: mend or delete that line.")
+
+
+def _json_problem(error: Exception, in_line: bool = False) -> str:
+    """Where what is read as JSON is none; `in_line` where a line of the file was read by itself."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"at character {error.colno:,}" if in_line else f"at line {error.lineno:,}, character {error.colno:,}"
+    return "nested too deeply" if isinstance(error, RecursionError) else "it holds a number of too many digits"
 
 
 def _table(rows: Callable[[Callable[..., None]], Iterator[tuple[str, dict]]], path: Path, wanted: str | None,
