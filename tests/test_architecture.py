@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "train": {"config", "events", "data", "model"},
     "generate": {"config", "model", "data.tokenizers"},
     "inspect": {"config", "model", "generate"},
-    "runs": ENGINE | {"inspect", "presets"},
+    "runs": ENGINE | {"inspect", "memory", "presets"},
     "plots": {"events", "runs.history"},
     "exchange": ENGINE | {"inspect", "presets", "runs", "plots"},  # what is handed out and in is runs
     "cli": ENGINE | {"inspect", "exchange", "presets", "runs", "plots"},

@@ -8,6 +8,7 @@ import pytest
 from tokenizers import Tokenizer as HFTokenizer, decoders, models, pre_tokenizers
 
 from gptlab.config import DataConfig
+from gptlab.data import tokenizers
 from gptlab.data.documents import Documents
 from gptlab.data.sources import DataError
 from gptlab.data.tokenizers import (END_OF_TEXT, CharTokenizer, StreamDecoder, UnknownCharacters, build_tokenizer,
@@ -99,6 +100,23 @@ def test_byte_ids_are_the_bytes():
     tokenizer = build("byte")
     assert tokenizer.encode("aß\x00").tolist() == [97, 0xC3, 0x9F, 0]
     assert (tokenizer.vocab_size, tokenizer.end_of_text) == (257, 256)
+
+
+def test_bpe_learns_from_a_part_where_there_is_much_and_less_where_words_are_long(monkeypatch):
+    monkeypatch.setattr(tokenizers, "BPE_BYTES", 50_000)
+    english, chinese = Documents.of(["The cat sat on the mat. " * 10_000]), Documents.of(["猫坐在垫子上。" * 10_000] * 3)
+    assert tokenizers.bpe_characters(Documents.of(["A few words."])) == 12
+    assert tokenizers.bpe_characters(english) == 50_000 and tokenizers.bpe_characters(chinese) == 50_000 // 3 // 10
+    assert build_tokenizer(DataConfig(tokenizer="bpe", vocab_size=270), english, english).kind == "bpe"
+
+
+def test_many_long_texts_are_encoded_in_groups(monkeypatch):
+    texts = [STORY * 30, "", "x\ny " * 9000, STORY]
+    tokenizer = build("bpe")
+    whole = [ids.tolist() for ids in tokenizer.encode_many(texts)]
+    monkeypatch.setattr(tokenizers, "BATCH_CHARACTERS", 1)
+    assert [ids.tolist() for ids in tokenizer.encode_many(texts)] == whole
+    assert tokenizer.encode_ended(texts).tolist() == [i for ids in whole for i in (*ids, tokenizer.end_of_text)]
 
 
 def test_bpe_learns_from_train_only_and_to_the_size_asked():

@@ -18,7 +18,7 @@ from gptlab.config import DataConfig
 from gptlab.data import baselines, ngrams
 from gptlab.data.documents import Documents
 from gptlab.data.split import Split
-from gptlab.data.tokenizers import BPE_CHARACTERS, Tokenizer
+from gptlab.data.tokenizers import Tokenizer, bpe_characters
 
 SMALL_CHARACTERS = 250_000   # a small model reads this often enough in minutes to learn it by heart
 FEWEST_VAL_TOKENS = 1000     # below, the loss on them jumps by chance
@@ -186,9 +186,9 @@ def _lossy(config: DataConfig, split: Split, tokenizer: Tokenizer) -> Iterator[F
 
 
 def _sampled(config: DataConfig, split: Split) -> Iterator[Finding]:
-    if config.tokenizer == "bpe" and split.train.characters > BPE_CHARACTERS:
+    if config.tokenizer == "bpe" and (part := bpe_characters(split.train)) < split.train.characters:
         yield Finding("tokenizer-sample", "info", "The pieces of words were learnt from a part of the text.",
-                      f"From {BPE_CHARACTERS / 1e6:,.0f} of {split.train.characters / 1e6:,.0f} million characters, spread over it.",
+                      f"From {part / 1e6:,.3g} of {split.train.characters / 1e6:,.3g} million characters, spread over it.",
                       "Nothing to do: more would hardly change them.")
 
 

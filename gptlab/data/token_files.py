@@ -11,7 +11,7 @@ import numpy as np
 from gptlab.data.documents import Documents
 from gptlab.data.tokenizers import Tokenizer
 
-BATCH_BYTES = 2_000_000    # of text, encoded at a time: a token of BPE takes a hundred bytes until it is an id
+BATCH_BYTES = 2_000_000    # of text, encoded at a time
 BATCH_DOCUMENTS = 20_000
 
 

@@ -15,7 +15,7 @@ import itertools
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,10 @@ from gptlab.data.documents import Documents
 from gptlab.data.errors import DataError
 
 END_OF_TEXT = "<|endoftext|>"
-BPE_CHARACTERS = 30_000_000   # that pieces of words are learnt from, at most: seconds; more hardly changes them
+BPE_BYTES = 30_000_000        # that pieces of words are learnt from, at most: seconds; more hardly changes them
+LONG_WORD_CHARACTERS = 20     # on average longer than where words are set apart by spaces; there each is another, and
+LONG_WORDS_SHARE = 0.1        # of the bytes so many take as long, and a gigabyte of memory
+BATCH_CHARACTERS = 2_000_000
 BLOCK_CHARACTERS = 65_536     # encoded at a time: what a processor keeps at hand
 
 
@@ -202,12 +205,19 @@ class ModelTokenizer(Tokenizer):
     def encode_many(self, texts: Sequence[str]) -> list[np.ndarray]:
         texts = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]  # lone surrogates are no text
         parts = [list(_cut(text)) for text in texts]
-        try:
-            encoded = self._model.encode_batch_fast([part for cut in parts for part in cut], add_special_tokens=False)
-        except Exception as error:  # `tokenizers` raises nothing narrower
-            raise DataError(f"The tokenizer cannot read this text ({error}): use a bpe or byte tokenizer.") from error
-        arrays = iter([np.array(encoding.ids, dtype=self.dtype) for encoding in encoded])
+        arrays = self._encoded(part for cut in parts for part in cut)
         return [np.concatenate([np.empty(0, self.dtype), *(next(arrays) for _ in cut)]) for cut in parts]
+
+    def _encoded(self, parts: Iterable[str]) -> Iterator[np.ndarray]:
+        """Each part's ids; about BATCH_CHARACTERS are encoded at a time, for a token takes a hundred bytes until it is an id."""
+        parts = iter(parts)
+        while batch := _first(parts, BATCH_CHARACTERS):
+            try:
+                encoded = self._model.encode_batch_fast(batch, add_special_tokens=False)
+            except Exception as error:  # `tokenizers` raises nothing narrower
+                raise DataError(f"The tokenizer cannot read this text ({error}): use a bpe or byte tokenizer.") from error
+            for encoding in encoded:
+                yield np.array(encoding.ids, dtype=self.dtype)
 
     def decode(self, ids: Iterable[int]) -> str:
         if self.pieces is not None:
@@ -274,17 +284,27 @@ def build_tokenizer(config: DataConfig, all_documents: Documents, train_document
     """The tokenizer that `config` asks for. Raises DataError.
 
     A char tokenizer needs every character, so its alphabet comes from all documents; bpe learns from train only, of which
-    BPE_CHARACTERS are enough.
+    `bpe_characters` are enough.
     """
     if config.tokenizer == "char":
         return CharTokenizer.of_alphabet(alphabet(all_documents))
     if config.tokenizer == "byte":
         return ByteTokenizer.of_all_bytes()
     if config.tokenizer == "bpe":
-        return train_bpe(train_documents.spread(BPE_CHARACTERS), config.vocab_size)
+        return train_bpe(train_documents.spread(bpe_characters(train_documents)), config.vocab_size)
     if not config.tokenizer_file:
         raise DataError("data.tokenizer is 'file': set data.tokenizer_file to a tokenizer.json.")
     return load_tokenizer(Path(config.tokenizer_file))
+
+
+def bpe_characters(documents: Documents) -> int:
+    """Of how many characters, spread over the documents, pieces of words are learnt."""
+    wanted = BPE_BYTES * documents.characters / max(1, documents.bytes)
+    sample = [text for text in documents.spread(100_000)]
+    words = sum(len(text.split()) for text in sample)
+    if sum(map(len, sample)) > LONG_WORD_CHARACTERS * words:
+        wanted *= LONG_WORDS_SHARE
+    return min(documents.characters, int(wanted))
 
 
 def alphabet(texts: Iterable[str]) -> list[str]:
@@ -367,6 +387,15 @@ def _byte_level(model: models.Model, use_regex: bool) -> HFTokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=use_regex)
     tokenizer.decoder = decoders.ByteLevel()
     return tokenizer
+
+
+def _first(parts: Iterator[str], characters: int) -> list[str]:
+    """The next parts, until they are as long together, or none is left."""
+    batch, size = [], 0
+    while size < characters and (part := next(parts, None)) is not None:
+        batch.append(part)
+        size += len(part)
+    return batch
 
 
 def _cut(text: str, characters: int = 20_000) -> Iterable[str]:
