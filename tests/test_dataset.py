@@ -237,12 +237,14 @@ def test_a_failure_leaves_nothing_behind(tmp_path, text_file, monkeypatch):
 
 
 def test_what_a_killed_process_left_is_removed_later(tmp_path, text_file):
-    dead, alive = tmp_path / f".notes-{2**22 + 1}-0123abcd", tmp_path / f".no-tes-{os.getpid()}-4567abcd"
-    for folder in (dead, alive):
+    alive = dataset_module.temporary_beside(tmp_path / "no-tes")
+    dead = alive.with_name(alive.name.replace(f"-{os.getpid()}-", f"-{2**22 + 1}-"))
+    elsewhere = dead.with_name(dead.name.replace(dataset_module._this_machine(), "0123abcd"))
+    for folder in (dead, alive, elsewhere):
         folder.mkdir()
         (folder / "train.bin").write_bytes(bytes(10))
     prepare(DataConfig(source=str(text_file)), tmp_path / "notes")
-    assert not dead.exists() and alive.exists()
+    assert not dead.exists() and alive.exists() and elsewhere.exists()
 
 
 def interrupt(progress: Progress) -> None:

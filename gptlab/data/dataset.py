@@ -13,9 +13,11 @@ import errno
 import hashlib
 import json
 import os
+import platform
 import shutil
 import tempfile
 import uuid
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +78,7 @@ def prepare(config: DataConfig, directory: Path, *, progress: Callable[[Progress
     directory = Path(directory)
     if directory.exists():
         raise _taken(directory)
-    temporary = directory.parent / f".{directory.name}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    temporary = temporary_beside(directory)
     try:
         temporary.mkdir(parents=True)
         remove_leftovers(directory.parent)
@@ -185,12 +187,22 @@ def _grammar(config: DataConfig) -> str | None:
     return hashlib.sha256(STORY_GRAMMAR.read_bytes()).hexdigest() if config.source == "stories" else None
 
 
+def temporary_beside(path: Path) -> Path:
+    """A name for what shall become `path`, which tells whose it is: `remove_leftovers` removes it once this process is gone."""
+    return path.parent / f".{path.name}-{_this_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+
+
 def remove_leftovers(folder: Path) -> None:
-    """What preparations that were cancelled or killed left behind in `folder`: nobody is at it any more."""
-    for leftover in folder.glob(".*-*-????????"):
+    """What processes of this machine that were cancelled or killed left behind in `folder`: nobody is at it any more."""
+    for leftover in folder.glob(f".*-{_this_machine()}-*-????????"):
         maker = leftover.name.split("-")[-2]
         if leftover.is_dir() and maker.isdigit() and not psutil.pid_exists(int(maker)):
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _this_machine() -> str:
+    """Of a container too: another one's processes, which share the disk only, cannot be asked after."""
+    return f"{zlib.crc32(platform.node().encode('utf-8')):08x}"
 
 
 def _taken(directory: Path) -> FileExistsError:
