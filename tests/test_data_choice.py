@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 
+import gradio as gr
 import pytest
 from gradio.utils import NamedString
 
@@ -68,7 +69,8 @@ def test_what_is_chosen_survives_a_reload_but_only_our_uploads_do(tmp_path, monk
     assert (files, source, name, tokenizer["value"], vocab_size["value"]) == ([str(mine)] * 2, "file", "diary", "bpe", 999)
     assert entry == "" and not listed["visible"]
     assert data_choice.restored(CATALOGUE, None, {**held, "file": str(mine)})[:2] == ([str(mine)], "file")  # of an older page
-    for path in (other, tmp_path / "uploads" / ".." / "secret.txt", mine.with_name("gone.txt"), 7):
+    for path in (other, tmp_path / "uploads" / ".." / "secret.txt", mine.with_name("gone.txt"), 7, f"{mine}\0",
+                 f"{mine}\ud800", str(mine) + "x" * 5000):
         for kept in ([str(mine), str(path)], [path], str(path), []):
             assert data_choice.restored(CATALOGUE, None, {"source": "file", "file": kept})[:2] == (None, "stories")
 
@@ -88,9 +90,9 @@ def catalogue(workspace_dir, small_text, tmp_path, monkeypatch):
 
 
 def test_a_text_of_the_catalogue_brings_its_name_and_cleaning(catalogue, workspace_dir):
-    source, _, listed, entry, name, *boxes = data_choice.chosen_source(catalogue, read_draft(None), "download", None, "play")
+    _, listed, entry, name, *boxes = data_choice.chosen_source(catalogue, read_draft(None), "download", None, "play")
     values = {setting: box["value"] for setting, box in zip(data_choice.SETTINGS, boxes) if isinstance(box, dict)}
-    assert (source, entry, name, values["data.cleaning"]) == ("download", "play", "play", ["gutenberg"])
+    assert (entry, name, values["data.cleaning"]) == ("play", "play", ["gutenberg"])
     assert listed == {"visible": True, "chosen": "play", "state": "here"}
     config = data_choice.data_config(catalogue, "download", ["/etc/passwd"], "play", {**AS_IS, "data.cleaning": ["gutenberg"]})
     assert config.source == str(workspace_dir / "downloads" / "play" / "play.txt") and config.cleaning == ("gutenberg",)
@@ -122,9 +124,17 @@ def test_a_catalogue_that_cannot_be_read_spoils_nothing_else(catalogue, tmp_path
     assert "catalog.json cannot be read" in catalogue.component().props["problem"]
 
 
+def test_another_file_keeps_what_was_set_but_for_the_name_and_the_column():
+    """What was ticked to be cleaned was lost without a word as a file was exchanged for the next."""
+    *others, name, first, second, third, column, ticks = data_choice.exchanged(["b.csv"])[:9]
+    assert name == "b" and column["value"] is None
+    assert all(update == gr.skip() for update in (*others, first, second, third, ticks))
+    assert all(update == gr.skip() for update in data_choice.exchanged(None))
+
+
 def test_a_preset_suggests_how_to_cut_its_own_kind_of_text():
     draft = {**read_draft(None), "preset": "julius-caesar-124m"}
-    _, _, _, _, name, *boxes = data_choice.chosen_source(CATALOGUE, draft, "file", ["caesar.txt", "b.txt"], None)
+    _, _, _, name, *boxes = data_choice.chosen_source(CATALOGUE, draft, "file", ["caesar.txt", "b.txt"], None)
     shown = {setting: box["value"] for setting, box in zip(data_choice.SETTINGS, boxes) if isinstance(box, dict)}
     assert (name, shown["data.tokenizer"], shown["data.vocab_size"], shown["data.split"]) == ("caesar", "bpe", 4096, "tail")
 

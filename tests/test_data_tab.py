@@ -36,7 +36,7 @@ def config_of(source, files, values):
 
 
 def look(path, **values):
-    return data_tab.preview(CATALOGUE, "file", [str(path)], None, {**AS_IS, **values})[0]
+    return data_tab.preview(CATALOGUE, "file", [str(path)], None, {**AS_IS, **values})["html"]
 
 
 # looking
@@ -133,8 +133,8 @@ def test_texts_that_can_be_scrolled_by_keyboard_have_a_name(text_file):
 def test_columns_of_a_table_are_offered(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("id,body\n" + "".join(f"{i},A sentence about the number {i}.\n" for i in range(99)), encoding="utf-8")
-    *_, columns = data_tab.preview(CATALOGUE, "file", [str(path)], None, AS_IS)
-    assert columns["choices"] == ["id", "body"] and columns["value"] == "body" and columns["visible"]
+    told = data_tab.preview(CATALOGUE, "file", [str(path)], None, AS_IS)
+    assert told["columns"] == ["id", "body"] and told["text_column"] == "body"
     assert config_of("file", [str(path)], {**AS_IS, "data.text_column": "id"}).text_column == "id"
     assert config_of("stories", None, {**AS_IS, "data.text_column": "id"}).text_column is None
 
@@ -143,9 +143,10 @@ def test_several_files_are_one_text_whose_columns_are_not_asked_for(tmp_path):
     (tmp_path / "one.txt").write_text("The first of two texts.\n" * 50, encoding="utf-8")
     (tmp_path / "two.csv").write_text("id,body\n" + "".join(f"{i},Row {i} of the second.\n" for i in range(50)), encoding="utf-8")
     both = [str(tmp_path / "one.txt"), str(tmp_path / "two.csv")]
-    shown, *_, columns = data_tab.preview(CATALOGUE, "file", both, None, AS_IS)
+    told = data_tab.preview(CATALOGUE, "file", both, None, AS_IS)
+    shown = told["html"]
     assert "<b>51</b> documents" in shown and "The first of two" in shown and "Row 0 of the second" in shown
-    assert columns["visible"] is False and config_of("file", both, {**AS_IS, "data.text_column": "id"}).text_column is None
+    assert told["columns"] == [] and config_of("file", both, {**AS_IS, "data.text_column": "id"}).text_column is None
 
 
 # preparing
