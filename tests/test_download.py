@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import hashlib
 import random
@@ -132,6 +133,30 @@ def test_a_part_of_another_address_or_longer_than_the_file_is_not_gone_on_with(s
     assert fetched(site, tmp_path) == OTHER
 
 
+def test_a_part_that_is_whole_is_kept(site, tmp_path):
+    """It was fetched again: killed before the file got its name, there was no rest to ask for."""
+    site.cuts = [550_000, 0, 0, 0]
+    with pytest.raises(DataError):
+        fetched(site, tmp_path)
+    (tmp_path / "tiny" / "tiny.txt.part").write_bytes(CONTENT)
+    site.asked.clear()
+    assert fetched(site, tmp_path, sha256=hashlib.sha256(CONTENT).hexdigest()) == CONTENT and names(tmp_path) == ["tiny.txt"]
+    assert site.asked == [("/text.txt", "bytes=600000-", '"one"')]
+
+
+def test_what_is_shorter_than_the_catalogue_says_is_gone_on_with(site, tmp_path):
+    """A server that does not say how much it gives, and ends early, was believed."""
+    site.says_length, site.cuts = False, [100_000]
+    exactly = dataclasses.replace(entry(site.address), files=(File(site.address, len(CONTENT)),))
+    (path,) = download.fetch(exactly, tmp_path)
+    assert path.read_bytes() == CONTENT and site.asked[-1][1] == "bytes=100000-"
+    path.unlink()
+    site.content, site.says_length = OTHER, True
+    with pytest.raises(DataError, match=r"is not the file the catalogue means \(500,000 bytes, not 600,000\), and was deleted"):
+        download.fetch(exactly, tmp_path)
+    assert names(tmp_path) == []
+
+
 def test_silence_is_a_cut(site, tmp_path, monkeypatch):
     monkeypatch.setattr(download, "TIMEOUT_SECONDS", 0.2)
     site.goes_on.clear()
@@ -162,7 +187,7 @@ def test_offline_is_one_sentence_that_says_what_to_do(site, tmp_path):
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize("status, says", [(404, "has Tiny text no more (HTTP 404): look for it on https://example.org/tiny"),
+@pytest.mark.parametrize("status, says", [(404, "Tiny text is no longer at 127.0.0.1 (HTTP 404): look for it on https://example.org/tiny"),
                                           (403, "does not give Tiny text (HTTP 403)"), (503, "too busy"), (500, "HTTP 500")])
 def test_what_a_server_refuses_is_told(site, tmp_path, status, says):
     site.status = status

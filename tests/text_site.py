@@ -14,6 +14,7 @@ class Site(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.content, self.etag, self.cuts, self.status = content, '"one"', [], 200
         self.kind, self.location, self.asked, self.goes_on = "text/plain", None, [], threading.Event()
+        self.says_length = True
         self.goes_on.set()
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -41,14 +42,17 @@ class Handler(BaseHTTPRequestHandler):
             return self.send_error(site.status)
         first = int(wanted[6:-1]) if wanted and self.headers["If-Range"] == site.etag else 0
         if first >= len(site.content):
-            return self.send_error(416)
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(site.content)}")
+            return self.end_headers()
         self.send_response(206 if first else 200)
         if first:
             self.send_header("Content-Range", f"bytes {first}-{len(site.content) - 1}/{len(site.content)}")
         if site.etag:
             self.send_header("ETag", site.etag)
         self.send_header("Content-Type", site.kind)
-        self.send_header("Content-Length", str(len(site.content) - first))
+        if site.says_length:
+            self.send_header("Content-Length", str(len(site.content) - first))
         self.end_headers()
         last = first + site.cuts.pop(0) if site.cuts else len(site.content)
         half = first or last // 2  # what is sent before `goes_on`

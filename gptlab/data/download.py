@@ -123,7 +123,7 @@ def _fetch_file(entry: Entry, file: File, path: Path, meter: _Meter) -> None:
             if not came or cuts >= CUTS_IN_A_ROW:
                 raise DataError(str(cut)) from cut
             time.sleep(PAUSE_SECONDS)
-    _check_sum(entry, file, part)
+    _check(entry, file, part)
     os.replace(part, path)
     _note(part).unlink(missing_ok=True)
 
@@ -139,8 +139,10 @@ def _fetch_rest(entry: Entry, file: File, path: Path, part: Path, meter: _Meter)
         request.add_header("Range", f"bytes={have}-")
         request.add_header("If-Range", validator)
     response = _open(entry, file, request, part)
-    if response is None:  # the part is longer than the file, so it is of another: all of it
-        return _fetch_rest(entry, file, path, part, meter)
+    if response is None:
+        if not part.exists():
+            _fetch_rest(entry, file, path, part, meter)
+        return
     with response:
         length = response.headers.get("Content-Length") or ""
         goes_on = response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
@@ -151,7 +153,7 @@ def _fetch_rest(entry: Entry, file: File, path: Path, part: Path, meter: _Meter)
             raise DataError(f"{_host(file)} answered with a web page instead of {entry.title}: if this network asks to sign in, "
                             f"do that in a browser first; else {_by_hand(entry)}.")
         have = have if goes_on else 0
-        total = have + int(length) if length.isdigit() else None
+        total = have + int(length) if length.isdigit() else None if file.about else file.bytes
         _check_space(entry, path.parent, (total or file.bytes) - have)
         if not goes_on:
             part.write_bytes(b"")
@@ -185,7 +187,8 @@ def _append(entry: Entry, file: File, response: http.client.HTTPResponse, part: 
 
 
 def _open(entry: Entry, file: File, request: urllib.request.Request, part: Path) -> http.client.HTTPResponse | None:
-    """The answer to a request; None where the server has nothing beyond the part, which then is deleted.
+    """The answer to a request; None where the server has nothing beyond the part: it is whole, or longer than the file, so that it
+    is of another and is deleted.
 
     Raises _Cut where nobody answers, DataError for an answer that is none.
     """
@@ -198,7 +201,8 @@ def _open(entry: Entry, file: File, request: urllib.request.Request, part: Path)
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == NO_MORE_RANGE and request.has_header("Range"):
-            _delete(part)
+            if error.headers.get("Content-Range") != f"bytes */{_size(part)}":
+                _delete(part)
             return None
         raise DataError(_refused(entry, host, error.code)) from error
     except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
@@ -212,7 +216,7 @@ def _open(entry: Entry, file: File, request: urllib.request.Request, part: Path)
 def _refused(entry: Entry, host: str, status: int) -> str:
     """What to do where a server answers with an error."""
     if status in GONE:
-        return (f"{host} has {entry.title} no more (HTTP {status}): look for it on {entry.home}, download it in a browser, and "
+        return (f"{entry.title} is no longer at {host} (HTTP {status}): look for it on {entry.home}, download it in a browser, and "
                 "choose that file.")
     if status in BUSY:
         return f"{host} is too busy to give {entry.title} now (HTTP {status}): try again in some minutes."
@@ -247,15 +251,20 @@ def _validator(headers) -> str | None:
     return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified")
 
 
-def _check_sum(entry: Entry, file: File, part: Path) -> None:
-    if file.sha256 is None:
-        return
-    with open(part, "rb") as content:
-        found = hashlib.file_digest(content, "sha256").hexdigest()
-    if found != file.sha256:
+def _check(entry: Entry, file: File, part: Path) -> None:
+    """Raises DataError for what is not of the size, where that is known exactly, or of the checksum that the catalogue says."""
+    differs, size = "", _size(part)
+    if file.sha256 is not None:
+        with open(part, "rb") as content:
+            found = hashlib.file_digest(content, "sha256").hexdigest()
+        if found != file.sha256:
+            differs = f"SHA-256 {found[:12]}…, not {file.sha256[:12]}…"
+    elif not file.about and size != file.bytes:
+        differs = f"{size:,} bytes, not {file.bytes:,}"
+    if differs:
         _delete(part)
-        raise DataError(f"What came of {entry.title} is not the file the catalogue means (SHA-256 {found[:12]}…, not "
-                        f"{file.sha256[:12]}…), and was deleted: download it again; if that says the same, {_by_hand(entry)}.")
+        raise DataError(f"What came of {entry.title} is not the file the catalogue means ({differs}), and was deleted: download it "
+                        f"again; if that says the same, {_by_hand(entry)}.")
 
 
 def _check_space(entry: Entry, folder: Path, needed: int) -> None:
