@@ -6,7 +6,9 @@ import io
 import json
 import os
 import shutil
+import subprocess
 import sys
+import time
 
 import pytest
 
@@ -95,7 +97,46 @@ def test_standard_input_is_prepared_and_not_kept(command, small_text, workspace_
     monkeypatch.setattr(shutil, "disk_usage", lambda path: type("Usage", (), {"free": 2**25})())
     code, _, said = command("prepare", "-")
     assert code == 1 and "does not fit on the disk" in said
-    assert not [path for path in workspace_dir.iterdir() if path.name.startswith(".")]
+    left = [path.name for folder in (workspace_dir, workspace_dir / "datasets") for path in folder.iterdir()]
+    assert not [name for name in left if name.startswith(".")]
+
+
+def test_standard_input_of_a_killed_command_goes_with_the_next(command, text_file, workspace_dir):
+    """All of it stayed in the workspace for ever."""
+    arguments = [sys.executable, "-m", "gptlab", "prepare", "-", "--workspace", str(workspace_dir)]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE) as killed:
+        killed.stdin.write(b"a" * 2**21)
+        killed.stdin.flush()
+        deadline = time.monotonic() + 60
+        while not any(path.stat().st_size for path in workspace_dir.glob("datasets/.stdin-*/stdin")):
+            assert time.monotonic() < deadline and killed.poll() is None
+            time.sleep(0.05)
+        assert command("prepare", text_file)[0] == 0 and list(workspace_dir.glob("datasets/.stdin-*")), "one that runs keeps its own"
+        killed.kill()
+    assert command("prepare", text_file)[0] == 0
+    assert not list(workspace_dir.rglob(".stdin-*"))
+
+
+def test_what_could_not_be_read_is_listed(command, tmp_path, small_text):
+    """There was a number, and nowhere which."""
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"text": small_text}) + "\n" + "no\n" * 7, encoding="utf-8")
+    said = command("prepare", tmp_path / "rows.jsonl")[2].splitlines()
+    listed = [line for line in said if line.startswith("  ")]
+    assert listed[0] == "  Line 2 of rows.jsonl is not JSON (at character 1): mend or delete that line." and len(listed) == 6
+    assert listed[5].endswith("rows/manifest.json.") and "Prepared data set 'rows': 1 document, " in "\n".join(said)
+
+
+def test_a_name_with_a_line_break_is_refused(command, tmp_path, small_text):
+    (tmp_path / "new\nline.txt").write_text(small_text, encoding="utf-8")
+    for arguments in (["prepare", tmp_path / "new\nline.txt"], ["train", "--dataset", tmp_path / "new\nline.txt"]):
+        code, _, said = command(*arguments)
+        assert code == 1 and "new\\nline.txt' has a line break in it and cannot be read: rename" in said
+
+
+def test_a_vocabulary_that_is_not_learnt_is_told(command, text_file):
+    assert "data.vocab_size has no effect with the tokenizer 'char'" in command("prepare", text_file, "--set", "data.vocab_size=300")[2]
+    told = command("prepare", text_file, "--set", "data.vocab_size=300", "--set", "data.tokenizer=bpe")[2]
+    assert "no effect" not in told
 
 
 def test_a_name_that_is_taken_is_refused_before_anything_is_fetched(command, play, text_file):

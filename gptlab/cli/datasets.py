@@ -20,6 +20,8 @@ from gptlab.data.progress import Progress
 from gptlab.data.sources import BUILTINS, DataError, state_of_files
 from gptlab.runs.workspace import Workspace
 
+LISTED = 5  # sentences on what of a text could not be read
+
 
 def prepare(options: argparse.Namespace) -> dict:
     """Prepare a data set under a name of its own."""
@@ -28,6 +30,7 @@ def prepare(options: argparse.Namespace) -> dict:
     if options.name and workspace.dataset_path(options.name).exists():  # before anything is downloaded
         raise DataError(f"There is a data set '{options.name}' already, and data sets never change: choose another --name, such "
                         f"as '{workspace.free_dataset_name(options.name)}'.")
+    _tell_of_unused(config, explicit)
     with given(workspace, options.source) as text:
         config = dataclasses.replace(config, source=text.source, cleaning=cleaned(config, text, explicit))
         dataset = make(workspace, config, options.name or workspace.free_dataset_name(text.name))
@@ -55,6 +58,7 @@ def find_or_prepare(workspace: Workspace, wanted: str, config: RunConfig, explic
             settings = ", ".join(f"{name}={explicit[name]}" for name in differing)
             raise DataError(f"Data set '{wanted}' was prepared without {settings}, and data sets never change: leave that "
                             "out, or give the text itself to --dataset.")
+    _tell_of_unused(config.data, explicit)
     text = named(workspace, [wanted], workspace.dataset_names())
     steps = cleaned(config.data, text, explicit)
     return same_or_new(workspace, dataclasses.replace(config.data, source=text.source, cleaning=steps))
@@ -80,12 +84,22 @@ def make(workspace: Workspace, config: DataConfig, name: str) -> Dataset:
             bar.update(100 * progress.share_done - bar.n)
 
         dataset = prepare_dataset(config, workspace.dataset_path(name), progress=show)
-    manifest = dataset.manifest
-    print(f"Prepared data set '{name}': {manifest['documents']:,} documents, {manifest['train_tokens']:,} tokens to train "
+    manifest, left_out = dataset.manifest, dataset.manifest["left_out"]
+    print(f"Prepared data set '{name}': {manifest['documents']:,} document{'s' * (manifest['documents'] != 1)}, {manifest['train_tokens']:,} tokens to train "
           f"on, {manifest['val_tokens']:,} held out, {manifest['vocab_size']:,} different ones.", file=sys.stderr)
     for alert in manifest["alerts"]:
         print(f"{alert['message']} {alert['remedy']}".rstrip(), file=sys.stderr)
+        if alert["code"] == "left-out":
+            print(*(f"  {sentence}" for sentence in left_out["first"][:LISTED]), sep="\n", file=sys.stderr)
+            if len(left_out["first"]) > LISTED:
+                print(f"  More of them stand in {dataset.directory / 'manifest.json'}.", file=sys.stderr)
     return dataset
+
+
+def _tell_of_unused(config: DataConfig, explicit: dict[str, str]) -> None:
+    """A typed setting without effect is told: the vocabulary of a tokenizer that learns none."""
+    if "data.vocab_size" in explicit and config.tokenizer != "bpe":
+        print(f"data.vocab_size has no effect with the tokenizer '{config.tokenizer}': add --set data.tokenizer=bpe.", file=sys.stderr)
 
 
 def whole_path_of_tokenizer(config: RunConfig) -> RunConfig:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from tqdm import tqdm
 
 from gptlab.config import CLEANING, DataConfig, unknown_name
 from gptlab.data import catalog
+from gptlab.data.dataset import remove_leftovers, temporary_beside
 from gptlab.data.download import Arriving
 from gptlab.data.errors import DataError
 from gptlab.data.sources import BUILTINS, several
@@ -41,8 +41,11 @@ def given(workspace: Workspace, wanted: Sequence[str]) -> Iterator[Text]:
     if list(wanted) != [STDIN]:
         yield named(workspace, wanted)
         return
-    with tempfile.TemporaryDirectory(prefix=".stdin-", dir=workspace.path) as folder:
-        path = Path(folder) / "stdin"
+    remove_leftovers(workspace.datasets)
+    folder = temporary_beside(workspace.datasets / "stdin")
+    folder.mkdir()
+    try:
+        path = folder / "stdin"
         with open(path, "wb") as file:
             while block := sys.stdin.buffer.read(BLOCK_BYTES):
                 if shutil.disk_usage(folder).free < len(block) + SPARE_BYTES:
@@ -50,6 +53,8 @@ def given(workspace: Workspace, wanted: Sequence[str]) -> Iterator[Text]:
                                     "another workspace.")
                 file.write(block)
         yield Text(str(path), "stdin")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def named(workspace: Workspace, wanted: Sequence[str], prepared: Sequence[str] = ()) -> Text:
@@ -77,6 +82,8 @@ def _one(workspace: Workspace, wanted: str, prepared: Sequence[str]) -> Text:
         return Text(wanted, wanted)
     path = Path(wanted).expanduser()
     if path.exists():
+        if "\n" in str(path.resolve()):  # several paths are kept one a line
+            raise DataError(f"The path {str(path)!r} has a line break in it and cannot be read: rename the file or folder.")
         return Text(str(path.resolve()), clean_name(path.resolve().stem, "text"))
     entries = catalog.entries()
     if wanted in entries:
