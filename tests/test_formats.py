@@ -175,12 +175,27 @@ def test_a_line_that_is_too_long_is_left_out_unread(tmp_path, monkeypatch):
             for line in (first, second)]
         texts, found = documents(tmp_path / name, most=240)
         assert texts == [TEXT] and "more than 960 characters: it and what follows cannot be shown" in found.bad[0]
+        assert read_documents(DataConfig(source=str(tmp_path / name)), 240).share < 1
     monkeypatch.setattr(reading, "LARGEST_UNPACKED", 10_000)
     for name in ("blank.jsonl.gz", "blank.csv.gz"):
         for content in (" " * 10**7, "\n" * 10**7):
             (tmp_path / name).write_bytes(gzip.compress(content.encode()))
             with pytest.raises(DataError, match="holds more text than can be read"):
                 documents(tmp_path / name)
+
+
+def test_for_a_beginning_no_more_than_that_is_gone_through(tmp_path, monkeypatch):
+    """Of a table in which no row could be read all of it was, to show its beginning."""
+    monkeypatch.setattr(reading, "MOST_LOOKED_AT", 10_000)
+    (tmp_path / "a.csv").write_text("id,text\n" + f"1,{TEXT},\n" * 1000 + f"1,{TEXT}\n", encoding="utf-8")
+    (tmp_path / "a.jsonl").write_text('{"text": 7}\n' * 1000 + json.dumps({"text": TEXT}) + "\n", encoding="utf-8")
+    for name, says in (("a.csv", "Line 2 of a.csv has 3 fields"), ("a.jsonl", "no text in column 'text' of the first part")):
+        assert documents(tmp_path / name, "text")[0] == [TEXT]
+        with pytest.raises(DataError, match=says):
+            documents(tmp_path / name, "text", most=4000)
+    (tmp_path / "b.csv").write_text(f'id,text\n1,{TEXT}\n2,"' + "one line\n" * 2000 + '"\n', encoding="utf-8")
+    texts, found = documents(tmp_path / "b.csv", most=40_000)
+    assert texts == [TEXT] and not found.bad, "a quote was not closed in what was looked at"
 
 
 def test_columns_of_one_name_are_all_there(tmp_path):

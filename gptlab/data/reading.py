@@ -22,6 +22,7 @@ LARGEST_SHOWN_BYTES = 32 * 2**20   # of one that is only looked at: the app does
 LARGEST_UNPACKED = 512 * 2**20     # characters that any file may hold, and that one may hold more of which is a
 LARGEST_RATIO = 50                 # fiftieth of it: a few KB of Parquet can hold terabytes
 LONGEST_LINE = 32_000_000         # characters of a line of a table
+MOST_LOOKED_AT = 4 * LONGEST_LINE  # characters of a table of which only the beginning is wanted, whatever rows they are
 MOST_LISTED = 20                  # sentences on what could not be read,
 LISTED_OF_A_FILE = 5              # and of each, where there are several
 LOOKED_THROUGH = 4                # times as many characters, of all columns, are gone through for those wanted of one
@@ -34,13 +35,14 @@ MAGIC = {b"PK\x03\x04": "an archive (as .docx, .xlsx and .epub are): save its co
 class Found:
     """What was met while a file, or one after another, was read; whole once its documents are through.
 
-    With `most_characters` reading ends after about so many, where a format allows that; `share` is how much of the file is read
-    (0 to 1). `texts` counts its texts, of which a long one is given as several documents.
+    With `most_characters` reading ends after about so many, where a format allows that, or earlier (`ended_early`) where what comes is
+    too long to look at; `share` is how much of the file is read (0 to 1). `texts` counts its texts, of which a long one is given as several documents.
     """
 
     most_characters: int | None = None
     share: float = 0.0
     texts: int = 0
+    ended_early: bool = False
 
     encoding: str = ""
     columns: tuple[str, ...] = ()
@@ -54,7 +56,7 @@ class Found:
 
     def enough(self, characters: int, looked_through: int = 0) -> bool:
         """Whether so many are as many as were wanted, or as many were gone through as may be in looking for them."""
-        return self.most_characters is not None and (characters >= self.most_characters
+        return self.most_characters is not None and (characters >= self.most_characters or self.ended_early
                                                      or looked_through >= LOOKED_THROUGH * self.most_characters)
 
     def check(self, path: Path, characters: int) -> None:
@@ -65,7 +67,7 @@ class Found:
 
     @property
     def bad(self) -> list[str]:
-        """Sentences on what could not be read, no more than MOST_LISTED: files first, then some rows and pages of each other file."""
+        """Sentences on what could not be read, no more than MOST_LISTED: files first, then some rows and pages of each other."""
         by_file = [*self._before, *([(self.name, self._in_file, self._in_file_count)] if self._in_file else [])]
         each = LISTED_OF_A_FILE if len(by_file) > 1 or self._files else MOST_LISTED
         listed = list(self._files)
@@ -91,6 +93,7 @@ class Found:
     def add(self, other: Found) -> None:
         """Takes over what another file's reading left out."""
         self.bad_count += other.bad_count
+        self.ended_early |= other.ended_early
         self._files += other._files[:MOST_LISTED - len(self._files)]
         if other._in_file and len(self._before) < MOST_LISTED:
             self._before.append((other.name, other._in_file, other._in_file_count))
@@ -131,8 +134,8 @@ def opened(path: Path, found: Found, newline: str) -> Iterator[tuple[io.TextIOWr
 def lines(file: io.TextIOWrapper, path: Path, found: Found, bad: Callable[..., None]) -> Iterator[str]:
     """The lines of a table, with their ends. For one that is too long to be worked on in memory stands an empty one, and it is
     listed; where only a beginning is wanted, that ends there. Raises DataError where they are impossibly many."""
-    longest = LONGEST_LINE
-    if found.most_characters is not None:
+    longest, to_show = LONGEST_LINE, found.most_characters is not None
+    if to_show:
         longest = min(longest, LOOKED_THROUGH * found.most_characters)
     passed, most = 0, most_unpacked(path)
     for number in itertools.count(1):
@@ -142,11 +145,15 @@ def lines(file: io.TextIOWrapper, path: Path, found: Found, bad: Callable[..., N
             found.check(path, passed)
         if not line:
             return
+        if to_show and passed > MOST_LOOKED_AT:
+            found.ended_early = True
+            return
         if len(line) < longest or line[-1] in "\r\n":
             yield line
-        elif found.most_characters is not None:
-            bad(f"Line {number:,} of {path.name} has more than {longest:,} characters: it and what follows cannot be shown before "
-                "preparing.")
+        elif to_show:
+            found.ended_early = True
+            bad(f"Line {number:,} of {path.name} has more than {longest:,} characters: it and what follows cannot be shown "
+                "before preparing.")
             return
         else:
             bad(f"Line {number:,} of {path.name} has more than {longest:,} characters, too many for one row: divide it into "
@@ -175,7 +182,8 @@ def check_size(path: Path, instead: str, to_show: bool) -> None:
     """Raises DataError for a file that is larger, packed or unpacked, than can be read whole, or whole `to_show` its beginning;
     `instead` says what to do with one that is too large to be read."""
     if _exceeds(path, LARGEST_WHOLE_BYTES):
-        raise DataError(f"{path.name} is too large: of its kind at most {LARGEST_WHOLE_BYTES // 2**20} MB can be read, so {instead}.")
+        raise DataError(f"{path.name} is too large: of its kind at most {LARGEST_WHOLE_BYTES // 2**20} MB can be read, so "
+                        f"{instead}.")
     if to_show and _exceeds(path, LARGEST_SHOWN_BYTES):
         raise DataError(f"{path.name} is too large to be shown before preparing: of its kind at most "
                         f"{LARGEST_SHOWN_BYTES // 2**20} MB can be. Prepare it unseen, or {instead}.")

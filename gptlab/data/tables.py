@@ -137,6 +137,8 @@ def _csv_rows(path: Path, found: Found, bad: Callable[..., None]) -> Iterator[tu
                 else:
                     return
             except csv.Error as error:
+                if found.ended_early:
+                    return
                 what = "is opened and not closed" if "end of data" in str(error) else "stands in the wrong place"
                 problem = _csv_problem(path, lines.where, what)
             if not header:
@@ -243,7 +245,7 @@ def _table(rows: Callable[[Callable[..., None]], Iterator[tuple[str, dict]]], pa
            found: Found) -> Iterator[str]:
     """The texts of the wanted column, else of the one that holds the most text. Goes through the rows twice, the first time not far."""
     name, column = path.name, _column(rows, path, wanted, found)
-    found.text_column = column
+    found.text_column, found.ended_early = column, False
     read = looked_through = 0
     for where, row in rows(found.left_out):
         value = row.get(column)
@@ -255,7 +257,8 @@ def _table(rows: Callable[[Callable[..., None]], Iterator[tuple[str, dict]]], pa
             found.left_out(f"{where} of {name} holds {json.dumps(value, default=str)[:40]} in '{column}' where a text should be.")
         if found.enough(read, looked_through):
             return
-    found.share = 1.0
+    if not found.ended_early:
+        found.share = 1.0
 
 
 def _column(rows: Callable[[Callable[..., None]], Iterator[tuple[str, dict]]], path: Path, wanted: str | None,
@@ -276,6 +279,7 @@ def _column(rows: Callable[[Callable[..., None]], Iterator[tuple[str, dict]]], p
         if found.enough(looked_through if wanted is None else characters.get(wanted, 0), looked_through):
             only_begun = True
             break
+    only_begun |= found.ended_early
     found.columns = tuple(characters)
     others = ", ".join(characters)
     if not characters:
