@@ -15,6 +15,7 @@ window.gptlab = {
     const accept = make('button', yes, {value: 'yes', className: 'ask-yes'});
     const refuse = make('button', no, {type: 'button', value: 'no'});
     refuse.addEventListener('click', () => dialog.close());
+    refuse.hidden = no === '';
     dialog.setAttribute('aria-labelledby', title.id);
     input?.setAttribute('aria-labelledby', title.id);
     buttons.append(refuse, accept);
@@ -22,7 +23,7 @@ window.gptlab = {
     dialog.append(form);
     (document.querySelector('.gradio-container') ?? document.body).append(dialog);
     dialog.showModal();
-    (input ?? refuse).focus();
+    (input ?? (no ? refuse : accept)).focus();
     return new Promise(resolve => dialog.addEventListener('close', () => {
       dialog.remove();
       const answer = input ? input.value.trim() || null : true;
@@ -45,6 +46,14 @@ window.gptlab = {
     const question = WORDS.someone_elses.replace('{owner}', () => owner).replace('{name}', () => name);
     return await this.ask(question, {yes: WORDS.may[what], no: WORDS.may_no}) === true;
   },
+};
+
+// An upload for which there is no room is answered with a sentence (uploads.py), of which Gradio would show "Error".
+const unspoken = window.fetch;
+window.fetch = async (...request) => {
+  const answer = await unspoken(...request);
+  if (answer.status === 507) answer.clone().text().then(text => window.gptlab.ask(text, {yes: WORDS.understood, no: ''}));
+  return answer;
 };
 
 // The large view is large from the beginning: its controls never flash up.

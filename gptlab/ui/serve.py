@@ -7,8 +7,11 @@ import signal
 import socket
 import sys
 import threading
+from pathlib import Path
 
 import segno
+from gradio.utils import get_upload_folder
+from starlette.middleware import Middleware
 
 from gptlab.runs.jobs import Jobs
 from gptlab.runs.workspace import Workspace
@@ -16,8 +19,8 @@ from gptlab.train.device import gpu_note, pick_device
 from gptlab.ui import build, look, people
 from gptlab.ui.lab import Lab
 from gptlab.ui.security import LOOPBACK, middleware
+from gptlab.ui.uploads import Room
 
-LARGEST_UPLOAD = "600mb"
 PORTS_TRIED = 100
 LAUNCHES_TRIED = 4
 EVERY_ADDRESS = "0.0.0.0"  # not a name to be asked by: a page from elsewhere could send requests to it
@@ -72,9 +75,10 @@ def launch(lab: Lab, host: str, port: int, auth: str | None, extra_hosts: list[s
     demo.launch(
         server_name=in_address(host), server_port=port, inbrowser=open_browser, prevent_thread_lock=True, quiet=True,
         auth=[tuple(auth.split(":", 1))] if auth else None, share=False, run_history=False, enable_monitoring=False,
-        ssr_mode=False, mcp_server=False, max_file_size=LARGEST_UPLOAD, footer_links=[], show_error=False,
+        ssr_mode=False, mcp_server=False, footer_links=[], show_error=False,
         theme=look.theme(), css_paths=look.CSS, head=look.FRAME + people.head(lab),
-        app_kwargs={"middleware": middleware([*own, *extra_hosts]), "openapi_url": None})
+        app_kwargs={"middleware": [*middleware([*own, *extra_hosts]), Middleware(Room, folder=Path(get_upload_folder()))],
+                    "openapi_url": None})
     if hasattr(demo._queue, "sleep_when_free"):
         demo._queue.sleep_when_free = QUEUE_NAP_SECONDS
     print(f"GPT Lab is at {address} (Ctrl-C ends it)", flush=True)

@@ -19,7 +19,7 @@ STATES = {"none": "Ready", "queued": "Waiting", "running": "Training", "paused":
           "stopped": "Stopped", "failed": "Failed", "interrupted": "Interrupted", "damaged": "Damaged"}
 
 PEOPLE = {"who": "What is your name? It stands beside the runs you start, so that others know whose they are.",
-          "who_yes": "That is me", "who_no": "Not now", "someone_elses": "This is {owner}'s run: {name}.",
+          "who_yes": "That is me", "understood": "I see", "who_no": "Not now", "someone_elses": "This is {owner}'s run: {name}.",
           "may": {"stop": "Stop it all the same", "delete": "Delete it all the same",
                   "cancel": "Take it out of the queue all the same", "change": "Do it all the same"}, "may_no": "Leave it alone"}
 NOT_YOURS = "This is {owner}'s run: {name}. Nothing was done to it; ask {owner}, or say that you are sure."
@@ -87,6 +87,8 @@ PREVIEW = "What the text looks like"
 FIRST_DOCUMENTS = "How it begins"
 FIRST_PART = "Only its first {} million characters were read for this; Prepare reads it all."
 READ_AS = "Read as {encoding}."
+NO_ROOM = ("{size} do not fit on this machine's disk: {free} are free. Free some space, or choose a smaller file; on the command line "
+           "a file is read from where it is.")
 PREPARING_NOW = "{name}: {doing} …"
 READY = "{} is ready. Next: press Train in the line above."
 
