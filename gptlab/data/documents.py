@@ -96,7 +96,7 @@ class Documents(Sequence[str]):
             start = int(self.table[first, 0])
             self.file.seek(start)
             block = self.file.read(int(self.table[last - 1, 1]) - start)
-            for begin, end in self.table[first:last, :2] - start:
+            for begin, end in (self.table[first:last, :2] - start).tolist():
                 yield block[begin:end]
 
     def spread(self, characters: int) -> Iterator[str]:
@@ -140,7 +140,8 @@ class DocumentWriter:
         self._rows: list[tuple[int, int, int, int]] = []
 
     def add(self, text: str, number: int | None = None) -> None:
-        """The next one: a text by itself, or of the text with that `number`, which never falls. Half characters (lone surrogates), which no encoding can hold, become "?". Raises OSError."""
+        """The next one: a text by itself, or of the text with that `number`, which never falls. Half characters (lone surrogates),
+        which no encoding can hold, become "?". Raises OSError."""
         raw = text.encode("utf-8", "replace")
         self._number = self._number + 1 if number is None else number
         self._rows.append((self.bytes, self.bytes + len(raw), len(text), self._number))
