@@ -209,5 +209,6 @@ def _dominating(documents: Documents, split: Split) -> Iterator[Finding]:
 
 def _unreadable(left_out: int) -> Iterator[Finding]:
     if left_out:
-        yield Finding("left-out", "warning", f"{left_out:,} rows, pages or files could not be read and are left out.",
-                      "The manifest lists the first of them.", "Mend them, then prepare the text again.")
+        yield Finding("left-out", "warning", "One part of it could not be read and is left out." if left_out == 1 else
+                      f"{left_out:,} rows, pages or files could not be read and are left out.",
+                      "The first of them are listed in the data set's manifest.json.", "Mend what matters, then prepare the text again.")
