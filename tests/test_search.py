@@ -72,9 +72,15 @@ def test_where_it_first_stands_in_a_document():
 
 def test_what_is_marked_is_what_was_found():
     assert Query("straße").marked("Straße, STRAẞE.") == ["", "Straße", ", ", "STRAẞE", "."]
+    assert Query("GRÖSSE").marked("Größe, GRÖẞE, gröſſe, Grösse") == ["", "Größe", ", ", "GRÖẞE", ", ", "gröſſe", ", ", "Grösse", ""]
     assert Query(" [a] ").marked("x[A]y") == ["x", "[A]", "y"] and Query("x").marked("none") == ["none"]
     with pytest.raises(ValueError, match="nothing to search for"):
         Query("  \n")
+
+
+@pytest.mark.parametrize("query", ["STRASSE", "straße", "ss", "ß", "aẞe"])
+def test_two_s_are_found_as_sharp_s_and_the_other_way(query):
+    assert found(Documents.of(["Straße.", "STRASSE", "straẞe, ", "Strase s s"]), query) == [0, 1, 2]
 
 
 def test_the_bytes_of_half_a_character_are_never_found(tmp_path):

@@ -17,6 +17,7 @@ from gptlab.data.documents import Documents
 
 BLOCK_BYTES = 2**18  # compared at a time: they stay in the processor's cache
 LAST_CASED = 0x1E943  # no letter beyond it has capitals
+LETTER = re.compile("ss|.", re.IGNORECASE | re.DOTALL)
 SPACES = " \n\t\r\u00a0\u3000"  # a space in a query also finds a line's end
 
 
@@ -29,9 +30,9 @@ class Query:
     def __init__(self, text: str):
         if not text.strip():
             raise ValueError("There is nothing to search for: type some letters.")
-        alternatives = [_alternatives(character) for character in text.strip()]
+        alternatives = [_alternatives(letter) for letter in LETTER.findall(text.strip())]
         self._encoded = [[np.frombuffer(one.encode("utf-8", "replace"), np.uint8) for one in each] for each in alternatives]
-        self._pattern = re.compile("(" + "".join(f"[{''.join(map(re.escape, each))}]" for each in alternatives) + ")")
+        self._pattern = re.compile("(" + "".join(f"(?:{'|'.join(map(re.escape, each))})" for each in alternatives) + ")")
         self.longest_bytes = sum(max(map(len, each)) for each in self._encoded)
 
     def marked(self, text: str) -> list[str]:
@@ -157,9 +158,12 @@ def _after(block: np.ndarray, at: np.ndarray, alternatives: Sequence[np.ndarray]
 
 
 def _alternatives(character: str) -> list[str]:
-    """What counts as the same character: its other cases, and for a space any."""
+    """What counts as the same character: its other cases, for a space any, and for ß also the two letters of its capital form."""
     if character in SPACES:
         return list(SPACES)
+    if character.casefold() == "ss":
+        s = _alternatives("s")
+        return ["ß", "ẞ", *(first + second for first in s for second in s)]
     return sorted({character, *_same_letters().get(_folded(character), ())})
 
 
