@@ -60,9 +60,9 @@ def test_what_is_measured_of_a_text_worked_out_by_hand():
     char, byte = (bench.measure(bench.built(kind, text), text) for kind in ("char", "byte"))
     assert (char.tokens, char.characters, char.bytes, char.words) == (9, 9, 10, 4)
     assert (char.bytes_per_token, char.characters_per_token, char.tokens_per_word) == (10 / 9, 1.0, 9 / 4)
-    assert (char.used, char.share_used) == (6, 1.0) and char.counts.tolist() == [1, 1, 2, 4, 1, 2]  # and two ends of a text
+    assert char.used == len(char.counts) == 6 and char.counts.tolist() == [1, 1, 2, 4, 1, 2]  # and two ends of a text
     assert (byte.tokens, byte.bytes_per_token, byte.tokens_per_word) == (10, 1.0, 10 / 4)
-    assert (byte.used, byte.share_used) == (7, 7 / 257)
+    assert (byte.used, len(byte.counts)) == (7, 257)
     assert char.exact and byte.exact
 
 
@@ -72,15 +72,17 @@ def test_bpe_is_measured_on_what_it_merged_by_hand():
     measured = bench.measure(tokenizer, text)
     assert [tokenizer.token_text(made) for _, _, made in tokenizer.merges()] == ["ab", "abab", " abab"]
     assert (measured.tokens, measured.bytes_per_token, measured.tokens_per_word) == (3, 14 / 3, 1.0)
-    assert (measured.used, measured.share_used) == (3, 3 / 260)  # abab, " abab" and the end of the text
+    assert (measured.used, len(measured.counts)) == (3, 260)  # abab, " abab" and the end of the text
     assert bench.longest_tokens(tokenizer, measured.counts, 3) == [(258, 2), (257, 1), (256, 0)]
 
 
-def test_a_long_text_is_measured_in_parts_as_in_one():
-    lines = [f"line {i} of many, {'x' * (i % 50)}" for i in range(3000)]
-    text = Text(["\n".join(lines), "last"], whole=True)
+@pytest.mark.parametrize("separator", ["\n", "\n\n", "  "])
+def test_a_long_text_is_measured_in_parts_as_in_one(separator):
+    lines = [f"line {i} of many,  {'x' * (i % 50)}" for i in range(3000)]
+    text = Text([separator.join(lines), "last"], whole=True)
     tokenizer = train_bpe(text.documents, 500)
     assert text.characters > 3 * bench.PART_CHARACTERS
+    assert len(list(bench._parts(text.documents[0]))) > 3
     measured = bench.measure(tokenizer, text)
     assert measured.tokens == sum(len(tokenizer.encode(one)) for one in text.documents)
     assert (measured.characters, measured.counts.sum()) == (text.characters, measured.tokens + 2)
@@ -97,6 +99,7 @@ def test_text_that_does_not_come_back_is_noticed(tmp_path):
     model.save(str(tmp_path / "tokenizer.json"))
     tokenizer = load_tokenizer(tmp_path / "tokenizer.json")
     assert not bench.measure(tokenizer, Text(["a  b c"], True)).exact
+    assert not bench.measure(tokenizer, Text(["a", *["b"] * 30_000, "a  b c"], True)).exact  # wherever it is lost
     with pytest.raises(DataError, match="no token"):
         bench.measure(tokenizer, Text(["  "], True))
 
@@ -124,8 +127,11 @@ def test_what_is_learnt_serves_all_smaller_vocabularies():
 
 # in a process of its own
 
-def test_a_process_gives_what_its_function_gives_raises_what_it_raises_and_has_its_time():
+def test_a_process_gives_what_its_function_gives_raises_what_it_raises_and_has_its_time(tmp_path):
     assert beside.call(bench.learn, Text(["abab abab abab"], True), seconds=60) == bench.learn(Text(["abab abab abab"], True))
+    bench.built("char", Text(["abc"], True)).save(tmp_path / "abc.json")
+    with pytest.raises(DataError, match="never seen 'd', 'e':"):  # as it was said there
+        beside.call(bench.compare, Text(["abcde"], True), "file", 0, str(tmp_path / "abc.json"), None, 3, seconds=60)
     with pytest.raises(DataError, match="^There is no file"):
         beside.call(bench.read_text, DataConfig(source="nowhere.txt"), seconds=60)
     with pytest.raises(TimeoutError):

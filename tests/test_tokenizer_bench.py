@@ -4,6 +4,7 @@ import json
 import threading
 
 import pytest
+from tokenizers import Tokenizer as HFTokenizer, models, pre_tokenizers
 
 from gptlab.config import DataConfig, ModelConfig
 from gptlab.data import bench
@@ -26,6 +27,8 @@ def store(monkeypatch):
         store.done.append(function.__name__)
         return function(*arguments)
 
+    learn = bench.learn
+    monkeypatch.setattr(bench, "learn", lambda text: store.done.append("learn") or learn(text))
     monkeypatch.setattr(beside, "call", call)
     return store
 
@@ -75,13 +78,13 @@ def test_share_of_the_model_by_hand():
 
 def test_a_vocabulary_is_learnt_once_for_a_text_and_its_state(store, text_file):
     told(store, text_file, [CHAR, BPE])
-    assert store.done == ["read_text", "learn"]
+    assert store.done == ["read_text", "compare", "compare", "learn"]  # each in a process of its own, but what is learnt
     assert told(store, text_file, [BPE, CHAR])[0] == []  # at once
     doing, answer = told(store, text_file, [CHAR, {"kind": "bpe", "vocabulary": 280}], val_fraction=0.2, tokenizer="byte")
     assert doing == [words_bench.CUTTING_TEXT] and answer["rows"][0]["values"][1] == "280"
-    assert store.done == ["read_text", "learn"]
+    assert store.done[4:] == ["compare"]
     told(store, text_file, [CHAR, {"kind": "byte"}], cleaning=("unicode",))
-    assert store.done == ["read_text", "learn", "read_text"]  # another text, and nothing to learn
+    assert store.done[5:] == ["read_text", "compare", "compare"]  # another text, and nothing to learn
     text_file.write_text("It is another text by now, longer than the least that there may be. " * 3, encoding="utf-8")
     answer = told(store, text_file, [CHAR, {"kind": "bpe", "vocabulary": 65_536}])[1]
     assert "204 characters" in answer["measured"] and answer["sides"][1]["note"].startswith("This text has no more pairs")
@@ -105,7 +108,7 @@ def test_two_pages_that_ask_for_the_same_wait_for_one_piece_of_work(store, text_
     go.set()
     for page in pages:
         page.join(60)
-    assert store.done == ["read_text", "learn"] and answers[0] == answers[1]
+    assert store.done == ["read_text", "compare", "compare", "learn"] and answers[0] == answers[1]
 
 
 def test_a_sentence_is_cut_and_what_a_tokenizer_does_not_know_is_said(store, text_file):
@@ -149,7 +152,33 @@ def test_a_file_is_compared_and_a_bad_one_gets_a_sentence_on_its_own_side(store,
 def test_only_files_that_were_uploaded_are_read(store, text_file, tmp_path):
     train_bpe(["abab"], 258).save(tmp_path / "tokenizer.json")
     answer = told(store, text_file, [CHAR, {"kind": "file", "path": str(tmp_path / "tokenizer.json")}])[1]
-    assert answer["sides"][1]["problem"] == words_bench.NO_TOKENIZER_FILE
+    assert answer["sides"][1]["problem"] == words_bench.NO_TOKENIZER_FILE and not answer["sides"][1]["file"]
+
+
+@pytest.mark.parametrize("path", ["a\0b", "x" * 5000, "/" * 5000, "\ud800", "", 3, ["a"], None])
+def test_a_path_of_any_kind_gets_a_sentence(store, text_file, path):
+    choice = {"kind": "file", "path": path}
+    assert told(store, text_file, [CHAR, choice])[1]["sides"][1]["problem"] == words_bench.NO_TOKENIZER_FILE
+    assert tokenizer_bench.refusal(choice) == words_bench.NO_TOKENIZER_FILE and tokenizer_bench.refusal(BPE) == ""
+
+
+def test_no_star_for_few_tokens_where_the_text_does_not_come_back(store, text_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(tokenizer_bench, "uploaded", lambda path: path)
+    lossy = HFTokenizer(models.WordLevel({"a": 0, "?": 1}, unk_token="?"))
+    lossy.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    lossy.save(str(tmp_path / "lossy.json"))
+    answer = told(store, text_file, [CHAR, {"kind": "file", "path": str(tmp_path / "lossy.json")}])[1]
+    rows = {row["label"]: row for row in answer["rows"]}
+    assert rows["Text comes back"]["values"] == ["exactly", "changed"] and rows["Text comes back"]["better"] == 0
+    for label in ("Bytes per token", "Tokens per word"):
+        assert rows[label]["values"][0] != rows[label]["values"][1] and rows[label]["better"] is None
+
+
+def test_whoever_waits_for_others_is_told_so(store, text_file):
+    answers = tokenizer_bench.compared(store, lambda: DataConfig(source=str(text_file)), MODEL, [CHAR, BPE])
+    with store._working:
+        assert next(answers)["doing"] == words_bench.WAITING
+    assert next(answers)["doing"] == words_bench.READING_TEXT
 
 
 def test_what_cannot_be_read_is_a_sentence_for_both(store, tmp_path):
@@ -158,10 +187,10 @@ def test_what_cannot_be_read_is_a_sentence_for_both(store, tmp_path):
 
 
 def test_learning_that_takes_too_long_is_ended_with_a_sentence(store, text_file, monkeypatch):
-    def call(function, argument, *, seconds):
-        if function is bench.learn:
+    def call(function, *arguments, seconds):
+        if "bpe" in arguments:
             raise TimeoutError
-        return function(argument)
+        return function(*arguments)
 
     monkeypatch.setattr(beside, "call", call)
     char, bpe = told(store, text_file, [CHAR, BPE])[1]["sides"]

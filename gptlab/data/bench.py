@@ -6,7 +6,10 @@ Works on the beginning of a text where it is long. Knows nothing of pages, of pr
 from __future__ import annotations
 
 import dataclasses
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -14,12 +17,14 @@ from gptlab.config import DataConfig
 from gptlab.data.dataset import cleaned
 from gptlab.data.errors import DataError
 from gptlab.data.sources import BUILTINS, read_documents
-from gptlab.data.tokenizers import ByteTokenizer, CharTokenizer, StreamDecoder, Tokenizer, train_bpe
+from gptlab.data.tokenizers import (ByteTokenizer, CharTokenizer, StreamDecoder, Tokenizer, UnknownCharacters, load_tokenizer,
+                                    tokenizer_of, train_bpe, with_fewer_pieces)
 
 MOST_CHARACTERS = 4 * 2**20      # of a text: enough to learn from, and quick
 MOST_GENERATED = 5_000           # documents of a built-in that can make any number
 MOST_VOCABULARY = 65_536         # learnt at once; a smaller vocabulary is its first part
 PART_CHARACTERS = 20_000         # encoded at a time, on one core
+LINE_END, WORD_END = re.compile(r"(?<=\S)\n"), re.compile(r"(?<=\S) ")  # where GPT-2's way of splitting words does so too
 LONGEST_WORD = 20                # characters on average; beyond it a script has no spaces between its words
 
 
@@ -69,9 +74,20 @@ class Measured:
         """How many different tokens stand in the text, end-of-text included."""
         return int(np.count_nonzero(self.counts))
 
-    @property
-    def share_used(self) -> float:
-        return self.used / len(self.counts)
+
+@dataclass(frozen=True)
+class Outcome:
+    """A tokenizer on a text, as `compare` sends it from one process to another.
+
+    `tokenizer` is its `to_json`; `merges` (merges, 3) and `longest` hold ids, as `Tokenizer.merges` and `longest_tokens` give
+    them; `learnt` is what `learn` gave, None where it learnt nothing.
+    """
+
+    tokenizer: str
+    measured: Measured
+    merges: np.ndarray
+    longest: list[tuple[int, int]]
+    learnt: str | None
 
 
 def read_text(config: DataConfig) -> Text:
@@ -110,6 +126,24 @@ def built(kind: str, text: Text) -> Tokenizer:
     return CharTokenizer.of_alphabet(set().union(*text.documents)) if kind == "char" else ByteTokenizer.of_all_bytes()
 
 
+def compare(text: Text, kind: str, vocabulary: int, path: str | None, pieces: str | None, most_longest: int) -> Outcome:
+    """All of the work on one tokenizer: learns, builds and measures it. `vocabulary` counts for bpe, as do `pieces`, which `learn`
+    gave for the text, None where it did not yet; `path` for a file. Raises DataError."""
+    learnt = learn(text) if kind == "bpe" and pieces is None else None
+    if kind == "bpe":
+        tokenizer = with_fewer_pieces(tokenizer_of(pieces or learnt), vocabulary)
+    else:
+        tokenizer = load_tokenizer(Path(path)) if kind == "file" else built(kind, text)
+    try:
+        measured = measure(tokenizer, text)
+    except UnknownCharacters as problem:
+        raise DataError(str(problem)) from None  # which another process can be told of
+    many = tokenizer.kind in ("bpe", "file")
+    merges = np.array(tokenizer.merges() if many else [], dtype=np.int32).reshape(-1, 3)
+    longest = longest_tokens(tokenizer, measured.counts, most_longest) if many else []
+    return Outcome(tokenizer.to_json(), measured, merges, longest, learnt)
+
+
 def measure(tokenizer: Tokenizer, text: Text) -> Measured:
     """Its numbers on all of the text. Raises DataError where it cannot read it."""
     counts = np.zeros(tokenizer.vocab_size, dtype=np.int64)
@@ -118,7 +152,7 @@ def measure(tokenizer: Tokenizer, text: Text) -> Measured:
     for document in text.documents:
         for part in _parts(document):
             ids = tokenizer.encode(part)
-            exact = exact and (characters > PART_CHARACTERS or tokenizer.decode(ids) == part)  # of all it would take long
+            exact = exact and tokenizer.decode(ids) == part
             counts += np.bincount(ids, minlength=len(counts))
             tokens, characters, size = tokens + len(ids), characters + len(part), size + len(part.encode("utf-8", "replace"))
             words += len(part.split())
@@ -129,12 +163,13 @@ def measure(tokenizer: Tokenizer, text: Text) -> Measured:
     return Measured(tokens, characters, size, words if separated else None, counts, exact)
 
 
-def _parts(document: str):
-    """A document in parts that end with a line, where one does."""
+def _parts(document: str) -> Iterator[str]:
+    """A document in parts: cut where a line ends, else where a word does, so that the tokens are those of the whole."""
     start = 0
     while start < len(document):
-        end = document.find("\n", start + PART_CHARACTERS)
-        end = len(document) if end < 0 else end
+        earliest = start + PART_CHARACTERS
+        cut = LINE_END.search(document, earliest, earliest + PART_CHARACTERS) or WORD_END.search(document, earliest)
+        end = cut.start() if cut else len(document)
         yield document[start:end]
         start = end
 

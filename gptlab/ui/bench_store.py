@@ -1,7 +1,7 @@
 """The texts that tokenizers are compared on, and what was learnt from them, for all pages: in memory, the latest few.
 
-Reading and learning happen in processes of their own, one at a time; a vocabulary is learnt once for a text, as large as any page
-may ask for, and smaller ones are its first part. Knows nothing of what a page shows.
+Reading, and learning with measuring, happen in processes of their own, one at a time; a vocabulary is learnt once for a text, as
+large as any page may ask for, and smaller ones are its first part. Knows nothing of what a page shows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gptlab.config import DataConfig
 from gptlab.data import bench
 from gptlab.data.errors import DataError
 from gptlab.data.sources import state_of_files
-from gptlab.data.tokenizers import Tokenizer, load_tokenizer, tokenizer_of, with_fewer_pieces
+from gptlab.data.tokenizers import Tokenizer, tokenizer_of
 from gptlab.runs import beside
 from gptlab.ui import words_bench
 
@@ -101,34 +101,43 @@ class Store:
         def read() -> bench.Text:
             return _in_time(bench.read_text, config, too_long=words_bench.READING_TOO_LONG)
 
-        yield from self._made(self._texts, key, words_bench.READING_TEXT, read)
+        yield from self._made(self._texts, key, lambda: words_bench.READING_TEXT, read)
 
     def tokenizer(self, key: tuple, text: bench.Text, choice: Choice) -> Iterator[str | Learnt]:
         """Says what it does, if anything must be done, then gives the tokenizer on the text of this key. Raises DataError."""
-        id, largest = hashlib.blake2b(repr((key, choice.key)).encode("utf-8", "replace"), digest_size=12).hexdigest(), None
-        if choice.kind == "bpe" and self.learnt(id) is None:
-            def learn() -> Tokenizer:
-                return tokenizer_of(_in_time(bench.learn, text, too_long=words_bench.LEARNING_TOO_LONG))
+        def pieces() -> str | None:
+            with self._lock:
+                return self._pieces.get(key) if choice.kind == "bpe" else None
 
-            doing = words_bench.learning(bench.MOST_VOCABULARY, text.characters)
-            for largest in self._made(self._pieces, key, doing, learn):
-                if isinstance(largest, str):
-                    yield largest
+        def doing() -> str:
+            learns = choice.kind == "bpe" and pieces() is None
+            return words_bench.learning(bench.MOST_VOCABULARY, text.characters) if learns else words_bench.CUTTING_TEXT
 
         def make() -> Learnt:
-            return _measured(id, _built(choice, text, largest), text)
-
-        yield from self._made(self._learnt, id, words_bench.CUTTING_TEXT, make)
-
-    def _made(self, kept: Latest, key: Hashable, doing: str, make: Callable[[], Any]) -> Iterator[Any]:
-        """What is kept under a key, or else `doing`, and then what `make` gives."""
-        with self._lock:
-            found = kept.get(key)
-        if found is None:
-            yield doing
-            with self._working:
+            outcome = _compared(text, choice, pieces())
+            if outcome.learnt is not None:
                 with self._lock:
-                    found = kept.get(key)  # another page may have wanted the same
+                    self._pieces.put(key, outcome.learnt)
+            return Learnt(id, tokenizer_of(outcome.tokenizer), outcome.measured, outcome.merges, outcome.longest)
+
+        id = hashlib.blake2b(repr((key, choice.key)).encode("utf-8", "replace"), digest_size=12).hexdigest()
+        yield from self._made(self._learnt, id, doing, make)
+
+    def _made(self, kept: Latest, key: Hashable, doing: Callable[[], str], make: Callable[[], Any]) -> Iterator[Any]:
+        """What is kept under a key, or else what it is `doing`, and then what `make` gives."""
+        def there() -> Any:
+            with self._lock:
+                return kept.get(key)
+
+        found = there()
+        if found is None and self._working.locked():
+            yield words_bench.WAITING
+            with self._working:  # then it can be said what is done
+                found = there()
+        if found is None:
+            yield doing()
+            with self._working:
+                found = there()  # another page may have wanted the same
                 if found is None:
                     found = make()
                     with self._lock:
@@ -144,31 +153,24 @@ def text_key(config: DataConfig) -> tuple:
     return same, state_of_files(same)
 
 
-def _in_time(function: Callable, argument: Any, too_long: str) -> Any:
+def _in_time(function: Callable, *arguments: Any, too_long: str) -> Any:
     try:
-        return beside.call(function, argument, seconds=MOST_SECONDS)
+        return beside.call(function, *arguments, seconds=MOST_SECONDS)
     except TimeoutError:
         raise ValueError(too_long.format(MOST_SECONDS)) from None
 
 
-def _built(choice: Choice, text: bench.Text, largest: Tokenizer | None) -> Tokenizer:
-    if choice.kind == "bpe":
-        return with_fewer_pieces(largest, choice.vocabulary)
-    if choice.kind != "file":
-        return bench.built(choice.kind, text)
-    if choice.path is None:
+def _compared(text: bench.Text, choice: Choice, pieces: str | None) -> bench.Outcome:
+    """Raises ValueError, OSError."""
+    if choice.kind == "file" and choice.path is None:
         raise ValueError(words_bench.NO_TOKENIZER_FILE)
-    if Path(choice.path).stat().st_size > LARGEST_FILE_BYTES:
+    if choice.kind == "file" and Path(choice.path).stat().st_size > LARGEST_FILE_BYTES:
         raise ValueError(words_bench.FILE_TOO_LARGE.format(LARGEST_FILE_BYTES // 2**20))
+    too_long = words_bench.LEARNING_TOO_LONG if choice.kind == "bpe" else words_bench.CUTTING_TOO_LONG
     try:
-        return load_tokenizer(Path(choice.path))
+        return _in_time(bench.compare, text, choice.kind, choice.vocabulary, choice.path, pieces, words_bench.LONGEST_SHOWN,
+                        too_long=too_long)
     except DataError as problem:
+        if choice.kind != "file":
+            raise
         raise ValueError(str(problem).replace(choice.path, Path(choice.path).name)) from None  # people know it by its name
-
-
-def _measured(id: str, tokenizer: Tokenizer, text: bench.Text) -> Learnt:
-    measured = bench.measure(tokenizer, text)
-    many = tokenizer.kind in ("bpe", "file")
-    merges = np.array(tokenizer.merges() if many else [], dtype=np.int32).reshape(-1, 3)
-    longest = bench.longest_tokens(tokenizer, measured.counts, words_bench.LONGEST_SHOWN) if many else []
-    return Learnt(id, tokenizer, measured, merges, longest)

@@ -2,7 +2,7 @@
 // in the same function. Nothing is asked before it is seen. Gradio gives `element`, `props` (whose value is the server's answer
 // to the last comparison), `server`, `trigger`, `upload` and `watch`.
 
-const PATIENCE = 200_000;   // milliseconds until a comparison counts as unanswered
+const PATIENCE = 5000;      // milliseconds without an answer until it is looked whether the app is still there
 const QUICK = 300;          // that it may take before it is said that something is done
 const TYPING = 80;          // between the last key and the question
 const KEPT = 'gptlab-bench';
@@ -19,6 +19,7 @@ const sides = [0, 1].map(i => ({kind: i ? 'bpe' : 'char', vocabulary: 4096, ...h
 let seen = false, stale = true;
 let asked = 0, late = 0, soon = 0;  // the number of the last question, and what waits for its answer
 let open = false, since = false;    // whether it is unanswered, and whether another was to be asked meanwhile
+let begun = false;                  // whether it was said what is done for it
 let ids = [];                       // of the tokenizers that are shown
 let typing = 0, cutting = false, typed_since = false;
 
@@ -39,10 +40,20 @@ function ask() {
   since = open;
   if (since) return;
   open = true;
+  begun = false;
   asked += 1;
   soon = setTimeout(() => busy(words.asking), QUICK);
-  late = setTimeout(() => say(words.unreachable), PATIENCE);
+  late = setTimeout(lookAfter, PATIENCE);
   trigger('compare', {number: asked, sides: sides.map(({kind, vocabulary, path}) => ({kind, vocabulary, path}))});
+}
+
+// Comparisons are made one at a time: an app that answers other questions is at those of others.
+async function lookAfter() {
+  const number = asked, there = await server.sentence({}).then(() => true, () => false);
+  if (!open || number !== asked) return;
+  if (!there) { say(words.unreachable); return; }
+  if (!begun) busy(words.waiting);
+  late = setTimeout(lookAfter, PATIENCE);
 }
 
 function busy(doing) {
@@ -112,9 +123,11 @@ function useOf(side, i) {
   button.type = 'button';
   button.setAttribute('aria-label', `${words.use}: ${fill(words.tokenizer, {side: words.sides[i]})}`);
   told.setAttribute('role', 'status');
-  button.addEventListener('click', () => {
-    trigger('use', {kind: side.kind, vocabulary: side.vocabulary, path: side.path});
-    setText(told, side.kind === 'file' && !side.path ? '' : words.used);
+  button.addEventListener('click', async () => {
+    const choice = {kind: side.kind, vocabulary: side.vocabulary, path: side.path};
+    const {problem} = await server.usable(choice).catch(() => ({problem: words.unreachable}));
+    if (!problem) trigger('use', choice);
+    setText(told, problem || words.used);
   });
   line.append(button, told);
   return line;
@@ -125,6 +138,14 @@ function change(i, values) {
   remember();
   fit();
   ask();
+}
+
+// A file that is not there any more, since the app was started anew.
+function forget(i) {
+  if (!sides[i].path) return;
+  Object.assign(sides[i], {path: undefined, file: undefined});
+  remember();
+  setText(part('sides').children[i].querySelector('.bench-file span'), words.file);
 }
 
 // What stands under the kinds follows them.
@@ -268,11 +289,12 @@ const fillBoth = (name, render) => [...part(name).children].forEach((node, i) =>
 function show() {
   const told = props.value;
   if (!told || told.number !== asked) return;
-  if (told.doing) { clearTimeout(soon); busy(told.doing); return; }
+  if (told.doing) { clearTimeout(soon); begun = true; busy(told.doing); return; }
   say(told.problem ?? '');
   if (since) { ask(); return; }
   part('found').hidden = Boolean(told.problem);
   if (told.problem) return;
+  told.sides.forEach((side, i) => { if (side.kind === 'file' && !side.file) forget(i); });
   ids = told.sides.map(side => side.id ?? '');
   setText(part('measured'), told.measured);
   part('rows').tHead.querySelectorAll('th').forEach((head, i) => setText(head, `${words.sides[i]}: ${told.sides[i].name}`));

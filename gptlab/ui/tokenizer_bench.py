@@ -31,6 +31,7 @@ SAMPLE_CHARACTERS = 500
 MOST_SHOWN = 600       # tokens
 MOST_TYPED = 2000      # characters of a sentence
 MERGES_A_TIME = 200
+OF_THE_TEXT = ("bytes_per_token", "tokens_per_word")  # numbers that say little where the text does not come back
 # The text above has changed: measured anew once it is seen.
 CHANGED = "() => { window.gptlab.textChanged?.(); }"
 
@@ -48,9 +49,12 @@ def build(lab: Lab, page: Page, config_of: Callable[..., DataConfig], chosen: li
     def more_merges(question):
         return merges(store, question)
 
+    def usable(choice):
+        return {"problem": refusal(choice)}
+
     with gr.Accordion(words_bench.COMPARE_TOKENIZERS, open=False, elem_id="tokenizer-bench-fold"):
         view = gr.HTML(elem_id="tokenizer-bench", html_template=(HERE / "tokenizer_bench.html").read_text(encoding="utf-8"),
-                       apply_default_css=False, server_functions=[sentence, more_merges],
+                       apply_default_css=False, server_functions=[sentence, more_merges, usable],
                        js_on_load="\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS),
                        words=words_bench.BENCH, examples=words_bench.EXAMPLES, vocabularies=VOCABULARIES, kinds=KINDS,
                        colours=COLOURS)
@@ -85,6 +89,15 @@ def settings_of(event_data: Any) -> tuple[str, int, str | None]:
     if choice.kind == "file" and choice.path is None:
         raise ValueError(words_bench.NO_TOKENIZER_FILE)
     return choice.kind, choice.vocabulary, choice.path if choice.kind == "file" else None
+
+
+def refusal(choice: Any) -> str:
+    """Why a page cannot prepare with a tokenizer, "" where it can."""
+    try:
+        settings_of(choice)
+    except ValueError as problem:
+        return str(problem)
+    return ""
 
 
 def compared(store: Store, config: Callable[[], DataConfig], model: ModelConfig, sides: Any) -> Iterator[dict]:
@@ -125,7 +138,7 @@ def _choice(asked: Any) -> Choice:
 
 
 def _of_choice(choice: Choice) -> dict:
-    return {"kind": choice.kind, "name": Path(choice.path).name if choice.kind == "file" and choice.path else
+    return {"kind": choice.kind, "file": choice.path is not None, "name": Path(choice.path).name if choice.kind == "file" and choice.path else
             words_bench.TOKENIZER_NAMES[choice.kind]}
 
 
@@ -151,6 +164,8 @@ def rows(found: list[Learnt | None], model: ModelConfig) -> list[dict]:
         best = None
         if better is not None and None not in compare and shown[0] != shown[1]:
             best = compare.index(better(compare))
+            if name in OF_THE_TEXT and not found[best].measured.exact:
+                best = None  # it is short because something is left out
         label, help = words_bench.BENCH_ROWS[name]
         return {"label": label, "help": help, "values": shown, "better": best}
 

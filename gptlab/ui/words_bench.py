@@ -11,9 +11,11 @@ LONGEST_SHOWN = 40
 MERGES_SHOWN = 50     # at first, and with each "more" four times as many
 READING_TEXT = "Reading the text …"
 CUTTING_TEXT = "Cutting the text into tokens …"
+WAITING = "Waiting for other comparisons …"  # one at a time, whoever asks
 READING_TOO_LONG = "Reading this text took more than {} seconds: take out some steps of cleaning, or choose a smaller text."
 LEARNING_TOO_LONG = ("Learning pieces of this text took more than {} seconds, as it does where a text has hardly any spaces or "
                      "line ends: compare characters and bytes, or choose another text.")
+CUTTING_TOO_LONG = "Cutting this text into tokens took more than {} seconds: choose a smaller text, or another tokenizer."
 NO_TOKENIZER_FILE = "Choose a tokenizer.json: the one of any model on Hugging Face will do."
 FILE_TOO_LARGE = "This file is larger than {} MB: a tokenizer.json never is, so choose another one."
 TOKENIZER_NAMES = {"char": "Characters", "byte": "Bytes", "bpe": "BPE", "file": "The file"}
@@ -47,7 +49,7 @@ BENCH = {
     "sentence": "Type a sentence to see its tokens and their numbers", "examples": "Try", "count": "{tokens} for {bytes}",
     "tokens": ["token", "tokens"], "bytes": ["byte", "bytes"], "cut": "Only the first {count} are shown.",
     "nothing": "Type something above.", "unreachable": UNREACHABLE,
-    "uploading": "Reading the file …", "asking": "Measuring …", "token": "token {id}",
+    "uploading": "Reading the file …", "asking": "Measuring …", "waiting": WAITING, "token": "token {id}",
     "token_bytes": "token {id}: part of a character, by its bytes"}
 
 
@@ -91,4 +93,5 @@ def table(part: int, whole: int) -> str:
 
 def fewer_pieces(wanted: int, there: int) -> str:
     """That a text has no more pairs to merge."""
-    return f"This text has no more pairs that stand in it twice: {there:,} tokens, not {wanted:,}."
+    return (f"This text has no more pairs that stand in it twice: {there:,} tokens, not {wanted:,}. Prepare learns "
+            "from the training part alone, so it may find a few more or fewer.")
