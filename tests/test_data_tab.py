@@ -7,8 +7,11 @@ import time
 import pytest
 
 from gptlab.config import DataConfig
+from gptlab.data import preview as data_preview
 from gptlab.data.dataset import open_dataset, prepare
+from gptlab.data.preview import preview
 from gptlab.presets import presets
+from gptlab.runs import beside
 from gptlab.runs.preparing import CANCELLED
 from gptlab.runs.workspace import Workspace
 from gptlab.ui import data_choice, data_facts, data_tab, page, words
@@ -22,6 +25,12 @@ CATALOGUE = Catalogue(None)  # for what is not downloaded
 @pytest.fixture
 def lab(workspace_dir):
     return Lab(Workspace(workspace_dir), jobs=None)
+
+
+@pytest.fixture(autouse=True)
+def looks_at_once(monkeypatch):
+    """What is looked at is so in this process: another takes a second to begin."""
+    monkeypatch.setattr(beside, "call", lambda function, *arguments, seconds: function(*arguments))
 
 
 def wait_for(lab, seconds=60):
@@ -51,31 +60,31 @@ def test_a_preview_shows_text_as_text(tmp_path):
 
 
 def test_counts_of_a_file_are_its_counts(text_file, small_text):
-    seen = data_facts.preview(DataConfig(source=str(text_file)))
+    seen = preview(DataConfig(source=str(text_file)))
     assert (seen.documents, seen.characters, seen.tokens) == (1, len(small_text), len(small_text) + 1)
     assert seen.vocabulary == len(set(small_text)) + 1  # and the end of text
 
 
 @pytest.mark.parametrize("tokenizer", ["char", "byte", "bpe"])
 def test_coloured_tokens_spell_the_text(text_file, small_text, tokenizer):
-    seen = data_facts.preview(DataConfig(source=str(text_file), tokenizer=tokenizer, vocab_size=300))
+    seen = preview(DataConfig(source=str(text_file), tokenizer=tokenizer, vocab_size=300))
     spelt = "".join(text for text, _ in seen.token_texts)
     assert spelt and small_text.startswith(spelt)
 
 
 def test_generated_data_is_counted_without_writing_all_of_it():
-    few = data_facts.preview(DataConfig(source="arithmetic", documents=200))
-    many = data_facts.preview(DataConfig(source="arithmetic", documents=20_000))
+    few = preview(DataConfig(source="arithmetic", documents=200))
+    many = preview(DataConfig(source="arithmetic", documents=20_000))
     assert many.documents == 20_000 and many.rough and not few.rough
     assert many.characters == 100 * few.characters
 
 
 def test_of_a_large_file_only_the_first_part_is_read(tmp_path, monkeypatch):
-    """A preview runs in the app's process, at each change of a setting: half a gigabyte would stop everything."""
-    monkeypatch.setattr(data_facts, "READ_FOR_PREVIEW", 300_000)
+    """A preview is made at each change of a setting: of half a gigabyte it would take minutes."""
+    monkeypatch.setattr(data_preview, "READ_FOR_PREVIEW", 300_000)
     path = tmp_path / "large.txt"
     path.write_bytes("Zwei Füße\n".encode() * 600_000 + b"\xff")  # reading it all would find that it is not UTF-8
-    seen = data_facts.preview(DataConfig(source=str(path)))
+    seen = preview(DataConfig(source=str(path)))
     assert seen.rough and seen.documents == 1 and seen.characters == pytest.approx(6_000_000, rel=0.03)
     assert seen.tokens == pytest.approx(seen.characters, rel=0.01) and seen.encoding == "UTF-8"
     shown = look(path)
@@ -84,10 +93,10 @@ def test_of_a_large_file_only_the_first_part_is_read(tmp_path, monkeypatch):
 
 
 def test_a_table_is_counted_from_its_first_rows(tmp_path, monkeypatch):
-    monkeypatch.setattr(data_facts, "READ_FOR_PREVIEW", 300_000)
+    monkeypatch.setattr(data_preview, "READ_FOR_PREVIEW", 300_000)
     path = tmp_path / "rows.csv"
     path.write_text("id,body\n" + '1,"Two lines,\nboth in quotes."\n' * 50_000, encoding="utf-8", newline="")
-    seen = data_facts.preview(DataConfig(source=str(path)))
+    seen = preview(DataConfig(source=str(path)))
     assert seen.documents == pytest.approx(50_000, rel=0.05) and seen.excerpts[0] == "Two lines,\nboth in quotes."
     assert "about <b>" in look(path).partition("document")[0]
 
@@ -104,6 +113,20 @@ def test_cleaning_is_previewed_with_what_it_changes(tmp_path):
     assert "hardly anything" in look(path, **{"data.cleaning": ["filters"], "data.min_characters": 9999})
     config = config_of("file", [str(path)], {**AS_IS, "data.cleaning": ["unicode"]})
     assert config.cleaning == ("unicode",)
+
+
+def test_a_file_is_looked_at_beside_the_app_and_for_so_long_only(text_file, small_text, monkeypatch):
+    """A look at four megabytes stopped the threads of the app for seconds."""
+    asked = []
+
+    def too_long(function, *arguments, seconds):
+        asked.append((function, seconds))
+        raise TimeoutError
+
+    monkeypatch.setattr(beside, "call", too_long)
+    assert "takes too long" in look(text_file) and asked == [(preview, 60)]
+    monkeypatch.undo()
+    assert "takes too long" not in look(text_file) and preview.__module__ == "gptlab.data.preview"
 
 
 def test_a_file_too_large_to_prepare_is_refused_unread(tmp_path):

@@ -16,7 +16,9 @@ import gradio as gr
 
 from gptlab.config import DataConfig, RunConfig
 from gptlab.data.dataset import prepared_settings
+from gptlab.data.preview import GENERATED, preview as data_preview
 from gptlab.data.sources import BUILTINS
+from gptlab.runs import beside
 from gptlab.runs.preparing import Preparation
 from gptlab.ui import data_facts, data_view, form, tokenizer_bench, words, words_data
 from gptlab.ui.catalogue import Catalogue
@@ -25,6 +27,7 @@ from gptlab.ui.data_choice import (CLEANING, DOWNLOAD, FILE, KEYS, SETTINGS, cho
 from gptlab.ui.lab import EACH, QUIET, SPEAKS, Lab, Page, change_draft, draft_dataset, guarded, kept_by_browser, read_draft
 
 HERE = Path(__file__).parent
+LONGEST_LOOK_SECONDS = 60
 # Each choice, one at a time, in their order: so the last answer is to the last choice. What is chosen stands in the page at
 # once and is no part of an answer: a late one would take back what was chosen since.
 CHOOSES = {**EACH, "concurrency_limit": 1, "concurrency_id": "choosing"}
@@ -143,8 +146,9 @@ def _setting_widgets() -> dict[str, gr.components.Component]:
                                         info=words.TOKENIZER_HELP)}
     boxes["data.vocab_size"] = form.widget("data.vocab_size", DataConfig.vocab_size, visible=False)
     boxes["data.tokenizer_file"] = gr.Textbox(visible=False)  # chosen where tokenizers are compared
+    # Any value: its choices are filled in by the page, of which the server hears nothing.
     boxes["data.text_column"] = gr.Dropdown([], visible=False, elem_id="text-column", label=form.label("data.text_column"),
-                                            info=form.FIELDS["data.text_column"].metadata["help"])
+                                            info=form.FIELDS["data.text_column"].metadata["help"], allow_custom_value=True)
     with gr.Accordion(words.CLEANING, open=False, elem_classes="settings", elem_id="cleaning-settings"):
         steps = [(title, step) for step, title in words.STEPS_OF_CLEANING.items()]
         boxes["data.cleaning"] = form.widget("data.cleaning", (), choices=steps)
@@ -289,8 +293,12 @@ def preview(catalogue: Catalogue, source: str, files: list[str] | None, entry: s
         return {**told, "html": data_facts.nothing_html(str(missing)), "columns": []}
     try:
         config = data_config(catalogue, source, files, entry, values)
-        seen = data_facts.preview(config)
-    except ValueError as problem:
+        seen = data_preview(config) if config.source in GENERATED else beside.call(data_preview, config, seconds=LONGEST_LOOK_SECONDS)
+    except TimeoutError:
+        return {**told, "html": data_facts.problem_html(words_data.LOOK_TOO_LONG)}
+    except RuntimeError:
+        return {**told, "html": data_facts.problem_html(words.UNEXPECTED)}
+    except (ValueError, OSError) as problem:
         return {**told, "html": data_facts.problem_html(str(problem))}
     return {**told, "html": data_facts.seen_html(config, seen), "columns": list(seen.columns), "text_column": seen.text_column}
 

@@ -9,6 +9,8 @@ GONE_ENTRY = "The text '{}' is not in the catalogue any more: choose another."
 NOT_THERE = "{title} is not downloaded yet: press Download beside it ({size} from {host}). It is looked at here then."
 ARRIVING = "{title} is being downloaded. It is looked at here once it is there."
 
+LOOK_TOO_LONG = ("A look at this text takes too long; it may still be prepared. Fewer steps of cleaning, or fewer and "
+                 "smaller files, are looked at sooner.")
 # What data_preview.js shows.
 LOOKING = {"unreachable": "GPT Lab does not answer: look at the terminal window it runs in, then reload this page."}
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from text_site import Site
-from waiting import reload, shows, tab, wait_here, wait_until
+from waiting import reload, shows, tab, wait_here, wait_until, wait_until_quiet
 
 from gptlab.data.catalog import in_words
 from gptlab.data.dataset import open_dataset
@@ -99,7 +99,7 @@ def test_a_download_that_fails_says_why_beside_its_text(page, site, listing):
     site.status = 404
     texts = listing(page)
     texts.get_by_role("button", name="Download A novel").click()
-    wait_until(page, shows("#catalogue", "127.0.0.1 has A novel no more (HTTP 404): look for it on https://example.org/"))
+    wait_until(page, shows("#catalogue", "A novel is no longer at 127.0.0.1 (HTTP 404): look for it on https://example.org/"))
     wait_until(page, shows("#preview", "A novel is not downloaded yet"))
     page.locator("#prepare").click()
     wait_until(page, "[...document.querySelectorAll('.toast-body, [data-testid=toast-body]')]"
@@ -137,3 +137,75 @@ def test_files_are_uploaded_cleaned_looked_at_and_prepared(app, page, tmp_path, 
 
     page.get_by_role("button", name="Remove this file").first.click()
     wait_until(page, shows("#preview", "20 documents"))
+
+
+# a hand that is quicker than the page
+
+CHOSEN = "document.querySelector('#source input:checked').value"
+LOOKING = "document.querySelector('#preview [aria-busy=true]')"
+
+
+def wait_until_looked(page):
+    """Returns once everything that was chosen is looked at."""
+    wait_until_quiet(page)
+    wait_until(page, f"!{LOOKING}")
+
+
+@pytest.fixture
+def table(page, tmp_path):
+    """The page with a table of two columns that could be the text, large enough that each look at it takes a while."""
+    rows = "".join(f"Headline {i} of all the headlines.,The text below headline {i} goes on for a good while longer.\n"
+                   for i in range(8_000))
+    (tmp_path / "news.csv").write_text("headline,body\n" + rows, encoding="utf-8")
+    tab(page, "Data")
+    wait_until(page, shows("#preview", "characters"))
+    page.locator("#upload input[type=file]").set_input_files(tmp_path / "news.csv")
+    return page
+
+
+def test_the_text_chosen_last_is_what_is_shown_however_slow_a_look_before_it(table):
+    """The preview of a file came after that of the text chosen next, and stayed."""
+    wait_until(table, f"{CHOSEN} === 'file' && {LOOKING}")
+    table.get_by_label("Arithmetic", exact=True).check()
+    wait_until(table, shows("#preview", "="))
+    wait_until_looked(table)
+    assert "headline" not in table.locator("#preview").inner_text()
+    assert table.evaluate(CHOSEN) == "arithmetic" and table.evaluate(DATA_NAME) == "arithmetic"
+
+    table.get_by_label("Your own files", exact=True).check()
+    wait_until(table, shows("#preview", "The text below headline 1 "))
+    table.get_by_text("Clean it first", exact=True).click()
+    table.get_by_label("Nearly the same document twice", exact=True).check()
+    wait_until(table, LOOKING)
+    table.get_by_label("Stories", exact=True).check()
+    wait_until(table, "!document.querySelector('#preview').innerText.includes('headline')")
+    wait_until_looked(table)
+    assert "headline" not in table.locator("#preview").inner_text() and table.evaluate(DATA_NAME) == "stories"
+
+
+def test_a_column_that_was_chosen_is_not_put_back_by_a_look_that_began_before(table):
+    wait_until(table, shows("#preview", "The text below headline 1 "))
+    table.get_by_label("Bytes", exact=True).check()
+    wait_until(table, LOOKING)
+    table.locator("#text-column input").click()
+    table.get_by_role("option", name="headline").click()
+    wait_until(table, shows("#preview .texts pre", "Headline 0 of all"))
+    wait_until_looked(table)
+    assert table.locator("#text-column input").input_value() == "headline"
+    assert table.locator("#tokenizer input:checked").get_attribute("value") == "byte"
+
+
+def test_a_second_choice_right_after_the_first_counts(page, listing):
+    """It was passed over, and then the first one was chosen again by its late answer; in the list the last click was lost."""
+    texts = listing(page)
+    for quick in ("A play", "A novel", "A play"):
+        texts.get_by_role("radio", name=quick).check()
+    wait_until(page, f"{DATA_NAME} === 'play'")
+    for quick in ("Stories", "Arithmetic"):
+        page.get_by_label(quick, exact=True).check()
+    wait_until(page, shows("#preview", "="))
+    wait_until_looked(page)
+    assert page.evaluate(f"[{CHOSEN}, {DATA_NAME}]") == ["arithmetic", "arithmetic"]
+    listing(page)
+    wait_until(page, f"{DATA_NAME} === 'play'")
+    assert texts.get_by_role("radio", name="A play").is_checked()
