@@ -14,7 +14,7 @@ from gptlab.presets import presets
 from gptlab.runs import beside
 from gptlab.runs.preparing import CANCELLED
 from gptlab.runs.workspace import Workspace
-from gptlab.ui import data_choice, data_facts, data_tab, page, words
+from gptlab.ui import data_choice, data_facts, data_tab, form, page, words, words_data
 from gptlab.ui.catalogue import Catalogue
 from gptlab.ui.lab import Lab, draft_dataset, read_draft, undo
 
@@ -136,6 +136,27 @@ def test_a_file_too_large_to_prepare_is_refused_unread(tmp_path):
     assert "at most 256 MB" in look(path)
 
 
+def test_without_its_tokenizer_file_a_text_is_shown_as_characters(text_file):
+    shown = look(text_file, **{"data.tokenizer": "file"})
+    assert words.CHOOSE_TOKENIZER in shown and 'class="tokens"' in shown
+
+
+def test_more_is_left_out_than_is_listed(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    good = json.dumps({"text": "A sentence that is long enough to be read."}) + "\n"
+    path.write_text((good + "{broken\n") * 300, encoding="utf-8")
+    shown = look(path).partition('class="left-out"')[2].partition("</details>")[0]
+    count, listed = int(re.search(r"<summary>\D*([\d,]+)", shown)[1]), shown.count("<li>")
+    assert count == 300 and f"and {count - listed + 1:,} more" in shown
+
+
+def test_settings_are_explained_in_the_pages_names():
+    boxes = {name: data_tab._help(name) for name in (*data_choice.CLEANING[1:], "data.split")}
+    assert not any("step filters" in help for help in boxes.values()) and "Automatic: whole" in boxes["data.split"]
+    assert words.STEPS_OF_CLEANING["filters"] in boxes["data.script"]
+    assert {value for _, value in words_data.SPLITS} == {split or "" for split in form.FIELDS["data.split"].metadata["choices"]}
+
+
 def test_a_small_text_is_told_what_to_expect(text_file):
     assert "Small: expect memorising." in look(text_file)
 
@@ -239,8 +260,16 @@ def test_how_a_preparation_ended_is_told_to_who_waited_only(lab, tmp_path):
     """It once was: every page, for the app's life, opened with a red alert about what another page had cancelled."""
     lab.preparations.start(DataConfig(source=str(tmp_path / "gone.txt")), "gone")
     wait_for(lab)
+    lab.preparations.begun.add("notes")
     for awaited in (None, "", "notes"):
         assert data_facts.progress(lab, read_draft(None), awaited) == {"kind": "", "text": ""}
+
+
+def test_who_waited_for_what_the_end_of_the_app_interrupted_is_told(lab):
+    told = data_facts.progress(lab, read_draft(None), "big")
+    assert told == {"kind": "problem", "text": "big was interrupted when GPT Lab was closed: prepare it again."}
+    lab.preparations.begun.add("other")
+    assert data_facts.progress(lab, read_draft(None), "other")["text"] == ""
 
 
 def test_a_bad_name_is_refused_before_anything_runs(lab, text_file):
@@ -283,4 +312,17 @@ def test_a_finding_has_its_evidence_and_is_mended_by_a_button(lab, tmp_path, mon
 
 def test_findings_of_an_older_data_set_are_told_too():
     old = {"severity": "warning", "message": "Small: <expect> memorising.", "remedy": "More text."}
-    assert "Small: &lt;expect&gt;" in data_facts._alert(old, "notes") and "button" not in data_facts._alert(old, "notes")
+    assert "Small: &lt;expect&gt;" in data_facts._alert(old, "notes", []) and "button" not in data_facts._alert(old, "notes", [])
+
+
+def test_what_was_made_of_files_that_are_gone_says_what_to_choose_first(lab, tmp_path):
+    """Uploads go as the app is closed: the button led to a sentence with a path of a temporary folder."""
+    source = tmp_path / "notes.txt"
+    source.write_text("".join(f"On day {day} we walked {day % 7} miles.\n" for day in range(400)), encoding="utf-8")
+    prepare(DataConfig(source=str(source), val_fraction=0.02), lab.workspace.datasets / "notes")
+    source.unlink()
+    shown = data_facts.prepared_html(lab, None)
+    assert "notes.txt is gone since GPT Lab was started anew: choose it again, then prepare with held out for" in shown
+    assert "data-mend" not in shown and str(tmp_path) not in shown
+    with pytest.raises(ValueError, match="^notes.txt is gone"):
+        data_tab.mend(lab, "notes", "too-little-val")

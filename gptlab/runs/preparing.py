@@ -42,6 +42,7 @@ class Preparations(OneAtATime):
         self.workspace = workspace
         self._failed: list[DataConfig] = []    # not tried again by itself
         self._manifests: dict[str, dict] = {}  # data sets never change
+        self.begun: set[str] = set()           # names, since the app was started
 
     def manifest(self, name: str) -> dict:
         """What is known of a prepared data set. Raises DataError."""
@@ -71,6 +72,7 @@ class Preparations(OneAtATime):
             if self.busy:
                 raise ValueError(f"'{self.current.name}' is still being prepared: wait for it, or cancel it.")
             name = self.workspace.free_dataset_name(wanted_name)
+            self.begun.add(name)
             self._begin(Preparation(name, config), _prepare, config, str(self.workspace.dataset_path(name)))
             return self.current
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import html
+from pathlib import Path
 
 from gptlab.config import DataConfig
+from gptlab.data.dataset import prepared_settings
 from gptlab.data.errors import DataError
 from gptlab.data.health import SMALL_CHARACTERS
 from gptlab.data.preview import READ_FOR_PREVIEW, Preview
-from gptlab.data.sources import BUILTINS
+from gptlab.data.sources import BUILTINS, paths_of
 from gptlab.runs.preparing import CANCELLED
 from gptlab.ui import form, words, words_data
 from gptlab.ui.lab import Lab, read_draft
@@ -51,7 +53,10 @@ def _left_out(seen: Preview) -> str:
     """What of the text could not be read, folded; nothing where all could."""
     if not seen.bad_count:
         return ""
-    items = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in seen.bad)
+    more = seen.bad_count - len(seen.bad)
+    said = any(sentence.startswith("And ") for sentence in seen.bad)  # of several files, where each has its own count
+    sentences = [*seen.bad, *([words_data.MORE.format(more)] if more > 0 and not said else [])]
+    items = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in sentences)
     told = words.left_out(seen.bad_count, seen.rough)
     return f'<details class="left-out"><summary>{told}</summary><ul>{items}</ul></details>'
 
@@ -94,41 +99,58 @@ def _prepared_item(lab: Lab, name: str, used: bool) -> str:
     except DataError as problem:
         return f'<li><div><b>{shown}</b><span class="warn">{html.escape(str(problem))}</span></div></li>'
     facts = words.prepared_facts(manifest, short_count)
-    alerts = "".join(_alert(alert, shown) for alert in manifest["alerts"])
+    gone = gone_files(manifest)
+    alerts = "".join(_alert(alert, shown, gone) for alert in manifest["alerts"])
     action = (f'<span class="used">{words.IN_USE}</span>' if used else
               f'<button type="button" data-use="{shown}" aria-label="{words.USE} {shown}">{words.USE}</button>')
     current = ' class="current"' if used else ""
     return f"<li{current}><div><b>{shown}</b><span>{html.escape(facts)}</span>{alerts}</div>{action}</li>"
 
 
-def _alert(alert: dict, shown_name: str) -> str:
-    """What should be known of a data set: its evidence and what to do folded, with a button where a setting mends it."""
+def gone_files(manifest: dict) -> list[str]:
+    """The names of files that a data set was made of and that are not there any more: uploads go as the app is closed."""
+    settings = prepared_settings(manifest)
+    source = settings["source"]
+    files = [] if source in BUILTINS else (paths_of(source) or [source])
+    files = [*files, *([settings["tokenizer_file"]] if settings["tokenizer_file"] else [])]
+    return [Path(file).name for file in files if not Path(file).exists()]
+
+
+def _alert(alert: dict, shown_name: str, gone: list[str]) -> str:
+    """What should be known of a data set: its evidence and what to do folded, with a button where a setting mends it, or with
+    what is to be done first where files are `gone`."""
     message, remedy = html.escape(alert["message"]), html.escape(alert["remedy"])
     changes = alert.get("changes") if isinstance(alert.get("changes"), dict) else {}  # of older data sets nothing but sentences
     said = {form.label(name): value for name, value in changes.items() if name in form.FIELDS}
-    button = (f'<button type="button" data-mend="{shown_name}" data-code="{html.escape(str(alert.get("code")))}">'
-              f'{html.escape(words.prepare_again(said))}</button>' if said else "")
+    button = ""
+    if said and gone:
+        button = f"<p>{html.escape(words_data.gone(gone, words.new_settings(said)))}</p>"
+    elif said:
+        button = (f'<button type="button" data-mend="{shown_name}" data-code="{html.escape(str(alert.get("code")))}">'
+                  f'{html.escape(words.prepare_again(said))}</button>')
     return (f'<details class="warn"><summary>{message}</summary><p>{html.escape(str(alert.get("evidence", "")))} {remedy}</p>'
             f'{button}</details>')
 
 
 def progress(lab: Lab, draft, awaited: str | None) -> dict:
-    """What is being prepared, for every page; how it ended, for those that use it or waited for it (`awaited`).
+    """What is being prepared, for every page; how it ended, for those that waited for it (`awaited`), also where the app was
+    closed before it had.
 
     `kind` is busy, good, problem or quiet, "" where there is nothing to say; `text`; and while busy `percent`.
     """
     current = lab.preparations.current
-    if current is None:
-        return {"kind": "", "text": ""}
-    if not current.finished:
+    if current is not None and not current.finished:
         text = words.PREPARING_NOW.format(name=current.name, doing=current.progress.doing)
         return {"kind": "busy", "text": text, "percent": round(100 * current.progress.share_done),
                 "detail": current.progress.detail}
-    if current.problem and current.name == awaited:
+    if awaited and awaited not in lab.preparations.begun and awaited not in lab.workspace.dataset_names():
+        return {"kind": "problem", "text": words_data.INTERRUPTED.format(awaited)}
+    if current is None or current.name != awaited:
+        return {"kind": "", "text": ""}  # another page's, or a preset's own data set that came by itself: no news
+    if current.problem:
         return {"kind": "quiet" if current.problem == CANCELLED else "problem", "text": current.problem}
-    if not current.problem and current.name == read_draft(draft)["dataset"]:
-        return {"kind": "good", "text": words.READY.format(current.name)}
-    return {"kind": "", "text": ""}  # another page's, or a preset's own data set that came by itself: no news
+    in_use = current.name == read_draft(draft)["dataset"]
+    return {"kind": "good", "text": words.READY.format(current.name)} if in_use else {"kind": "", "text": ""}
 
 
 def source_html(source: str) -> str:

@@ -23,7 +23,7 @@ from gptlab.runs.preparing import Preparation
 from gptlab.ui import data_facts, data_view, form, tokenizer_bench, words, words_data
 from gptlab.ui.catalogue import Catalogue
 from gptlab.ui.data_choice import (CLEANING, DOWNLOAD, FILE, KEYS, SETTINGS, chosen_source, data_config, exchanged, paths_of,
-                                   restored, sources, suggested_name)
+                                   restored, sources, suggested_name, uploaded)
 from gptlab.ui.lab import EACH, QUIET, SPEAKS, Lab, Page, change_draft, draft_dataset, guarded, kept_by_browser, read_draft
 
 HERE = Path(__file__).parent
@@ -33,6 +33,8 @@ LONGEST_LOOK_SECONDS = 60
 CHOOSES = {**EACH, "concurrency_limit": 1, "concurrency_id": "choosing"}
 TAKES_FILES = "source => ['file', source]"
 ASK = "() => { window.gptlab.look?.(); }"  # data_preview.js, once the tab was opened
+# "… is ready. Next: press Train" is no news any more to who sets up another text.
+NO_NEWS = "(told, awaited) => told?.kind === 'busy' ? [told, awaited] : [{}, '']"
 # A column that a person chose stays, as long as the table has it.
 FIT = """({vocabulary, documents, columns, text_column}, chosen) => {
   const update = values => ({__type__: 'update', ...values}), kept = columns?.includes(chosen) ? {} : {value: text_column};
@@ -152,10 +154,15 @@ def _setting_widgets() -> dict[str, gr.components.Component]:
     with gr.Accordion(words.CLEANING, open=False, elem_classes="settings", elem_id="cleaning-settings"):
         steps = [(title, step) for step, title in words.STEPS_OF_CLEANING.items()]
         boxes["data.cleaning"] = form.widget("data.cleaning", (), choices=steps)
-        boxes |= {name: form.widget(name, form.FIELDS[name].default) for name in CLEANING[1:]}
+        boxes |= {name: form.widget(name, form.FIELDS[name].default, info=_help(name)) for name in CLEANING[1:]}
     with gr.Accordion(words.DATA_MORE, open=False, elem_classes="settings"):
+        boxes["data.split"] = form.widget("data.split", DataConfig.split, info=_help("data.split"), choices=words_data.SPLITS)
         boxes |= {name: form.widget(name, form.FIELDS[name].default) for name in SETTINGS if name not in boxes}
     return boxes
+
+
+def _help(name: str) -> str:
+    return words_data.setting_help(form.FIELDS[name].metadata["help"], words.STEPS_OF_CLEANING["filters"])
 
 
 def _connect_looking(page: Page, catalogue: Catalogue, parts: Parts, bench: gr.HTML) -> None:
@@ -200,6 +207,8 @@ def _connect_looking(page: Page, catalogue: Catalogue, parts: Parts, bench: gr.H
         take_tokenizer, None, [boxes[f"data.{name}"] for name in ("tokenizer", "vocab_size", "tokenizer_file")], **CHOOSES)))
     inputs = [box.input for box in parts.settings]
     gr.on(inputs, None, js=ASK, **IN_PAGE)
+    news = [parts.progress, parts.awaited]
+    gr.on([*inputs, parts.source.input, upload.upload, parts.texts.choose_entry], None, news, news, js=NO_NEWS, **IN_PAGE)
     typed = [parts.name.input, parts.name.blur]  # to Gradio 6.31 pasting is no input
     gr.on([*typed, *inputs], None, parts.text, parts.held, js=KEEP, **IN_PAGE)
     _look(parts, page.demo.load(reopen, [page.draft, parts.held], [upload, parts.source, *parts.chosen], **QUIET).then(
@@ -291,6 +300,10 @@ def preview(catalogue: Catalogue, source: str, files: list[str] | None, entry: s
         paths_of(catalogue, source, files, entry)
     except ValueError as missing:
         return {**told, "html": data_facts.nothing_html(str(missing)), "columns": []}
+    needed = ""
+    if values["data.tokenizer"] == "file" and uploaded(values["data.tokenizer_file"]) is None:
+        needed = data_facts.problem_html(f"{words.CHOOSE_TOKENIZER} {words_data.NEEDS_TOKENIZER}")
+        values = {**values, "data.tokenizer": "char"}
     try:
         config = data_config(catalogue, source, files, entry, values)
         seen = data_preview(config) if config.source in GENERATED else beside.call(data_preview, config, seconds=LONGEST_LOOK_SECONDS)
@@ -300,7 +313,7 @@ def preview(catalogue: Catalogue, source: str, files: list[str] | None, entry: s
         return {**told, "html": data_facts.problem_html(words.UNEXPECTED)}
     except (ValueError, OSError) as problem:
         return {**told, "html": data_facts.problem_html(str(problem))}
-    return {**told, "html": data_facts.seen_html(config, seen), "columns": list(seen.columns), "text_column": seen.text_column}
+    return {**told, "html": needed + data_facts.seen_html(config, seen), "columns": list(seen.columns), "text_column": seen.text_column}
 
 
 def mend(lab: Lab, name: Any, code: Any) -> Preparation:
@@ -308,8 +321,12 @@ def mend(lab: Lab, name: Any, code: Any) -> Preparation:
     if name not in lab.workspace.dataset_names():
         raise ValueError(words.NO_SUCH_MEND)
     manifest = lab.preparations.manifest(name)
+    gone = data_facts.gone_files(manifest)
     for alert in manifest["alerts"]:
         if code is not None and alert.get("code") == code and alert.get("changes"):
+            if gone:
+                said = {form.label(name): value for name, value in alert["changes"].items() if name in form.FIELDS}
+                raise ValueError(words_data.gone(gone, words.new_settings(said)))
             settings = {f"data.{key}": value for key, value in prepared_settings(manifest).items()}
             config = RunConfig().replace({key: value for key, value in settings.items() if key in form.FIELDS} | alert["changes"])
             return lab.preparations.start(config.data, name)

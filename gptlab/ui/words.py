@@ -106,12 +106,17 @@ def left_out(count: int, rough: bool) -> str:
     return f"{'At least ' * rough}{count:,} {plural('part', count)} of it cannot be read and {verb} left out"
 
 
-def prepare_again(changes: dict) -> str:
-    """A button that prepares a text once more, otherwise: settings by their labels."""
+def new_settings(changes: dict) -> str:
+    """Settings by their labels, and what they are to be."""
     def value(one) -> str:
         return ", ".join(STEPS_OF_CLEANING.get(step, step) for step in one) if isinstance(one, list) else str(one)
 
-    return f"Prepare again with {'; '.join(f'{label.lower()}: {value(one)}' for label, one in changes.items())}"
+    return "; ".join(f"{label.lower()}: {value(one)}" for label, one in changes.items())
+
+
+def prepare_again(changes: dict) -> str:
+    """A button that prepares a text once more, otherwise."""
+    return f"Prepare again with {new_settings(changes)}"
 
 
 def cleaned_step(changed: int, left_out: int, share: float) -> str:
