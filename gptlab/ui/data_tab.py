@@ -156,7 +156,8 @@ def _setting_widgets() -> dict[str, gr.components.Component]:
         boxes["data.cleaning"] = form.widget("data.cleaning", (), choices=steps)
         boxes |= {name: form.widget(name, form.FIELDS[name].default, info=_help(name)) for name in CLEANING[1:]}
     with gr.Accordion(words.DATA_MORE, open=False, elem_classes="settings"):
-        boxes["data.split"] = form.widget("data.split", DataConfig.split, info=_help("data.split"), choices=words_data.SPLITS)
+        boxes["data.split"] = gr.Radio(words_data.SPLITS, value=form.to_widget("data.split", DataConfig.split), interactive=True,
+                                       label=form.label("data.split"), info=_help("data.split"), elem_id=form.elem_id("data.split"))
         boxes |= {name: form.widget(name, form.FIELDS[name].default) for name in SETTINGS if name not in boxes}
     return boxes
 
