@@ -209,7 +209,8 @@ def _connect_looking(page: Page, catalogue: Catalogue, parts: Parts, bench: gr.H
     inputs = [box.input for box in parts.settings]
     gr.on(inputs, None, js=ASK, **IN_PAGE)
     news = [parts.progress, parts.awaited]
-    gr.on([*inputs, parts.source.input, upload.upload, parts.texts.choose_entry], None, news, news, js=NO_NEWS, **IN_PAGE)
+    gr.on([*inputs, parts.source.input, upload.upload], None, news, news, js=NO_NEWS, **IN_PAGE)
+    parts.texts.choose_entry(None, news, news, js=NO_NEWS, **IN_PAGE)
     typed = [parts.name.input, parts.name.blur]  # to Gradio 6.31 pasting is no input
     gr.on([*typed, *inputs], None, parts.text, parts.held, js=KEEP, **IN_PAGE)
     _look(parts, page.demo.load(reopen, [page.draft, parts.held], [upload, parts.source, *parts.chosen], **QUIET).then(
