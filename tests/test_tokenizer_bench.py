@@ -8,7 +8,7 @@ from tokenizers import Tokenizer as HFTokenizer, models, pre_tokenizers
 
 from gptlab.config import DataConfig, ModelConfig
 from gptlab.data import bench
-from gptlab.data.tokenizers import train_bpe
+from gptlab.data.learning import train_bpe
 from gptlab.runs import beside
 from gptlab.ui import bench_store, tokenizer_bench, words_bench
 from gptlab.ui.bench_store import Store
@@ -139,25 +139,25 @@ def test_a_file_is_compared_and_a_bad_one_gets_a_sentence_on_its_own_side(store,
     good, bad = tmp_path / "tokenizer.json", tmp_path / "bad.json"
     train_bpe([small_text], 290).save(good)
     bad.write_text('{"version": 1', encoding="utf-8")
-    files = [{"kind": "file", "path": str(path)} for path in (good, bad)]
+    files = [{"kind": "file", "upload": str(path)} for path in (good, bad)]
     good_side, bad_side = told(store, text_file, files)[1]["sides"]
     assert good_side["name"] == "tokenizer.json" and good_side["merge_count"] == 33 and good_side["note"] == ""
     assert bad_side["problem"].startswith("bad.json is not a tokenizer.json, or is cut off")
     none = told(store, text_file, [CHAR, {"kind": "file"}])[1]
     assert none["sides"][1]["problem"] == words_bench.NO_TOKENIZER_FILE and none["rows"][0]["values"][1] == "–"
     monkeypatch.setattr(bench_store, "LARGEST_FILE_BYTES", 10)
-    assert "larger than" in told(store, text_file, [CHAR, {"kind": "file", "path": str(bad)}])[1]["sides"][1]["problem"]
+    assert "larger than" in told(store, text_file, [CHAR, {"kind": "file", "upload": str(bad)}])[1]["sides"][1]["problem"]
 
 
 def test_only_files_that_were_uploaded_are_read(store, text_file, tmp_path):
     train_bpe(["abab"], 258).save(tmp_path / "tokenizer.json")
-    answer = told(store, text_file, [CHAR, {"kind": "file", "path": str(tmp_path / "tokenizer.json")}])[1]
+    answer = told(store, text_file, [CHAR, {"kind": "file", "upload": str(tmp_path / "tokenizer.json")}])[1]
     assert answer["sides"][1]["problem"] == words_bench.NO_TOKENIZER_FILE and not answer["sides"][1]["file"]
 
 
 @pytest.mark.parametrize("path", ["a\0b", "x" * 5000, "/" * 5000, "\ud800", "", 3, ["a"], None])
 def test_a_path_of_any_kind_gets_a_sentence(store, text_file, path):
-    choice = {"kind": "file", "path": path}
+    choice = {"kind": "file", "upload": path}
     assert told(store, text_file, [CHAR, choice])[1]["sides"][1]["problem"] == words_bench.NO_TOKENIZER_FILE
     assert tokenizer_bench.refusal(choice) == words_bench.NO_TOKENIZER_FILE and tokenizer_bench.refusal(BPE) == ""
 
@@ -167,7 +167,7 @@ def test_no_star_for_few_tokens_where_the_text_does_not_come_back(store, text_fi
     lossy = HFTokenizer(models.WordLevel({"a": 0, "?": 1}, unk_token="?"))
     lossy.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     lossy.save(str(tmp_path / "lossy.json"))
-    answer = told(store, text_file, [CHAR, {"kind": "file", "path": str(tmp_path / "lossy.json")}])[1]
+    answer = told(store, text_file, [CHAR, {"kind": "file", "upload": str(tmp_path / "lossy.json")}])[1]
     rows = {row["label"]: row for row in answer["rows"]}
     assert rows["Text comes back"]["values"] == ["exactly", "changed"] and rows["Text comes back"]["better"] == 0
     for label in ("Bytes per token", "Tokens per word"):
@@ -207,7 +207,7 @@ def test_what_is_prepared_with_a_side(monkeypatch):
     assert tokenizer_bench.settings_of({"kind": "bpe", "vocabulary": 256}) == ("bpe", 257, None)  # bytes and the end of a text
     assert tokenizer_bench.settings_of({"kind": "char"})[0] == "char"
     monkeypatch.setattr(tokenizer_bench, "uploaded", lambda path: path)
-    assert tokenizer_bench.settings_of({"kind": "file", "path": "a.json"})[::2] == ("file", "a.json")
+    assert tokenizer_bench.settings_of({"kind": "file", "upload": "a.json"})[::2] == ("file", "a.json")
     with pytest.raises(ValueError, match="Choose a tokenizer.json"):
         tokenizer_bench.settings_of({"kind": "file"})
 

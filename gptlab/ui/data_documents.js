@@ -5,6 +5,8 @@ const TYPING = 200;          // milliseconds from the last key to the question
 const UNSEEN = 300;          // between two looks whether it is seen again
 const BETWEEN_ANSWERS = 50;  // from one answer of a search to the next question, so that others are answered too
 
+// What the server answers. Where it is not reached, Gradio 6.31 answers nothing.
+const answerOf = async (question, words) => await question.catch(() => null) ?? {problem: words.unreachable};
 const pause = milliseconds => new Promise(resolve => setTimeout(resolve, milliseconds));
 
 // True once the view is unfolded, on the tab that is shown, in a page that is looked at; false where it is gone.
@@ -73,7 +75,7 @@ class DataDocuments {
   async list(page, turned = false) {
     const asked = ++this.asked, question = this.question({page});
     while (await seen(this.box) && asked === this.asked) {
-      const answer = await this.server.documents(question).catch(() => ({problem: this.words.unreachable}));
+      const answer = await answerOf(this.server.documents(question), this.words);
       if (asked !== this.asked || !this.box.isConnected) return;
       setText(this.part('unkept'), answer.problem ?? '');
       this.part('unkept').hidden = !answer.problem;
@@ -133,7 +135,7 @@ class DataDocuments {
   // A document in the dialog; the latest asked for wins.
   async open(which) {
     const opening = this.opening += 1, from = document.activeElement;
-    const told = await this.server.document(this.question(which)).catch(() => ({problem: this.words.unreachable}));
+    const told = await answerOf(this.server.document(this.question(which)), this.words);
     if (opening !== this.opening) return;
     if (!this.dialog.open) {
       if (told.problem) { setText(this.part('found'), told.problem); return; }

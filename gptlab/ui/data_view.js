@@ -14,7 +14,7 @@ async function count() {
   if (counting) return;
   counting = true;
   while (await seen(view) && data) {
-    const asked = data, told = await server.figures({data: asked}).catch(() => ({problem: words.unreachable}));
+    const asked = data, told = await answerOf(server.figures({data: asked}), words);
     if (asked !== data) continue;
     setText(part('problem'), told.problem ?? '');
     part('problem').hidden = !told.problem;

@@ -33,6 +33,8 @@ function remember() {
 
 // ---- what is asked for ----
 
+const asChosen = ({kind, vocabulary, path}) => ({kind, vocabulary, upload: path});
+
 // One question at a time; of what was to be asked meanwhile, the last. (Gradio 6.31's "always_last" forgets what comes with it.)
 function ask() {
   stale = !seen;
@@ -44,12 +46,12 @@ function ask() {
   asked += 1;
   soon = setTimeout(() => busy(words.asking), QUICK);
   late = setTimeout(lookAfter, PATIENCE);
-  trigger('compare', {number: asked, sides: sides.map(({kind, vocabulary, path}) => ({kind, vocabulary, path}))});
+  trigger('compare', {number: asked, sides: sides.map(asChosen)});
 }
 
 // Comparisons are made one at a time: an app that answers other questions is at those of others.
 async function lookAfter() {
-  const number = asked, there = await server.sentence({}).then(() => true, () => false);
+  const number = asked, there = await server.sentence({}).catch(() => null);  // Gradio 6.31 may give nothing instead
   if (!open || number !== asked) return;
   if (!there) { say(words.unreachable); return; }
   if (!begun) busy(words.waiting);
@@ -124,8 +126,8 @@ function useOf(side, i) {
   button.setAttribute('aria-label', `${words.use}: ${fill(words.tokenizer, {side: words.sides[i]})}`);
   told.setAttribute('role', 'status');
   button.addEventListener('click', async () => {
-    const choice = {kind: side.kind, vocabulary: side.vocabulary, path: side.path};
-    const {problem} = await server.usable(choice).catch(() => ({problem: words.unreachable}));
+    const choice = asChosen(side);
+    const {problem} = await server.usable(choice).catch(() => null) ?? {problem: words.unreachable};
     if (!problem) trigger('use', choice);
     setText(told, problem || words.used);
   });

@@ -39,7 +39,7 @@ CHANGED = "() => { window.gptlab.textChanged?.(); }"
 def build(lab: Lab, page: Page, config_of: Callable[..., DataConfig], chosen: list) -> gr.HTML:
     """The folded comparison. `chosen` are the widgets that describe a text; `config_of` makes settings of what they hold.
 
-    Its event "use" has `kind`, `vocabulary` and `path` of the tokenizer that shall be prepared with: `settings_of` reads them.
+    Its event "use" has `kind`, `vocabulary` and `upload` (a path) of the tokenizer to prepare with: `settings_of` reads them.
     """
     store = Store()
 
@@ -102,7 +102,7 @@ def refusal(choice: Any) -> str:
 
 def compared(store: Store, config: Callable[[], DataConfig], model: ModelConfig, sides: Any) -> Iterator[dict]:
     """What a page is told, as it becomes known: `doing` while something is read or learnt; at last `problem`, or `measured`,
-    `sample`, `sides` and `rows`. `config` gives the settings of the text; a side has `kind`, `vocabulary` and `path`."""
+    `sample`, `sides` and `rows`. `config` gives the settings of the text; a side has `kind`, `vocabulary` and `upload`."""
     asked = sides if isinstance(sides, list) and len(sides) == 2 else [{}, {}]
     choices = [_choice(one) for one in asked]
     try:
@@ -129,17 +129,17 @@ def compared(store: Store, config: Callable[[], DataConfig], model: ModelConfig,
 
 
 def _choice(asked: Any) -> Choice:
-    """What a page asks for, with nothing that cannot be."""
+    """What a page asks for, with nothing that cannot be. (A `path` that is gone Gradio itself would refuse, without an answer.)"""
     asked = asked if isinstance(asked, dict) else {}
     kind, vocabulary = asked.get("kind"), asked.get("vocabulary")
     vocabulary = vocabulary if type(vocabulary) is int else bench.MOST_VOCABULARY
     vocabulary = min(max(vocabulary, FEWEST), bench.MOST_VOCABULARY)
-    return Choice(kind if kind in KINDS else "char", vocabulary, uploaded(asked.get("path")))
+    return Choice(kind if kind in KINDS else "char", vocabulary, uploaded(asked.get("upload")))
 
 
 def _of_choice(choice: Choice) -> dict:
-    return {"kind": choice.kind, "file": choice.path is not None, "name": Path(choice.path).name if choice.kind == "file" and choice.path else
-            words_bench.TOKENIZER_NAMES[choice.kind]}
+    named = Path(choice.path).name if choice.kind == "file" and choice.path else words_bench.TOKENIZER_NAMES[choice.kind]
+    return {"kind": choice.kind, "name": named, "file": choice.path is not None}
 
 
 def _side(choice: Choice, learnt: Learnt, sample: list[str], model: ModelConfig) -> dict:

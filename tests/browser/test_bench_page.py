@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from waiting import comes_up, reload, shows, tab, wait_until, wait_until_it_fits, wait_until_quiet
 
-from gptlab.data.tokenizers import train_bpe
+from gptlab.data.learning import train_bpe
 
 ARABIC = "قطة صغيرة جلست على السجادة (المريحة) 12 مرة.\n"
 CHIPS = "[...document.querySelectorAll('.bench-typed > div')].map(side => [...side.querySelectorAll('li')])"
@@ -127,6 +127,8 @@ def test_a_file_of_another_model_is_compared_and_a_bad_one_refused_on_its_side(b
     (tmp_path / "bad.json").write_text("{}", encoding="utf-8")
     choose(bench, "A", "tokenizer.json")
     wait_until(bench, shows(".bench-sentences", "Choose a tokenizer.json"))
+    bench.get_by_role("button", name="Use this one: Tokenizer A").click()
+    wait_until(bench, shows(".bench-use [role=status]", "Choose a tokenizer.json"))  # it was not taken
     field = bench.get_by_role("group", name="Tokenizer A").locator("input[type=file]")
     field.set_input_files(tmp_path / "theirs.json")
     wait_until(bench, shows(".bench-rows thead", "A: theirs.json"))
@@ -141,6 +143,37 @@ def test_a_file_of_another_model_is_compared_and_a_bad_one_refused_on_its_side(b
     assert numbers[0] == "–" and numbers[1] != "–"
     bench.locator(".bench-merges .bench-more").click()
     wait_until(bench, "document.querySelectorAll('.bench-merges li').length > 50")
+
+    # after a start of the app its uploads are gone
+    bench.evaluate("""() => {
+      const held = JSON.parse(localStorage.getItem('gptlab-bench'));
+      held.sides[0].path = '/not/there/any/more.json';
+      localStorage.setItem('gptlab-bench', JSON.stringify(held));
+    }""")
+    reload(bench)
+    tab(bench, "Data")
+    unfold(bench)
+    wait_until(bench, shows(".bench-sentences", "Choose a tokenizer.json"))
+    assert bench.locator(".bench-file").first.inner_text() == "Choose a tokenizer.json"
+
+
+def test_an_app_that_is_busy_is_not_said_to_be_gone(page):
+    held = []
+
+    def hold(route):
+        if '"sides"' in (route.request.post_data or ""):
+            held.append(route)  # as if others were compared first
+        else:
+            route.continue_()
+
+    page.route("**/queue/join**", hold)
+    tab(page, "Data")
+    wait_until(page, shows("#preview", "characters"))
+    unfold(page)
+    wait_until(page, shows(".bench-state", "Waiting for other comparisons …"))
+    assert held and page.locator(".bench-problem").is_hidden()
+    page.route("**/component_server**", lambda route: route.abort())
+    wait_until(page, shows(".bench-problem", "GPT Lab does not answer."))
 
 
 def test_another_text_is_measured_anew_and_all_of_it_fits_a_phone(bench):
