@@ -32,7 +32,8 @@ from gptlab.data.dataset import prepare
 from gptlab.data.documents import Documents
 from gptlab.data.sources import read_documents
 from gptlab.data.token_files import write_tokens
-from gptlab.data.tokenizers import Tokenizer, build_tokenizer
+from gptlab.data.learning import build_tokenizer
+from gptlab.data.tokenizers import Tokenizer
 
 MEGABYTE = 1e6
 DOCUMENT_CHARACTERS = 2000

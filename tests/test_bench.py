@@ -10,7 +10,8 @@ from gptlab.config import DataConfig
 from gptlab.data import bench
 from gptlab.data.bench import Text
 from gptlab.data.errors import DataError
-from gptlab.data.tokenizers import load_tokenizer, tokenizer_of, train_bpe, with_fewer_pieces
+from gptlab.data.learning import train_bpe, with_fewer_pieces
+from gptlab.data.tokenizers import load_tokenizer, tokenizer_of
 from gptlab.runs import beside
 
 SCRIPTS = {"English": "The cat sat.\n\n  Twice!\r\n", "Bangla": "ছোট্ট বিড়ালটি ক্ষমা ও র‍্যাব।", "Chinese": "小猫坐在垫子上。𠮷野家",

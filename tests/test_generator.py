@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from gptlab.config import DataConfig, ModelConfig, SampleConfig
-from gptlab.data.tokenizers import UnknownCharacters, build_tokenizer
+from gptlab.data.learning import build_tokenizer
+from gptlab.data.tokenizers import UnknownCharacters
 from gptlab.generate.generator import Reader, StopFilter, generate
 from gptlab.model.gpt import GPT
 

@@ -1,6 +1,5 @@
 """Files and built-ins become documents, and every kind of bad file one sentence."""
 
-import gzip
 import json
 
 import pytest

@@ -11,7 +11,7 @@ import pytest
 from gptlab.data.sources import read_documents
 from gptlab.data.split import plan_split
 from gptlab.data.synthetic import Grammar, Slot, arithmetic, stories, story_grammar, sums_right
-from gptlab.data.tokenizers import build_tokenizer
+from gptlab.data.learning import build_tokenizer
 from gptlab.presets import DEFAULT_PRESET, preset
 
 STORY = Slot("story", None, None)

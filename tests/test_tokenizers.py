@@ -8,11 +8,11 @@ import pytest
 from tokenizers import Tokenizer as HFTokenizer, decoders, models, pre_tokenizers
 
 from gptlab.config import DataConfig
-from gptlab.data import tokenizers
+from gptlab.data import learning, tokenizers
 from gptlab.data.documents import Documents
+from gptlab.data.learning import build_tokenizer, train_bpe, with_fewer_pieces
 from gptlab.data.sources import DataError
-from gptlab.data.tokenizers import (END_OF_TEXT, CharTokenizer, StreamDecoder, UnknownCharacters, build_tokenizer,
-                                    load_tokenizer, tokenizer_of, train_bpe, with_fewer_pieces)
+from gptlab.data.tokenizers import END_OF_TEXT, CharTokenizer, StreamDecoder, UnknownCharacters, load_tokenizer, tokenizer_of
 
 STORY = "Once upon a time there was a cat.\nThe cat sat on the mat, and the cat was glad.\n\n" * 40
 NASTY = ["", " ", "a", "\n\n\n", "  two  spaces \t\ttabs  ", "\r\nWindows\r", "আমি বাংলায় গান গাই", "👩‍👩‍👧‍👦 🇧🇩 e\u0301",
@@ -103,10 +103,10 @@ def test_byte_ids_are_the_bytes():
 
 
 def test_bpe_learns_from_a_part_where_there_is_much_and_less_where_words_are_long(monkeypatch):
-    monkeypatch.setattr(tokenizers, "BPE_BYTES", 50_000)
+    monkeypatch.setattr(learning, "BPE_BYTES", 50_000)
     english, chinese = Documents.of(["The cat sat on the mat. " * 10_000]), Documents.of(["猫坐在垫子上。" * 10_000] * 3)
-    assert tokenizers.bpe_characters(Documents.of(["A few words."])) == 12
-    assert tokenizers.bpe_characters(english) == 50_000 and tokenizers.bpe_characters(chinese) == 50_000 // 3 // 10
+    assert learning.bpe_characters(Documents.of(["A few words."])) == 12
+    assert learning.bpe_characters(english) == 50_000 and learning.bpe_characters(chinese) == 50_000 // 3 // 10
     assert build_tokenizer(DataConfig(tokenizer="bpe", vocab_size=270), english, english).kind == "bpe"
 
 

@@ -17,8 +17,9 @@ from gptlab.config import DataConfig
 from gptlab.data.dataset import cleaned
 from gptlab.data.errors import DataError
 from gptlab.data.sources import BUILTINS, read_documents
+from gptlab.data.learning import train_bpe, with_fewer_pieces
 from gptlab.data.tokenizers import (ByteTokenizer, CharTokenizer, StreamDecoder, Tokenizer, UnknownCharacters, load_tokenizer,
-                                    tokenizer_of, train_bpe, with_fewer_pieces)
+                                    tokenizer_of)
 
 MOST_CHARACTERS = 4 * 2**20      # of a text: enough to learn from, and quick
 MOST_GENERATED = 5_000           # documents of a built-in that can make any number
@@ -127,7 +128,7 @@ def built(kind: str, text: Text) -> Tokenizer:
 
 
 def compare(text: Text, kind: str, vocabulary: int, path: str | None, pieces: str | None, most_longest: int) -> Outcome:
-    """All of the work on one tokenizer: learns, builds and measures it. `vocabulary` counts for bpe, as do `pieces`, which `learn`
+    """All the work on one tokenizer: learns, builds, measures it. `vocabulary` counts for bpe, as do `pieces`, which `learn`
     gave for the text, None where it did not yet; `path` for a file. Raises DataError."""
     learnt = learn(text) if kind == "bpe" and pieces is None else None
     if kind == "bpe":

@@ -37,7 +37,8 @@ from gptlab.data.sources import FEWEST_CHARACTERS, Source, read_documents, size_
 from gptlab.data.split import Split, may_hold_out_whole, plan_split
 from gptlab.data.synthetic import STORY_GRAMMAR
 from gptlab.data.token_files import TokenFile, write_tokens
-from gptlab.data.tokenizers import Tokenizer, build_tokenizer, load_tokenizer
+from gptlab.data.learning import build_tokenizer
+from gptlab.data.tokenizers import Tokenizer, load_tokenizer
 
 SPARE_BYTES = 32 * 2**20  # left free on the disk
 

@@ -18,7 +18,8 @@ from gptlab.config import DataConfig
 from gptlab.data import baselines, ngrams
 from gptlab.data.documents import Documents
 from gptlab.data.split import Split
-from gptlab.data.tokenizers import Tokenizer, bpe_characters
+from gptlab.data.learning import bpe_characters
+from gptlab.data.tokenizers import Tokenizer
 
 SMALL_CHARACTERS = 250_000   # a small model reads this often enough in minutes to learn it by heart
 FEWEST_VAL_TOKENS = 1000     # below, the loss on them jumps by chance

@@ -14,22 +14,16 @@ import functools
 import itertools
 import json
 import re
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Regex, Tokenizer as HFTokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer as HFTokenizer, decoders, models, pre_tokenizers
 
-from gptlab.config import DataConfig
-from gptlab.data.documents import Documents
 from gptlab.data.errors import DataError
 
 END_OF_TEXT = "<|endoftext|>"
-BPE_BYTES = 30_000_000        # that pieces of words are learnt from, at most: seconds; more hardly changes them
-LONG_WORD_CHARACTERS = 20     # on average longer than where words are set apart by spaces; there each is another, and
-LONG_WORDS_SHARE = 0.1        # of the bytes so many take as long, and a gigabyte of memory
-BATCH_CHARACTERS = 2_000_000
+BATCH_CHARACTERS = 2_000_000  # encoded at a time: a token takes a hundred bytes until it is an id
 BLOCK_CHARACTERS = 65_536     # encoded at a time: what a processor keeps at hand
 
 
@@ -187,7 +181,7 @@ class ByteTokenizer(Tokenizer):
     @classmethod
     def of_all_bytes(cls) -> ByteTokenizer:
         """The only one there is."""
-        model = _byte_level(models.BPE(vocab=_letters_of_bytes(), merges=[]), use_regex=False)
+        model = byte_level(models.BPE(vocab=_letters_of_bytes(), merges=[]), use_regex=False)
         model.add_special_tokens([END_OF_TEXT])
         return cls(model)
 
@@ -204,7 +198,7 @@ class ModelTokenizer(Tokenizer):
 
     def encode_many(self, texts: Sequence[str]) -> list[np.ndarray]:
         texts = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]  # lone surrogates are no text
-        parts = [list(_cut(text)) for text in texts]
+        parts = [list(cut(text)) for text in texts]
         arrays = self._encoded(part for cut in parts for part in cut)
         return [np.concatenate([np.empty(0, self.dtype), *(next(arrays) for _ in cut)]) for cut in parts]
 
@@ -253,68 +247,6 @@ class ModelTokenizer(Tokenizer):
         return {i for i, token in self._model.get_added_tokens_decoder().items() if token.special}
 
 
-def train_bpe(texts: Iterable[str], vocab_size: int) -> ModelTokenizer:
-    """Byte-level BPE with GPT-2's way of splitting words: 256 bytes, learnt merges, end-of-text last.
-
-    Fewer than `vocab_size` tokens where the text has no more pairs that occur twice.
-    """
-    model = _byte_level(models.BPE(), use_regex=True)
-    trainer = trainers.BpeTrainer(vocab_size=vocab_size - 1, min_frequency=2, show_progress=False,
-                                  initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
-    model.train_from_iterator((part for text in texts for part in _cut(text)), trainer)
-    model.add_special_tokens([END_OF_TEXT])
-    return _opened(model)
-
-
-def with_fewer_pieces(tokenizer: Tokenizer, vocab_size: int) -> Tokenizer:
-    """What `train_bpe` would have made of the same text with a smaller vocabulary, at once: merges are learnt in one order,
-    however many there shall be. The same tokenizer where it is no larger."""
-    if vocab_size >= tokenizer.vocab_size:
-        return tokenizer
-    file = json.loads(tokenizer.to_json())
-    model, kept = file["model"], vocab_size - 1  # and end-of-text
-    model["vocab"] = {token: i for token, i in model["vocab"].items() if i < kept}
-    made = [model["vocab"].get(left + right) for left, right in model["merges"]]
-    model["merges"] = model["merges"][:made.index(kept - 1) + 1] if kept > 256 else []
-    file["added_tokens"][0]["id"] = kept
-    return tokenizer_of(json.dumps(file))
-
-
-def build_tokenizer(config: DataConfig, all_documents: Documents, train_documents: Documents) -> Tokenizer:
-    """The tokenizer that `config` asks for. Raises DataError.
-
-    A char tokenizer needs every character, so its alphabet comes from all documents; bpe learns from train only, of which
-    `bpe_characters` are enough.
-    """
-    if config.tokenizer == "char":
-        return CharTokenizer.of_alphabet(alphabet(all_documents))
-    if config.tokenizer == "byte":
-        return ByteTokenizer.of_all_bytes()
-    if config.tokenizer == "bpe":
-        return train_bpe(train_documents.spread(bpe_characters(train_documents)), config.vocab_size)
-    if not config.tokenizer_file:
-        raise DataError("data.tokenizer is 'file': set data.tokenizer_file to a tokenizer.json.")
-    return load_tokenizer(Path(config.tokenizer_file))
-
-
-def bpe_characters(documents: Documents) -> int:
-    """Of how many characters, spread over the documents, pieces of words are learnt."""
-    wanted = BPE_BYTES * documents.characters / max(1, documents.bytes)
-    sample = [text for text in documents.spread(100_000)]
-    words = sum(len(text.split()) for text in sample)
-    if sum(map(len, sample)) > LONG_WORD_CHARACTERS * words:
-        wanted *= LONG_WORDS_SHARE
-    return min(documents.characters, int(wanted))
-
-
-def alphabet(texts: Iterable[str]) -> list[str]:
-    """Every character that stands in them, in the order of code points."""
-    seen = np.zeros(sys.maxunicode + 1, dtype=bool)
-    for text in texts:
-        seen[np.frombuffer(text.encode("utf-32-le", "replace"), dtype="<u4")] = True
-    return list(map(chr, np.flatnonzero(seen)))
-
-
 def load_tokenizer(path: Path) -> Tokenizer:
     """Open any `tokenizer.json`, ours or another's. Raises DataError where it is missing or not one."""
     path = Path(path)
@@ -332,10 +264,10 @@ def tokenizer_of(text: str, name: str = "This") -> Tokenizer:
         model = HFTokenizer.from_str(text)
     except Exception as error:  # `tokenizers` raises nothing narrower
         raise DataError(f"{name} is not a tokenizer.json, or is cut off ({error}): choose another one.") from error
-    return _opened(model)
+    return opened(model)
 
 
-def _opened(model: HFTokenizer) -> Tokenizer:
+def opened(model: HFTokenizer) -> Tokenizer:
     """The class that fits a `tokenizers` model, recognised by what it holds, not by who wrote it."""
     model.no_truncation()
     model.no_padding()
@@ -382,7 +314,7 @@ def _letters_of_bytes() -> dict[str, int]:
     return {chr(b): b for b in printable} | {chr(256 + n): b for n, b in enumerate(others)}
 
 
-def _byte_level(model: models.Model, use_regex: bool) -> HFTokenizer:
+def byte_level(model: models.Model, use_regex: bool) -> HFTokenizer:
     tokenizer = HFTokenizer(model)
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=use_regex)
     tokenizer.decoder = decoders.ByteLevel()
@@ -398,7 +330,7 @@ def _first(parts: Iterator[str], characters: int) -> list[str]:
     return batch
 
 
-def _cut(text: str, characters: int = 20_000) -> Iterable[str]:
+def cut(text: str, characters: int = 20_000) -> Iterable[str]:
     """A long text in parts for all cores, cut before a newline after a visible character.
 
     There GPT-2's splitting always ends a word, so the tokens are those of the whole text.
