@@ -30,9 +30,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from gptlab.config import DataConfig
 from gptlab.data.dataset import prepare
 from gptlab.data.documents import Documents
+from gptlab.data.learning import build_tokenizer
 from gptlab.data.sources import read_documents
 from gptlab.data.token_files import write_tokens
-from gptlab.data.learning import build_tokenizer
 from gptlab.data.tokenizers import Tokenizer
 
 MEGABYTE = 1e6

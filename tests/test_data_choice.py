@@ -10,8 +10,8 @@ import pytest
 from gradio.utils import NamedString
 
 from gptlab.config import DataConfig
-from gptlab.data.sources import BUILTINS
 from gptlab.data.download import Arriving
+from gptlab.data.sources import BUILTINS
 from gptlab.runs.downloading import Download
 from gptlab.runs.workspace import Workspace
 from gptlab.ui import data_choice

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from gptlab.data.learning import build_tokenizer
 from gptlab.data.sources import read_documents
 from gptlab.data.split import plan_split
 from gptlab.data.synthetic import Grammar, Slot, arithmetic, stories, story_grammar, sums_right
-from gptlab.data.learning import build_tokenizer
 from gptlab.presets import DEFAULT_PRESET, preset
 
 STORY = Slot("story", None, None)

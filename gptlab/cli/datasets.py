@@ -85,7 +85,8 @@ def make(workspace: Workspace, config: DataConfig, name: str) -> Dataset:
 
         dataset = prepare_dataset(config, workspace.dataset_path(name), progress=show)
     manifest, left_out = dataset.manifest, dataset.manifest["left_out"]
-    print(f"Prepared data set '{name}': {manifest['documents']:,} document{'s' * (manifest['documents'] != 1)}, {manifest['train_tokens']:,} tokens to train "
+    print(f"Prepared data set '{name}': {manifest['documents']:,} document{'s' * (manifest['documents'] != 1)}, "
+          f"{manifest['train_tokens']:,} tokens to train "
           f"on, {manifest['val_tokens']:,} held out, {manifest['vocab_size']:,} different ones.", file=sys.stderr)
     for alert in manifest["alerts"]:
         print(f"{alert['message']} {alert['remedy']}".rstrip(), file=sys.stderr)

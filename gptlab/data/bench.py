@@ -16,8 +16,8 @@ import numpy as np
 from gptlab.config import DataConfig
 from gptlab.data.dataset import cleaned
 from gptlab.data.errors import DataError
-from gptlab.data.sources import BUILTINS, read_documents
 from gptlab.data.learning import train_bpe, with_fewer_pieces
+from gptlab.data.sources import BUILTINS, read_documents
 from gptlab.data.tokenizers import (ByteTokenizer, CharTokenizer, StreamDecoder, Tokenizer, UnknownCharacters, load_tokenizer,
                                     tokenizer_of)
 

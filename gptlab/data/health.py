@@ -17,8 +17,8 @@ import numpy as np
 from gptlab.config import DataConfig
 from gptlab.data import baselines, ngrams
 from gptlab.data.documents import Documents
-from gptlab.data.split import Split
 from gptlab.data.learning import bpe_characters
+from gptlab.data.split import Split
 from gptlab.data.tokenizers import Tokenizer
 
 SMALL_CHARACTERS = 250_000   # a small model reads this often enough in minutes to learn it by heart
@@ -26,7 +26,7 @@ FEWEST_VAL_TOKENS = 1000     # below, the loss on them jumps by chance
 STRETCH_BYTES = 64           # about 13 words: longer than what a language repeats by itself
 LEAKING_SHARE = 0.05         # of such stretches of val that stand in train
 SHORT_BYTES, LEAKING_SHORT_SHARE = 16, 0.5  # where documents are shorter than two stretches
-LOWER_THRESHOLD = 0.6        # of how alike documents are to count as one, where none is there twice and yet much stands on both sides
+LOWER_THRESHOLD = 0.6        # of how alike documents count as one, where none is there twice and yet much is on both sides
 DRIFT_BLOCKS = 30            # stretches of train that show how unlike a text is to itself
 FEWEST_BLOCKS = 4
 DRIFT_RATIO = 1.5            # times as unlike as the most unlike of them
@@ -201,7 +201,8 @@ def _dominating(documents: Documents, split: Split) -> Iterator[Finding]:
     evidence = f"It has {longest:,} of {total:,} characters."
     if split.kind == "spread":
         yield Finding("dominating-document", "info", "One document is most of the text: the model will mostly learn that one.",
-                      evidence, "Blocks of it are held out, so the loss on them can be trusted. Leave it out where the others matter.")
+                      evidence, "Blocks of it are held out, so the loss on them can be trusted. Leave it out where the others "
+                      "matter.")
     else:
         yield Finding("dominating-document", "warning", "One document is most of the text: the model will mostly learn that one, "
                       "and the loss on held-out text is about another kind.", evidence,
@@ -212,4 +213,5 @@ def _unreadable(left_out: int) -> Iterator[Finding]:
     if left_out:
         yield Finding("left-out", "warning", "One part of it could not be read and is left out." if left_out == 1 else
                       f"{left_out:,} rows, pages or files could not be read and are left out.",
-                      "The first of them are listed in the data set's manifest.json.", "Mend what matters, then prepare the text again.")
+                      "The first of them are listed in the data set's manifest.json.", "Mend what matters, then prepare the text "
+                      "again.")

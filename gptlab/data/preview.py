@@ -10,8 +10,8 @@ from gptlab.config import DataConfig
 from gptlab.data.cleaning import StepReport
 from gptlab.data.dataset import cleaned
 from gptlab.data.documents import Documents
-from gptlab.data.sources import BUILTINS, Source, read_documents
 from gptlab.data.learning import build_tokenizer
+from gptlab.data.sources import BUILTINS, Source, read_documents
 from gptlab.data.tokenizers import Tokenizer
 
 PREVIEW_CHARACTERS = 300_000  # enough text for a preview's tokenizer and estimates, quick enough for a page

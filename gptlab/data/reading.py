@@ -35,8 +35,9 @@ MAGIC = {b"PK\x03\x04": "an archive (as .docx, .xlsx and .epub are): save its co
 class Found:
     """What was met while a file, or one after another, was read; whole once its documents are through.
 
-    With `most_characters` reading ends after about so many, where a format allows that, or earlier (`ended_early`) where what comes is
-    too long to look at; `share` is how much of the file is read (0 to 1). `texts` counts its texts, of which a long one is given as several documents.
+    With `most_characters` reading ends after about so many, where a format allows that, or earlier (`ended_early`) where what
+    comes is too long to look at; `share` is how much of the file is read (0 to 1). `texts` counts its texts, of which a long one
+    is given as several documents.
     """
 
     most_characters: int | None = None
