@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from gptlab.config import DataConfig, ModelConfig, SampleConfig
+from gptlab.data.documents import Documents
 from gptlab.data.learning import build_tokenizer
 from gptlab.data.tokenizers import UnknownCharacters
 from gptlab.generate.generator import Reader, StopFilter, generate
@@ -24,7 +25,7 @@ def build(tokens: int, **settings) -> GPT:
 
 
 def tokenizer_of(kind: str, text: str = "the quick brown fox jumps over the lazy dog"):
-    return build_tokenizer(DataConfig(tokenizer=kind, vocab_size=270), [text], [text])
+    return build_tokenizer(DataConfig(tokenizer=kind, vocab_size=270), Documents.of([text]), Documents.of([text]))
 
 
 class Scripted:
