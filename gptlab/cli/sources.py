@@ -16,6 +16,7 @@ from gptlab.data import catalog
 from gptlab.data.dataset import remove_leftovers, temporary_beside
 from gptlab.data.download import Arriving
 from gptlab.data.errors import DataError
+from gptlab.data.room import SPARE_BYTES
 from gptlab.data.sources import BUILTINS, several
 from gptlab.runs.downloading import download, downloaded
 from gptlab.runs.rundir import clean_name
@@ -23,7 +24,6 @@ from gptlab.runs.workspace import Workspace
 
 STDIN = "-"
 BLOCK_BYTES = 2**20
-SPARE_BYTES = 32 * 2**20  # left free on the disk
 
 
 @dataclass(frozen=True)

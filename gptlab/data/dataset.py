@@ -34,13 +34,13 @@ from gptlab.data.errors import DataError
 from gptlab.data.learning import build_tokenizer
 from gptlab.data.near_duplicates import groups
 from gptlab.data.progress import Meter, Progress
+from gptlab.data.room import SPARE_BYTES
 from gptlab.data.sources import FEWEST_CHARACTERS, Source, read_documents, size_of_files, state_of_files
 from gptlab.data.split import Split, may_hold_out_whole, plan_split
 from gptlab.data.synthetic import STORY_GRAMMAR
 from gptlab.data.token_files import TokenFile, write_tokens
 from gptlab.data.tokenizers import Tokenizer, load_tokenizer
 
-SPARE_BYTES = 32 * 2**20  # left free on the disk
 
 
 

@@ -23,10 +23,10 @@ from urllib.parse import urlsplit
 
 from gptlab.data.catalog import LOOPBACK, Entry, File
 from gptlab.data.errors import DataError
+from gptlab.data.room import SPARE_BYTES
 
 TIMEOUT_SECONDS = 30.0        # of silence, after which a connection counts as cut
 BLOCK_BYTES = 2**16
-SPARE_BYTES = 32 * 2**20      # left free on the disk
 CUTS_IN_A_ROW = 3             # connections that end before anything came, after which it is given up
 PAUSE_SECONDS = 1.0           # before a cut connection is tried again
 RATE_SECONDS = 8.0            # over which the rate is measured

@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-SPARE_BYTES = 32 * 2**20  # left free beside what is written, so that events still fit when a checkpoint does not
+from gptlab.data.room import SPARE_BYTES
+
 RETRY_SECONDS = 2.0
 TEMPORARY = ".tmp-"  # what every unfinished file's or directory's name begins with
 
