@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from waiting import PATIENCE_SECONDS, wait_until
 
+from gptlab.config import DataConfig
 from gptlab.data.dataset import prepare
 from gptlab.presets import DEFAULT_PRESET, preset
 from gptlab.runs.workspace import Workspace
@@ -109,6 +110,16 @@ def browse(chromium):
     for context in contexts:
         context.close()
     assert not errors, errors
+
+
+@pytest.fixture(scope="module")
+def workspace(app, small_text, tmp_path_factory):
+    """The app's, with the data set "tiny"."""
+    source = tmp_path_factory.mktemp("text") / "tiny.txt"
+    source.write_text(small_text[:6000], encoding="utf-8")
+    workspace = Workspace(app.workspace)
+    prepare(DataConfig(source=str(source)), workspace.datasets / "tiny")
+    return workspace
 
 
 @pytest.fixture

@@ -12,12 +12,9 @@ import pytest
 from tiny_run import tiny_run
 from waiting import reload, tab, wait_until, wait_until_it_fits
 
-from gptlab.config import DataConfig
-from gptlab.data.dataset import prepare
 from gptlab.events import Checkpoint, Evaluation, Sample, Setting, Status, Step, to_json
 from gptlab.runs.curves import Curves
 from gptlab.runs.eventlog import effective_events
-from gptlab.runs.workspace import Workspace
 
 UI = Path(__file__).resolve().parents[2] / "gptlab" / "ui"
 DRAWN = "document.querySelector('#chart .js-plotly-plot')?.data?.map(line => [Array.from(line.x), Array.from(line.y)])"
@@ -240,15 +237,6 @@ def test_names_of_reference_lines_do_not_lie_on_each_other(scripts):
 
 
 # in the page
-
-@pytest.fixture(scope="module")
-def workspace(app, small_text, tmp_path_factory):
-    source = tmp_path_factory.mktemp("text") / "tiny.txt"
-    source.write_text(small_text[:6000], encoding="utf-8")
-    workspace = Workspace(app.workspace)
-    prepare(DataConfig(source=str(source)), workspace.datasets / "tiny")
-    return workspace
-
 
 def test_a_run_being_written_is_followed_and_comes_back_after_a_reload(workspace, page):
     run = tiny_run(workspace, "followed", train__max_steps=200)

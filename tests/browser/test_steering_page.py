@@ -9,22 +9,10 @@ from tiny_run import finished_run, tiny_run
 from waiting import comes_up, tab, wait_until, wait_until_it_fits
 
 from gptlab.cli.arguments import parser
-from gptlab.config import DataConfig
-from gptlab.data.dataset import prepare
 from gptlab.events import Status
-from gptlab.runs.workspace import Workspace
 
 ANNOTATIONS = "document.querySelector('#chart .js-plotly-plot')?.layout?.annotations?.map(one => one.text) ?? []"
 SLOW = {"train__max_steps": 1_000_000, "train__batch_size": 64, "train__tokens_per_update": None}
-
-
-@pytest.fixture(scope="module")
-def workspace(app, small_text, tmp_path_factory):
-    source = tmp_path_factory.mktemp("text") / "tiny.txt"
-    source.write_text(small_text[:6000], encoding="utf-8")
-    workspace = Workspace(app.workspace)
-    prepare(DataConfig(source=str(source)), workspace.datasets / "tiny")
-    return workspace
 
 
 @pytest.fixture(scope="module")
