@@ -173,9 +173,8 @@ class TrainConfig:
                                       minimum=0.01, maximum=1000.0, step=0.1)
     precision: str = setting("auto", "Precision", "Number format of the matrix products. auto: bf16 (or fp16) on a GPU "
                              "that has it, fp32 elsewhere.", choices=("auto", "fp32", "bf16", "fp16"))
-    compile: str = setting("auto", "Compile", "Turn the step into a program of its own. auto: begins without, compiles beside "
-                           "the training where that can pay, and keeps what is faster. on: tries it wherever it is. off: never.",
-                           choices=("auto", "on", "off"))
+    compile: str = setting("auto", "Compile", "Also compile the training step, beside the training, which goes on; the faster "
+                           "of both is kept. auto: only where that can pay.", choices=("auto", "on", "off"))
     device: str = setting("auto", "Device", "Where to train. auto: an NVIDIA GPU, else Apple's, else the processor.",
                           choices=("auto", "cpu", "cuda", "mps"))
     seed: int = setting(1337, "Seed", "Same seed, same machine, same run.", minimum=0, maximum=2**31 - 1, step=1)
