@@ -15,7 +15,8 @@ from gptlab.model.gpt import GPT
 from gptlab.train import trainer as trainer_module
 from gptlab.train.batches import Batches
 from gptlab.train.device import TrainingError
-from gptlab.train.trainer import Clock, Trainer, evaluation_sets
+from gptlab.train.evaluation import evaluation_sets
+from gptlab.train.trainer import Clock, Trainer
 
 END, VOCABULARY = 11, 12
 SMALL = {"model.n_layer": 1, "model.n_head": 2, "model.n_embd": 16, "model.context_length": 8, "train.batch_size": 4,

@@ -119,10 +119,10 @@ class EvaluationWindows:
     def __len__(self) -> int:
         return len(self._starts)
 
-    def batches(self, batch_size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """All windows, `batch_size` at a time: (ids, targets), (B, L) int64 with L the longest of them, padded with
-        end-of-text and IGNORED."""
-        for first in range(0, len(self), batch_size):
+    def batches(self, batch_size: int, skip: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """All windows but the first `skip`, `batch_size` at a time: (ids, targets), (B, L) int64 with L the longest of them,
+        padded with end-of-text and IGNORED."""
+        for first in range(skip, len(self), batch_size):
             starts, lengths = self._starts[first:first + batch_size], self._lengths[first:first + batch_size]
             columns = np.arange(lengths.max())
             inside = columns < lengths[:, None]  # (B, L)

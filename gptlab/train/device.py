@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import gc
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -12,7 +13,9 @@ import torch
 
 CUDA_WHEELS = "https://download.pytorch.org/whl/cu130"
 LOWER = "lower train.batch_size first, then model.context_length, model.n_embd or model.n_layer."
-OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
+LOWER_MODEL = ("lower model.n_embd, model.n_layer or model.context_length for a new run, or close what else uses this machine's "
+               "memory and resume this one.")
+OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cublas_status_alloc_failed")
 
 
 class TrainingError(RuntimeError):
@@ -95,12 +98,27 @@ def set_random_states(device: str, states: dict[str, str]) -> None:
             getattr(torch, device).set_rng_state(state)
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether `error` is a lack of memory, as each kind of device reports it; not where that was put into words already."""
+    return isinstance(error, MemoryError) or (  # torch.OutOfMemoryError is a RuntimeError
+        isinstance(error, RuntimeError) and not isinstance(error, TrainingError)
+        and any(words in str(error).lower() for words in OUT_OF_MEMORY))
+
+
+def release_memory(device: str) -> None:
+    """Have a GPU's memory that nobody uses given back: after a lack of it, and not while its error is handled, whose traceback
+    holds the tensors of what failed."""
+    if device != "cpu":
+        gc.collect()
+        getattr(torch, device).empty_cache()
+
+
 @contextlib.contextmanager
 def explain_out_of_memory(remedy: str = LOWER) -> Iterator[None]:
-    """Turn a lack of memory, as each kind of device reports it, into a TrainingError that says what to do."""
+    """Turn a lack of memory into a TrainingError that says what to do."""
     try:
         yield
-    except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
-        if not isinstance(error, MemoryError) and not any(words in str(error).lower() for words in OUT_OF_MEMORY):
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
             raise
         raise TrainingError(f"The machine ran out of memory: {remedy}") from error

@@ -16,9 +16,9 @@ from gptlab.data.dataset import Dataset
 from gptlab.model import estimate
 from gptlab.train.batches import EvaluationWindows
 from gptlab.train.device import autocast, explain_out_of_memory, pick_device, pick_precision
-from gptlab.train.evaluation import mean_loss
+from gptlab.train.evaluation import evaluation_sets, mean_loss
 from gptlab.train.plan import Plan
-from gptlab.train.trainer import Trainer, evaluation_sets
+from gptlab.train.trainer import Trainer
 
 STEPPING_SECONDS = 0.6  # of updates that are timed
 BATCH_SECONDS = 0.3     # what one batch may take; where it would take longer, fewer sequences are tried

@@ -17,17 +17,16 @@ from torch import Tensor
 
 from gptlab.config import RunConfig
 from gptlab.data.dataset import Dataset
-from gptlab.events import Evaluation, Event, Step
+from gptlab.events import Alert, Evaluation, Event, Step
 from gptlab.model.gpt import GPT
 from gptlab.train import optim
-from gptlab.train.batches import Batches, EvaluationWindows
-from gptlab.train.device import (autocast, explain_out_of_memory, pick_device, pick_precision, random_states,
-                                 set_random_states)
-from gptlab.train.evaluation import mean_loss
+from gptlab.train.batches import Batches
+from gptlab.train.device import (LOWER_MODEL, TrainingError, autocast, explain_out_of_memory, is_out_of_memory, pick_device,
+                                 pick_precision, random_states, release_memory, set_random_states)
+from gptlab.train.evaluation import evaluation_sets, mean_loss
 from gptlab.train.plan import Plan
 
-FETCH_SECONDS = 0.25      # how long losses may stay on the device
-MOST_VAL_TOKENS = 262_144  # about, in an evaluation, unless `eval_batches` asks for more
+FETCH_SECONDS = 0.25  # how long losses may stay on the device
 
 
 class Clock:
@@ -89,6 +88,8 @@ class Trainer:
         self.optimizer = optim.build_optimizer(self.model, train)
         self.scaler = torch.amp.GradScaler(self.device, enabled=self.precision == "fp16")
 
+        self.micro_batch_size = train.batch_size  # sequences computed at once: fewer once memory has run out
+
         self.step = 0  # updates done
         self.clock = Clock()
         self.stepping_seconds = 0.0  # in updates alone: evaluation, sampling and saving left out
@@ -102,6 +103,7 @@ class Trainer:
         self._minutes_as_steps: int | None = None  # what max_minutes turned out to be
         self._timed_from: tuple[int, float] | None = None  # (step, stepping_seconds) once the first update is over
         self._pending: list[Update] = []
+        self._alerts: list[Alert] = []  # to be told with the updates they are about
         self._fetched = (0, 0.0, time.perf_counter())  # (step, stepping_seconds, when) at the last fetch
 
     def run(self, should_halt: Callable[[], bool] | None = None) -> Iterator[list[Event]]:
@@ -122,7 +124,7 @@ class Trainer:
                 yield events
 
     def update(self) -> None:
-        """One update of the weights: gradients over all its batches, clipped, then AdamW. Waits for no device.
+        """One update of the weights: gradients over all its batches, clipped, then the optimizer. Waits for no device.
 
         From the first loss or gradient norm on that is not finite, weights and optimizer stay as they were, and the
         next flush() finds out. (In fp16, gradients that overflow for their scaling only skip the update.)
@@ -133,18 +135,13 @@ class Trainer:
         learning_rate = optim.learning_rate(self.step, self._last_step(), self.config.train)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        loss = torch.zeros((), device=self.device)
-        for _ in range(self.plan.batches_per_update):
-            ids, targets = self._next_batch()
-            with autocast(self.device, self.precision):
-                part = self.model.loss(ids, targets) / self.plan.batches_per_update
-            self.scaler.scale(part).backward()
-            loss += part.detach()
-        self.scaler.unscale_(self.optimizer)
-        grad_norm = self._clip_gradients()
-        finite = torch.isfinite(loss if self.scaler.is_enabled() else loss + grad_norm)
-        self._bad = torch.maximum(self._bad, (~finite).float())
-        optim.step_unless(torch.maximum(self._bad, (~torch.isfinite(grad_norm)).float()), self.optimizer)
+        loss = self._compute_gradients()
+        with explain_out_of_memory(LOWER_MODEL):  # by now, the batch has no part in it
+            self.scaler.unscale_(self.optimizer)
+            grad_norm = self._clip_gradients()
+            finite = torch.isfinite(loss if self.scaler.is_enabled() else loss + grad_norm)
+            self._bad = torch.maximum(self._bad, (~finite).float())
+            optim.step_unless(torch.maximum(self._bad, (~torch.isfinite(grad_norm)).float()), self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
@@ -153,7 +150,8 @@ class Trainer:
                                     grad_norm))
 
     def flush(self) -> list[Event]:
-        """Fetch the losses still on the device: one Step event for each update since the last time, in order."""
+        """Fetch the losses still on the device: one Step event for each update since the last time, in order, after what else
+        there is to tell of it."""
         if not self._pending:
             return []
         started = time.perf_counter()
@@ -174,7 +172,8 @@ class Trainer:
             if not math.isfinite(loss if self.scaler.is_enabled() else loss + grad_norm):
                 self._stop_before(update, "loss" if not math.isfinite(loss) else "gradient")
                 break
-        return events
+        alerts, self._alerts = self._alerts, []
+        return sorted(alerts + events, key=lambda event: event.step)
 
     def change(self, changes: dict[str, Any]) -> None:
         """Goes on with other settings from the next update on: learning rates (the schedule keeps its shape), how often to
@@ -211,6 +210,7 @@ class Trainer:
             "evaluated_step": self.evaluated_step, "evaluations_since_best": self._evaluations_since_best,
             "minutes_as_steps": self._minutes_as_steps, "max_minutes": self.config.train.max_minutes,
             "random": random_states(self.device), "scaler": self.scaler.state_dict(),
+            "micro_batch_size": self.micro_batch_size,
             "optimizer": optim.state_tensors(self.model, self.optimizer),
         }
 
@@ -223,6 +223,7 @@ class Trainer:
         if state["scaler"]:  # empty where the run had none so far, such as on a processor
             self.scaler.load_state_dict(state["scaler"])
         self.batches.load_state_dict(state["batches"])
+        self.micro_batch_size = state.get("micro_batch_size", self.micro_batch_size)
         self.step, self.stepping_seconds = state["step"], state["stepping_seconds"]
         self.clock = Clock(state["time_seconds"])
         self.best_val_loss, self.best_step = state["best_val_loss"], state["best_step"]
@@ -235,6 +236,52 @@ class Trainer:
             self._minutes_as_steps = state["minutes_as_steps"] if minutes is not None else None
         self._fetched = (self.step, self.stepping_seconds, time.perf_counter())
         set_random_states(self.device, state["random"])
+
+    def _compute_gradients(self) -> Tensor:
+        """Leave the update's gradients, times the loss scale, with the parameters; gives its mean loss, on the device.
+
+        Where memory runs out, the same windows are computed again in parts half as large, and so is all that follows.
+        Raises TrainingError where not even one sequence fits; all is then as it was before.
+        """
+        position, lack = self.batches.state_dict(), ""
+        while True:
+            try:
+                loss = self._accumulate_gradients()
+                break
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                lack = str(error).partition("\n")[0]
+            self.optimizer.zero_grad(set_to_none=True)
+            self.batches.load_state_dict(position)
+            release_memory(self.device)
+            if self.micro_batch_size == 1:
+                raise TrainingError(f"Memory ran out at step {self.step + 1:,} with one sequence at a time: {LOWER_MODEL}")
+            self.micro_batch_size = (self.micro_batch_size + 1) // 2
+        if lack:
+            self._alerts.append(self._memory_alert(lack))
+        return loss
+
+    def _accumulate_gradients(self) -> Tensor:
+        """The gradients of the mean over all sequences of the update, `micro_batch_size` of them at a time; its mean loss."""
+        loss = torch.zeros((), device=self.device)
+        for _ in range(self.plan.batches_per_update):
+            ids, targets = self._next_batch()
+            sequences = len(ids) * self.plan.batches_per_update
+            for part_ids, part_targets in zip(ids.split(self.micro_batch_size), targets.split(self.micro_batch_size)):
+                with autocast(self.device, self.precision):
+                    part = self.model.loss(part_ids, part_targets) * (len(part_ids) / sequences)
+                self.scaler.scale(part).backward()
+                loss += part.detach()
+        return loss
+
+    def _memory_alert(self, evidence: str) -> Alert:
+        step, batch_size = self.step + 1, self.config.train.batch_size
+        return Alert(step=step, time_seconds=self.clock.time_seconds, code="out_of_memory", severity="info", evidence=evidence,
+                     message=f"Memory ran out at step {step:,}: from here on, batches of {batch_size} are computed in parts of "
+                             f"{self.micro_batch_size}; the result is the same.",
+                     remedy="Nothing has to be done. If training has become slow, close what else uses this machine's memory; "
+                            "for the next run, lower model.context_length, model.n_embd or model.n_layer.")
 
     def _next_batch(self) -> tuple[Tensor, Tensor]:
         ids, targets = self.batches.next()
@@ -311,16 +358,3 @@ class Trainer:
         self.batches.skip_to(self.step * self.plan.batches_per_update)
         self.finish_reason = (f"The {what} was not a finite number at step {update.step:,}, so training stopped before "
                               "it. Lower train.max_learning_rate, or raise train.warmup_steps.")
-
-
-def evaluation_sets(config: RunConfig, dataset: Dataset) -> tuple[EvaluationWindows, EvaluationWindows]:
-    """The windows of (val, train) that losses are measured on: of train as many as of val, at most 128, cut alike.
-
-    Of a val text beyond MOST_VAL_TOKENS, about so many, evenly spaced, unless `eval_batches` says how many.
-    """
-    train, T, end_of_text = config.train, config.model.context_length, dataset.tokenizer.end_of_text
-    n_windows = None if train.eval_batches is None else train.eval_batches * train.batch_size
-    val = EvaluationWindows(dataset.val, T, end_of_text, n_windows)
-    if n_windows is None and val.n_targets > MOST_VAL_TOKENS:
-        val = EvaluationWindows(dataset.val, T, end_of_text, len(val) * MOST_VAL_TOKENS // val.n_targets)
-    return val, EvaluationWindows(dataset.train, T, end_of_text, min(len(val), 128), by_document=val.by_document)
