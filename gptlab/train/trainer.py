@@ -21,8 +21,9 @@ from gptlab.events import Alert, Evaluation, Event, Step
 from gptlab.model.gpt import GPT
 from gptlab.train import optim
 from gptlab.train.batches import Batches
-from gptlab.train.device import (LOWER_MODEL, TrainingError, autocast, explain_out_of_memory, is_out_of_memory, pick_device,
-                                 pick_precision, random_states, release_memory, set_random_states)
+from gptlab.train.device import (LOWER_MODEL, TrainingError, autocast, available_threads, explain_out_of_memory, is_out_of_memory,
+                                 pick_device, pick_precision, random_states, release_memory, set_random_states,
+                                 threads_by_environment)
 from gptlab.train.evaluation import evaluation_sets, mean_loss
 from gptlab.train.plan import Plan
 
@@ -69,12 +70,12 @@ class Trainer:
     """
 
     def __init__(self, config: RunConfig, dataset: Dataset, *, device: str | None = None,
-                 generator: torch.Generator | None = None):
+                 precision: str | None = None, generator: torch.Generator | None = None):
         train, context_length = config.train, config.model.context_length
         self.config, self.dataset = config, dataset
         self.device = pick_device(device or train.device)
-        self.precision = pick_precision(train.precision, self.device)
-        self.batches = Batches(dataset.train, context_length, train.batch_size, train.order, train.seed)
+        self.use_precision(precision or pick_precision(train.precision, self.device))
+        self.batches = Batches(dataset.train, context_length, train.sequences(context_length), train.order, train.seed)
         self.plan = Plan(config, len(dataset.train))
         self.val_windows, self.train_windows = evaluation_sets(config, dataset)
         self._val_bytes = self.val_windows.n_bytes(dataset.tokenizer.byte_lengths())
@@ -85,10 +86,10 @@ class Trainer:
             torch.manual_seed(train.seed)
         with explain_out_of_memory():
             self.model = GPT(config.model, dataset.tokenizer.vocab_size, generator).to(self.device)
+        self.loss = self.model.loss  # of an update's batches; a compiled one may take its place
         self.optimizer = optim.build_optimizer(self.model, train)
-        self.scaler = torch.amp.GradScaler(self.device, enabled=self.precision == "fp16")
 
-        self.micro_batch_size = train.batch_size  # sequences computed at once: fewer once memory has run out
+        self.micro_batch_size = self.batches.batch_size  # sequences computed at once: fewer once memory has run out
 
         self.step = 0  # updates done
         self.clock = Clock()
@@ -197,6 +198,11 @@ class Trainer:
         unknown = self.config.train.max_minutes is not None and self._minutes_as_steps is None
         return None if unknown else self._last_step()
 
+    def use_precision(self, precision: str) -> None:
+        """Compute in "fp32", "bf16" or "fp16" from the next update on."""
+        self.precision = precision
+        self.scaler = torch.amp.GradScaler(self.device, enabled=precision == "fp16")
+
     def state_dict(self) -> dict:
         """All that a run needs to go on exactly, but the weights: JSON values, and tensors under "optimizer".
 
@@ -210,16 +216,23 @@ class Trainer:
             "evaluated_step": self.evaluated_step, "evaluations_since_best": self._evaluations_since_best,
             "minutes_as_steps": self._minutes_as_steps, "max_minutes": self.config.train.max_minutes,
             "random": random_states(self.device), "scaler": self.scaler.state_dict(),
-            "micro_batch_size": self.micro_batch_size,
+            "micro_batch_size": self.micro_batch_size, "device": self.device, "precision": self.precision,
+            "threads": torch.get_num_threads(),
             "optimizer": optim.state_tensors(self.model, self.optimizer),
         }
 
     def load_state_dict(self, state: dict) -> None:
         """Go on from `state`; the caller loads the weights of the same moment into `model`.
 
-        Sets torch's global random state. Raises ValueError where the optimizer's tensors are not this model's.
+        Sets torch's global random state, and for this thread how many threads compute: as many as before, where there are.
+        Raises ValueError where the optimizer's tensors are not this model's.
         """
         optim.load_state_tensors(self.model, self.optimizer, state["optimizer"])
+        if state.get("device") == self.device:
+            if self.config.train.precision == "auto" and self.precision != state["precision"]:
+                self.use_precision(state["precision"])
+            if self.device == "cpu" and threads_by_environment() is None:
+                torch.set_num_threads(min(state["threads"], available_threads()))
         if state["scaler"]:  # empty where the run had none so far, such as on a processor
             self.scaler.load_state_dict(state["scaler"])
         self.batches.load_state_dict(state["batches"])
@@ -270,13 +283,13 @@ class Trainer:
             sequences = len(ids) * self.plan.batches_per_update
             for part_ids, part_targets in zip(ids.split(self.micro_batch_size), targets.split(self.micro_batch_size)):
                 with autocast(self.device, self.precision):
-                    part = self.model.loss(part_ids, part_targets) * (len(part_ids) / sequences)
+                    part = self.loss(part_ids, part_targets) * (len(part_ids) / sequences)
                 self.scaler.scale(part).backward()
                 loss += part.detach()
         return loss
 
     def _memory_alert(self, evidence: str) -> Alert:
-        step, batch_size = self.step + 1, self.config.train.batch_size
+        step, batch_size = self.step + 1, self.batches.batch_size
         return Alert(step=step, time_seconds=self.clock.time_seconds, code="out_of_memory", severity="info", evidence=evidence,
                      message=f"Memory ran out at step {step:,}: from here on, batches of {batch_size} are computed in parts of "
                              f"{self.micro_batch_size}; the result is the same.",
