@@ -1,7 +1,7 @@
 """Every setting of a run: one dataclass field each, with its default, bounds, unit and help.
 
 Forms, the command line, validation and the JSON on disk all derive from these fields. Imports of ours only values.py,
-no torch. `None` means off, or "as the data says"; each field's help says which.
+no torch. `None` means off, "as the data says" or "as the machine says"; each field's help says which.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ def setting(default, label: str, help: str, *, minimum=None, maximum=None, step=
     return field(default=default, metadata=metadata)
 
 
+USUAL_BATCH_SIZE = 16  # sequences
 CLEANING = ("unicode", "gutenberg", "markup", "repeated-lines", "personal", "filters", "duplicates", "near-duplicates")
 
 
@@ -145,8 +146,9 @@ class TrainConfig:
     max_minutes: float | None = setting(None, "Minutes", "Training time; turned into a number of steps after the first "
                                         "timed ones. Empty: no limit.",
                                         minimum=0.01, maximum=100_000, step=0.5, unit="minutes", common=True)
-    batch_size: int = setting(16, "Batch size", "How many pieces of text are looked at together.",
-                              minimum=1, maximum=4096, step=1, unit="sequences", common=True)
+    batch_size: int | None = setting(USUAL_BATCH_SIZE, "Batch size", "How many pieces of text are looked at together. Empty: as "
+                                     "the machine says, by timing some.",
+                                     minimum=1, maximum=4096, step=1, unit="sequences", common=True)
     tokens_per_update: int | None = setting(None, "Tokens per update", "Gather gradients over several batches before "
                                             "each update. A multiple of batch size × context. Empty: one batch.",
                                             minimum=8, maximum=2**26, step=8, unit="tokens")
@@ -196,6 +198,15 @@ class TrainConfig:
                                     minimum=0, maximum=1000, step=1, unit="checkpoints")
     patience: int | None = setting(None, "Patience", "Stop after this many evaluations without a better loss on unseen "
                                    "text. Empty: never.", minimum=1, maximum=10_000, step=1, unit="evaluations")
+
+
+    def sequences(self, context_length: int) -> int:
+        """Of a batch: `batch_size`, or what is taken for it until a run begins and chooses: the usual size, or the largest
+        below that which divides `tokens_per_update`."""
+        if self.batch_size is not None:
+            return self.batch_size
+        an_update = (self.tokens_per_update or 0) // context_length
+        return next(n for n in range(USUAL_BATCH_SIZE, 0, -1) if an_update % n == 0)
 
 
 @dataclass(frozen=True)
@@ -347,10 +358,11 @@ def clashes(config: RunConfig) -> list[str]:
     if train.min_learning_rate > train.max_learning_rate:
         problems.append(f"train.min_learning_rate {train.min_learning_rate:g} is above train.max_learning_rate "
                         f"{train.max_learning_rate:g}: set train.min_learning_rate to {train.max_learning_rate:g} or less.")
-    tokens_per_batch = train.batch_size * model.context_length
+    tokens_per_batch = (1 if train.batch_size is None else train.batch_size) * model.context_length
     if train.tokens_per_update is not None and tokens_per_batch > 0 and train.tokens_per_update % tokens_per_batch:
         lower = max(1, train.tokens_per_update // tokens_per_batch) * tokens_per_batch
-        problems.append(f"train.tokens_per_update {train.tokens_per_update:,} is not a multiple of batch size × context "
+        what = "the context" if train.batch_size is None else "batch size × context"
+        problems.append(f"train.tokens_per_update {train.tokens_per_update:,} is not a multiple of {what} "
                         f"({tokens_per_batch:,}): set it to {lower:,} or {lower + tokens_per_batch:,}.")
     if train.epochs is None and train.max_steps is None and train.max_minutes is None:
         problems.append("Nothing ends this run: set train.epochs, train.max_steps or train.max_minutes.")

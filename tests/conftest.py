@@ -1,8 +1,13 @@
 """What several test files share: a small text, and a workspace that is gone afterwards."""
 
+import os
 import random
 
 import pytest
+
+# Pinned before torch is imported, here and in what tests start: where runs are compared bit for bit, none may choose by timing.
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+os.environ.setdefault("OMP_NUM_THREADS", str(CORES))
 
 WORDS = ("the cat sat on a mat and then it saw two birds in an old tree while rain fell over every roof of this small "
          "town until night came").split()

@@ -362,7 +362,7 @@ def test_a_number_that_is_none_stops_the_run_before_it_does_harm(monkeypatch, wh
     good = Trainer(settings, data)
     everything(good, stop_at=7)
 
-    trainer, calls, sound = Trainer(settings, data), [], GPT.loss
+    calls, sound = [], GPT.loss
 
     def spoilt(model, ids, targets, reduction="mean"):
         loss = sound(model, ids, targets, reduction)
@@ -374,6 +374,7 @@ def test_a_number_that_is_none_stops_the_run_before_it_does_harm(monkeypatch, wh
                 loss.register_hook(lambda gradient: gradient * math.inf)
         return loss
     monkeypatch.setattr(GPT, "loss", spoilt)
+    trainer = Trainer(settings, data)
     events = everything(trainer)
 
     assert trainer.diverged and f"The {what} was not a finite number at step 8" in trainer.finish_reason

@@ -8,7 +8,7 @@ import time
 
 from tqdm import tqdm
 
-from gptlab.events import Alert, Evaluation, Event, Sample, Setting, Step
+from gptlab.events import Alert, Evaluation, Event, Sample, Setting, Status, Step
 from gptlab.runs.eventlog import parse_lines
 from gptlab.runs.rundir import RunDir
 
@@ -71,6 +71,8 @@ class Progress:
         elif isinstance(event, Setting):
             moved = ", ".join(f"{name} {event.before.get(name)} -> {value}" for name, value in event.changes.items())
             self._say(f"step {event.step:,}: {moved}")
+        elif isinstance(event, Status) and event.state == "running" and event.reason:
+            self._say(event.reason)
         elif isinstance(event, Sample) and event.done:
             self.last_sample = event
 

@@ -49,7 +49,7 @@ def training_memory_bytes(config: ModelConfig, train: TrainConfig, vocab_size: i
     averages = 2 * weights  # AdamW's; Muon has one momentum for each matrix in the blocks
     if train.optimizer == "muon":
         averages -= FLOAT_BYTES * (matrix_numbers(config, vocab_size) - table_rows(config, vocab_size) * config.n_embd)
-    tokens = train.batch_size * config.context_length
+    tokens = train.sequences(config.context_length) * config.context_length
     return {"weights": weights + copies, "gradients": weights, "optimizer": averages,
             "activations": tokens * activation_bytes_per_token(config, vocab_size, number_bytes)}
 

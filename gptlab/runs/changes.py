@@ -1,7 +1,8 @@
 """Which settings of a run may change once it has begun, and what they have become. Needs no torch.
 
-`config.json` stays what the run was started with, but for the limits that an extension moves. What is changed while it
-goes on stands in its events: going back to an older step takes it back, and nothing else has to be kept in step.
+`config.json` stays what the run was started with, but for the limits that an extension moves, and a batch size that the
+machine was to choose. What is changed while it goes on stands in its events: going back to an older step takes it back, and
+nothing else has to be kept in step.
 """
 
 from __future__ import annotations

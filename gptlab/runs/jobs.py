@@ -133,7 +133,9 @@ class Jobs:
             return self._changed.wait_for(lambda: self._current is None and not self._waiting, timeout)
 
     def _work(self) -> None:
+        import torch
         import torch._dynamo  # noqa: F401  two seconds that torch's first optimizer takes; so the first run need not
+        torch.get_num_threads()  # settles it for this thread, before another one tries with how many it is fastest
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._closed)

@@ -97,6 +97,10 @@ class RunDir:
         except ConfigError as error:
             raise RunError(f"Run {self.id}: {' '.join(error.problems)}") from error
 
+    def write_config(self, config: RunConfig) -> None:
+        """Puts other settings in place of the run's. Raises RunError on a full disk."""
+        write_atomic(self.path / "config.json", json.dumps(config.to_dict(), indent=2, ensure_ascii=False))
+
     def manifest(self) -> dict:
         """What the run's data set was: the copy of its manifest. Raises RunError."""
         return self._json("manifest.json")

@@ -131,7 +131,7 @@ def extend(run: RunDir, changes: dict[str, Any]) -> None:
     """
     with _at_rest(run, "make it longer") as known:
         longer = extension(run, known, changes)
-        write_atomic(run.path / "config.json", json.dumps(longer.started.to_dict(), indent=2, ensure_ascii=False))
+        run.write_config(longer.started)
         state = "queued" if known["state"] == "queued" else "stopped"
         event = dict(step=known["step"], time_seconds=known["time_seconds"])
         run.append(Setting(**event, changes=longer.changes, before=longer.before),

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from gptlab import memory
-from gptlab.config import ConfigError
+from gptlab.config import ConfigError, RunConfig
 from gptlab.data.dataset import Dataset, open_dataset
 from gptlab.data.sources import DataError
 from gptlab.events import Checkpoint, Evaluation, Event, Sample, Setting, Status
@@ -28,7 +28,8 @@ from gptlab.runs.disk import RunError, remove_temporaries
 from gptlab.runs.rundir import RunDir
 from gptlab.runs.telling import Telling, if_possible
 from gptlab.runs.workspace import find_dataset
-from gptlab.train.device import TrainingError, explain_out_of_memory
+from gptlab.train.choosing import choose, in_words
+from gptlab.train.device import TrainingError, explain_out_of_memory, using_threads
 from gptlab.train.trainer import Trainer
 
 PAUSE_SECONDS = 0.05     # between two looks at the commands while paused
@@ -45,7 +46,7 @@ def run(run_dir: RunDir | Path, *, dataset_dir: Path | None = None, should_stop:
     "failed" with one sentence in the status; only a run that somebody else holds raises RunError.
     """
     run_dir = RunDir.of(run_dir)
-    with run_dir.lock():
+    with run_dir.lock(), using_threads(None):
         work = _Work(run_dir, should_stop or (lambda: False))
         try:
             return work.do(dataset_dir)
@@ -62,6 +63,7 @@ class _Work:
         self.telling = Telling(run_dir)
         self.record, self.tell = self.telling.record, self.telling.tell
         self.trainer: Trainer | None = None
+        self.machine = ""  # what the run uses of this machine, and why
         self.stopping = self.pausing = self.paused = self.sampling = False
         self.sample_asked = self.checkpoint_asked = False
         self.changes_asked: list[dict] = []
@@ -104,17 +106,39 @@ class _Work:
         self.prompts = samples.prompts_of(config, dataset)
         for prompt in self.prompts:
             dataset.tokenizer.encode(prompt)  # raises for characters it never saw: now, not after an hour
-        self.trainer = Trainer(config, dataset)
-        step, notes = self.restore(begun=any(not isinstance(event, (Status, Setting)) for event in earlier))
+        begun = any(not isinstance(event, (Status, Setting)) for event in earlier)
+        self.trainer = self.make_trainer(config, dataset, begun and bool(self.run.checkpoint_paths()))
+        step, notes = self.restore(begun)
+        self.machine = self.machine or self.in_use()
         self.telling.trainer = self.trainer  # not before: it stood at step 0
         self.schedule = samples.Schedule(config.train.sample_every, self.trainer.epoch)
         notes = [f"{unreadable} damaged lines of events.jsonl are passed over."] * bool(unreadable) + notes
-        self.tell("running", " ".join(notes), resumed_from_step=step,
+        self.tell("running", " ".join([*notes, self.machine]), resumed_from_step=step,
                   then=self.changes_after(step, earlier) if step is not None else ())
         counting = self.run.events()
         self.telling.remember(counting)
         if self.saved is not None:
             self.take_up(counting)
+
+    def make_trainer(self, config: RunConfig, dataset: Dataset, goes_on: bool) -> Trainer:
+        """The trainer; for a run that only begins, with what the machine is best at. The batch size that is chosen stands in
+        `config.json` from then on, the rest in checkpoints: a run chooses once."""
+        if goes_on:
+            return Trainer(config, dataset)
+        choice = choose(config, dataset)
+        if choice.threads is not None:
+            torch.set_num_threads(choice.threads)
+        if config.train.batch_size is None:
+            chosen = {"train.batch_size": choice.batch_size}
+            self.run.write_config(self.run.config().replace(chosen))
+            config = config.replace(chosen)
+        self.machine = choice.words
+        return Trainer(config, dataset, precision=choice.precision)
+
+    def in_use(self) -> str:
+        """What a run that goes on uses of this machine."""
+        device, threads = self.trainer.device, torch.get_num_threads()
+        return in_words(device, threads if device == "cpu" else None, self.trainer.precision, self.trainer.batches.batch_size)
 
     def restore(self, begun: bool) -> tuple[int | None, list[str]]:
         """Brings the trainer to the last checkpoint, if there is one: (the step it resumes from; -1 if it begins again, None
@@ -235,7 +259,7 @@ class _Work:
             self.telling.write_status_if_due()
         self.paused = self.pausing = False
         if not self.stopping:
-            self.tell("running")
+            self.tell("running", self.machine)
         self.trainer.clock.resume()
 
     def change(self, changes: dict) -> None:

@@ -14,7 +14,7 @@ from gptlab.config import RunConfig
 from gptlab.data.dataset import Dataset, open_dataset
 from gptlab.data.sources import DataError
 from gptlab.events import Status
-from gptlab.runs.disk import RunError, replace, temporary_sibling, write_atomic
+from gptlab.runs.disk import RunError, replace, temporary_sibling
 from gptlab.runs.rundir import MAX_NAME_LENGTH, RunDir, check_name
 
 SHOWN_CHOICES = 8
@@ -106,7 +106,7 @@ def create_run(workspace: Workspace, config: RunConfig, dataset: Dataset, name: 
     temporary = temporary_sibling(workspace.runs / "run")
     temporary.mkdir()
     try:
-        write_atomic(temporary / "config.json", json.dumps(config.to_dict(), indent=2, ensure_ascii=False))
+        RunDir(temporary).write_config(config)
         for file in ("tokenizer.json", "manifest.json"):
             shutil.copyfile(dataset.directory / file, temporary / file)
         RunDir(temporary).append(Status(step=0, time_seconds=0.0, state="queued", reason=reason))

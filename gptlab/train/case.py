@@ -33,8 +33,9 @@ class Case:
         # Kaplan et al. 2020 (arXiv:2001.08361, D.6): the rate that does best with Adam falls with the logarithm of the size
         self.usual_rate = max(1e-4, 0.003239 - 0.0001395 * math.log(parameters))
         tokens = min(manifest["val_tokens"], TRAIN_WINDOWS * config.model.context_length)
+        self.batch_size = config.train.sequences(config.model.context_length)
         if config.train.eval_batches is not None:
-            tokens = min(tokens, config.train.eval_batches * config.train.batch_size * config.model.context_length)
+            tokens = min(tokens, config.train.eval_batches * self.batch_size * config.model.context_length)
         self.chance = TOKEN_DEVIATION * math.sqrt(2 / max(1, tokens))  # between two texts alike, nats
         self.said: dict[str, Alert] = {}
         self.learning_rate = self.highest_rate = 0.0

@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import contextlib
 import gc
+import os
 import shutil
+import statistics
 import subprocess
+import time
 from collections.abc import Iterator
 
 import torch
@@ -78,6 +81,42 @@ def autocast(device: str, precision: str):
     if precision == "fp32":
         return contextlib.nullcontext()
     return torch.autocast(device, dtype={"bf16": torch.bfloat16, "fp16": torch.float16}[precision])
+
+
+def matrix_rate(device: str, precision: str, repeats: int = 5, size: int | None = None) -> float:
+    """Floating-point operations a second of a product of large square matrices: the most this device does."""
+    size = size or (4096 if device == "cuda" else 1024)
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(size, size, generator=generator).to(device) for _ in range(2))
+    times = []
+    with torch.no_grad(), autocast(device, precision):
+        for _ in range(repeats + 1):
+            started = time.perf_counter()
+            (a @ b)[0, 0].item()  # waits for the result
+            times.append(time.perf_counter() - started)
+    return 2 * size**3 / statistics.median(times[1:])  # the first one warms up
+
+
+def available_threads() -> int:
+    """How many of the processor's cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads_by_environment() -> int | None:
+    """How many threads somebody has asked for; None where nobody has."""
+    return torch.get_num_threads() if "OMP_NUM_THREADS" in os.environ else None
+
+
+@contextlib.contextmanager
+def using_threads(count: int | None) -> Iterator[None]:
+    """A processor's work is done by `count` threads meanwhile (None: as many as now). Holds for the calling thread, and for
+    those that are made meanwhile."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def random_states(device: str) -> dict[str, str]:

@@ -24,7 +24,7 @@ def evaluation_sets(config: RunConfig, dataset: Dataset) -> tuple[EvaluationWind
     Of a val text beyond MOST_VAL_TOKENS, about so many, evenly spaced, unless `eval_batches` says how many.
     """
     train, T, end_of_text = config.train, config.model.context_length, dataset.tokenizer.end_of_text
-    n_windows = None if train.eval_batches is None else train.eval_batches * train.batch_size
+    n_windows = None if train.eval_batches is None else train.eval_batches * train.sequences(T)
     val = EvaluationWindows(dataset.val, T, end_of_text, n_windows)
     if n_windows is None and val.n_targets > MOST_VAL_TOKENS:
         val = EvaluationWindows(dataset.val, T, end_of_text, len(val) * MOST_VAL_TOKENS // val.n_targets)

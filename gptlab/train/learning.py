@@ -224,7 +224,7 @@ class Clipped:
         """The setting that decides how many tokens an update learns from, and twice what it is."""
         if case.train.tokens_per_update is not None:
             return "train.tokens_per_update", 2 * case.train.tokens_per_update
-        return "train.batch_size", min(4096, max(8, 2 * case.train.batch_size))
+        return "train.batch_size", min(4096, max(8, 2 * case.batch_size))
 
 
 class Underfitting:

@@ -13,7 +13,7 @@ class Plan:
 
     def __init__(self, config: RunConfig, n_tokens: int):
         train, context_length = config.train, config.model.context_length
-        tokens_per_batch = train.batch_size * context_length
+        tokens_per_batch = train.sequences(context_length) * context_length
         self.train = train
         self.batches_per_update = (train.tokens_per_update or tokens_per_batch) // tokens_per_batch
         self.tokens_per_update = self.batches_per_update * tokens_per_batch

@@ -5,7 +5,6 @@ Draws from generators of its own, so that a run training meanwhile stays the sam
 
 from __future__ import annotations
 
-import statistics
 import time
 from dataclasses import dataclass
 
@@ -15,7 +14,7 @@ from gptlab.config import RunConfig
 from gptlab.data.dataset import Dataset
 from gptlab.model import estimate
 from gptlab.train.batches import EvaluationWindows
-from gptlab.train.device import autocast, explain_out_of_memory, pick_device, pick_precision
+from gptlab.train.device import explain_out_of_memory, matrix_rate, pick_device, pick_precision
 from gptlab.train.evaluation import evaluation_sets, mean_loss
 from gptlab.train.plan import Plan
 from gptlab.train.trainer import Trainer
@@ -93,17 +92,3 @@ def _try(config: RunConfig, dataset: Dataset, batch_size: int, device: str) -> t
     started = time.perf_counter()
     mean_loss(trainer.model, windows, trainer.precision)
     return tokens_per_second, (time.perf_counter() - started) / len(windows), peak
-
-
-def matrix_rate(device: str, precision: str, repeats: int = 5) -> float:
-    """Floating-point operations a second of a product of large square matrices: the most this device does."""
-    size = 4096 if device == "cuda" else 1024
-    generator = torch.Generator().manual_seed(0)
-    a, b = (torch.randn(size, size, generator=generator).to(device) for _ in range(2))
-    times = []
-    with torch.no_grad(), autocast(device, precision):
-        for _ in range(repeats + 1):
-            started = time.perf_counter()
-            (a @ b)[0, 0].item()  # waits for the result
-            times.append(time.perf_counter() - started)
-    return 2 * size**3 / statistics.median(times[1:])  # the first one warms up

@@ -19,7 +19,7 @@ FIELDS: dict[str, dataclasses.Field] = dict(all_settings())
 # Settings worth dragging, and how far: the page's range, narrower than what a file may say. All others are boxes.
 SLIDERS = {
     "model.n_layer": (1, 24), "model.n_embd": (16, 1024), "model.context_length": (16, 1024), "model.dropout": (0.0, 0.5),
-    "train.batch_size": (1, 128), "sample.max_new_tokens": (10, 1000), "sample.temperature": (0.0, 2.0),
+    "sample.max_new_tokens": (10, 1000), "sample.temperature": (0.0, 2.0),
     "data.val_fraction": (0.01, 0.5),
 }
 DIVISORS = ("model.n_head", "model.n_kv_head")  # only some numbers work: a choice, not a slider
@@ -28,7 +28,8 @@ MOST_HEADS = 64
 IDS = {"model.vocab_size": "padded-vocab-size", "data.seed": "data-seed", "sample.seed": "sampling-seed"}
 EMPTY = {"text_column": "automatic", "epochs": "no limit", "max_steps": "no limit", "max_minutes": "no limit",
          "split": "automatic", "script": "any", "n_kv_head": "as many as heads", "patience": "never", "grad_clip": "never",
-         "top_k": "all", "top_p": "all", "eval_batches": "all, up to 262,144 tokens", "tokens_per_update": "one batch"}
+         "top_k": "all", "top_p": "all", "eval_batches": "all, up to 262,144 tokens", "tokens_per_update": "one batch",
+         "batch_size": "as the machine says"}
 
 
 def elem_id(name: str) -> str:

@@ -1,0 +1,247 @@
+"""What a run leaves to the machine: threads, number format, batch size; decided by a few real updates of throw-away models.
+
+Draws from generators of its own, so that the global random state stays as it is. What would take long to try is not tried:
+a model that large keeps a machine busy anyway. Knows no disk and no page.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+import torch
+
+from gptlab.config import RunConfig
+from gptlab.data.dataset import Dataset
+from gptlab.model import estimate
+from gptlab.train.device import (available_threads, matrix_rate, pick_device, pick_precision, release_memory,
+                                 threads_by_environment, using_threads)
+from gptlab.train.trainer import Trainer
+
+COMPARING_SECONDS = 0.2    # about, for threads and for number formats
+GROWING_SECONDS = 0.5      # about, for batch sizes
+LONGEST_UPDATE = 0.03      # seconds, by its operations: of a batch that would take longer, fewer sequences are tried
+EFFICIENCY = 0.5           # of the matrix rate that a whole update reaches, roughly
+WORTHWHILE = 1.1           # times as fast: below, the usual stays, or the smaller batch
+NARROW = 256               # channels: narrower products gain nothing from a narrow format on a processor
+BUSY_UPDATE = 0.002        # seconds, by its operations: from there on a GPU is never faster in fp32
+LEAST_TOKENS = 512         # in a batch that is chosen: the gradient of fewer is mostly noise
+MOST_TOKENS = 2**16
+LEAST_UPDATES = 20         # in an epoch, with a batch that is chosen
+MEMORY_SHARE = 0.8         # of what is free, for what training holds at once
+TEXT_TOKENS = 2**18        # of the text: enough for any batch, and quick to look through
+PLACES = {"cpu": "On the processor", "cuda": "On the GPU", "mps": "On Apple's GPU"}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a run uses, and `words`: that in a sentence, with why. `threads` are None on a GPU."""
+
+    device: str
+    threads: int | None
+    precision: str
+    batch_size: int
+    words: str
+
+
+def choose(config: RunConfig, dataset: Dataset) -> Choice:
+    """What `config` leaves to the machine, found out in well under a second.
+
+    Raises ValueError where the text is too short or the device is not there, TrainingError where memory runs out.
+    """
+    device = pick_device(config.train.device)
+    trials = Trials(config, dataset, device)
+    threads, why_threads = _threads(trials) if device == "cpu" else (None, "")
+    with using_threads(threads):
+        precision, why_precision = _precision(trials)
+        batch_size, why_batch = _batch_size(trials, precision)
+    del trials
+    release_memory(device)
+    used = device, threads, precision, batch_size
+    return Choice(*used, in_words(*used, why=(why_threads, why_precision, why_batch)))
+
+
+def in_words(device: str, threads: int | None, precision: str, batch_size: int, why: Sequence[str] = ("", "", "")) -> str:
+    """What a run uses of a machine in a sentence, with the reasons for threads, format and batch where there are any."""
+    parts = ("" if threads is None else f"{threads} thread{'s' * (threads > 1)}", precision, f"batches of {batch_size}")
+    told = [part + (f" ({reason})" if reason else "") for part, reason in zip(parts, why) if part]
+    return f"{PLACES[device]}: {', '.join(told)}."
+
+
+class Trials:
+    """Updates of throw-away models, timed."""
+
+    def __init__(self, config: RunConfig, dataset: Dataset, device: str):
+        self.config, self.device = config, device
+        self.context_length, self.vocab_size = config.model.context_length, dataset.tokenizer.vocab_size
+        self.windows = len(dataset.train) // self.context_length
+        self.dataset = dataclasses.replace(dataset, train=dataset.train[:max(TEXT_TOKENS, 2 * self.context_length)],
+                                           val=dataset.val[:self.context_length + 1])
+        self.fitted = True  # whether the last update was done in one go
+        self._trainer: Trainer | None = None
+
+    def seconds_by_operations(self, sequences: int) -> float:
+        """Roughly how long an update takes, from its operations alone."""
+        operations = estimate.flops_per_token(self.config.model, self.vocab_size) * self.context_length * sequences
+        return operations / (EFFICIENCY * quick_rate(self.device))
+
+    def sequences(self) -> int:
+        """How many to compare threads and formats with: the run's batch, or what of it is quick enough; 0 if none is."""
+        return min(self.config.train.sequences(self.context_length),
+                   int(LONGEST_UPDATE / self.seconds_by_operations(1)))
+
+    def update(self, sequences: int, precision: str) -> float:
+        """Seconds of one update; see `fitted`. Raises TrainingError where not even one sequence fits the memory."""
+        if self._trainer is None or self._trainer.batches.batch_size != sequences:
+            self._trainer = None  # first, for its memory
+            trial = self.config.replace({"model.dropout": 0.0, "train.batch_size": sequences, "train.tokens_per_update": None,
+                                         "train.eval_batches": 1})
+            generator = torch.Generator().manual_seed(self.config.train.seed)
+            self._trainer = Trainer(trial, self.dataset, device=self.device, precision=precision, generator=generator)
+        trainer = self._trainer
+        if trainer.precision != precision:
+            trainer.use_precision(precision)
+        before = trainer.stepping_seconds
+        trainer.update()
+        trainer.flush()
+        self.fitted = trainer.micro_batch_size == sequences
+        return trainer.stepping_seconds - before
+
+
+def compare(options: Sequence[Any], update: Callable[[Any], float]) -> dict[Any, float]:
+    """Median seconds of an `update` with each of the options; in turns, so that what else the machine does meanwhile meets
+    all of them alike."""
+    times: dict[Any, list[float]] = {option: [] for option in options}
+    for option in options:
+        update(option)  # the first one is slow
+    until = time.perf_counter() + COMPARING_SECONDS
+    while time.perf_counter() < until or len(times[options[0]]) < 3:
+        for option in options:
+            times[option].append(update(option))
+    return {option: statistics.median(taken) for option, taken in times.items()}
+
+
+def _threads(trials: Trials) -> tuple[int, str]:
+    """How many threads, and why: as many as usual, unless others are clearly faster."""
+    if (asked := threads_by_environment()) is not None:
+        return asked, "as OMP_NUM_THREADS says"
+    available = available_threads()
+    usual = min(torch.get_num_threads(), available)
+    options = sorted({1, max(1, available // 2), available, usual})
+    if len(options) == 1:
+        return usual, ""
+    if (sequences := trials.sequences()) == 0:
+        return usual, "" if usual < available else "all there are"
+
+    def update(threads: int) -> float:
+        with using_threads(threads):
+            return trials.update(sequences, "fp32")
+    return fastest(compare(options, update), usual)
+
+
+def _precision(trials: Trials) -> tuple[str, str]:
+    """Which number format, and why."""
+    setting, device = trials.config.train.precision, trials.device
+    usual = pick_precision(setting, device)
+    if setting != "auto" or device == "mps":
+        return usual, ""
+    sequences = trials.sequences()
+    if device == "cuda":
+        whole = trials.config.train.sequences(trials.context_length)
+        if usual == "fp32" or sequences == 0 or trials.seconds_by_operations(whole) > BUSY_UPDATE:
+            return usual, ""
+        return fastest(compare((usual, "fp32"), lambda precision: trials.update(sequences, precision)), usual)
+    if trials.config.model.n_embd < NARROW:
+        return "fp32", ""
+    if (gain := gain_of_bf16()) < WORTHWHILE:
+        return "fp32", "bf16 is slower on this processor" if gain < 1 / WORTHWHILE else "bf16 is no faster on this processor"
+    if sequences == 0:
+        return "bf16", "its matrix products are faster on this processor"
+    return fastest(compare(("fp32", "bf16"), lambda precision: trials.update(sequences, precision)), "fp32")
+
+
+def fastest(seconds: dict[Any, float], usual: Any) -> tuple[Any, str]:
+    """The option that takes least, or the usual one where that is about as fast; and by how much the next best is slower."""
+    best = min(seconds, key=seconds.get)
+    chosen = best if seconds[usual] >= WORTHWHILE * seconds[best] else usual
+    other = min((option for option in seconds if option != chosen), key=seconds.get)
+    slower = seconds[other] / seconds[chosen]
+    return chosen, f"{other} would be {f'{slower - 1:.0%} slower'.replace('%', ' %') if slower >= WORTHWHILE else 'about as fast'}"
+
+
+def _batch_size(trials: Trials, precision: str) -> tuple[int, str]:
+    """How many sequences at once, and why: the smallest of those that make about the most of the machine."""
+    if trials.config.train.batch_size is not None:
+        return trials.config.train.batch_size, ""
+    sizes, limit = candidates(trials, precision)
+    speeds: dict[int, float] = {}  # sequences a second
+    until = time.perf_counter() + GROWING_SECONDS
+    for size in sizes:
+        expected = 3 * (size / speeds[size // 2] if size // 2 in speeds else trials.seconds_by_operations(size))
+        if time.perf_counter() + expected > until:
+            limit = "larger ones would take long to try" if speeds else "an update takes long as it is"
+            break
+        trials.update(size, precision)  # the first one is slow
+        seconds = min(trials.update(size, precision) for _ in range(2))
+        if not trials.fitted:
+            limit = "larger ones do not fit the memory"
+            break
+        speeds[size] = size / seconds
+        if speeds[size] < 1.05 * max([speed for other, speed in speeds.items() if other < size], default=0.0):
+            limit = "larger ones are hardly faster"
+            break
+    if not speeds:
+        return sizes[0], limit
+    chosen = next(size for size in speeds if speeds[size] >= max(speeds.values()) / WORTHWHILE)
+    return chosen, limit if chosen == max(speeds) else "larger ones are hardly faster"
+
+
+def candidates(trials: Trials, precision: str) -> tuple[list[int], str]:
+    """Powers of two that make sense for a batch, at least one, and what keeps it from being larger."""
+    config, context_length = trials.config, trials.context_length
+    sizes = [2**n for n in range(13)]
+    if config.train.tokens_per_update is not None:
+        an_update = config.train.tokens_per_update // context_length
+        sizes, limit = [size for size in sizes if an_update % size == 0], "larger ones do not divide an update"
+    else:
+        most_by_text = trials.windows // LEAST_UPDATES
+        most = max(1, min(most_by_text, MOST_TOKENS // context_length))
+        sizes = [size for size in sizes if size <= most]
+        limit = "larger ones learn less from each token"
+        if most >= most_by_text:
+            limit = "larger ones leave few updates in so short a text"
+
+    def fits(size: int) -> bool:
+        train = dataclasses.replace(config.train, batch_size=size)
+        return sum(estimate.training_memory_bytes(config.model, train, trials.vocab_size, precision).values()) <= room
+    room = MEMORY_SHARE * free_bytes(trials.device)
+    if not fits(sizes[-1]):
+        sizes, limit = [size for size in sizes if fits(size)] or sizes[:1], "larger ones do not fit the memory"
+    large_enough = [size for size in sizes if size * context_length >= LEAST_TOKENS]
+    return large_enough or sizes[-1:], limit
+
+
+def free_bytes(device: str) -> int:
+    """Memory that a training could take."""
+    if device == "cuda":
+        return torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+    return psutil.virtual_memory().available
+
+
+@functools.cache
+def quick_rate(device: str) -> float:
+    """What `matrix_rate` says, in some hundredths of a second."""
+    return matrix_rate(device, "bf16") if device == "cuda" else matrix_rate(device, "fp32", repeats=3, size=512)
+
+
+@functools.cache
+def gain_of_bf16() -> float:
+    """How many times as fast a processor multiplies matrices in bf16 as in fp32: far below 1 where it only emulates that."""
+    fp32, bf16 = (matrix_rate("cpu", precision, repeats, NARROW) for precision, repeats in (("fp32", 5), ("bf16", 1)))
+    return bf16 / fp32
