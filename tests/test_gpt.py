@@ -118,12 +118,17 @@ def test_cached_logits_equal_full_ones(settings):
     with torch.no_grad():
         full = model(ids)
         for cuts in ([16], [1] * 16, [5, 1, 7, 3]):
-            cache = model.new_cache(batch_size=2)
-            pieces = [model(piece, cache) for piece in ids.split(cuts, dim=1)]
+            caches = [model.new_cache(), model.new_cache()]
+            pieces = [model(piece, caches) for piece in ids.split(cuts, dim=1)]
             torch.testing.assert_close(torch.cat(pieces, dim=1), full, atol=1e-4, rtol=0)
-            assert cache.length == 16
-        cache.truncate(6)
-        torch.testing.assert_close(model(ids[:, 6:], cache), full[:, 6:], atol=1e-4, rtol=0)
+            assert [cache.length for cache in caches] == [16, 16]
+        caches[0].truncate(6)
+        caches[1].truncate(3)  # texts of different lengths, side by side
+        rest = torch.stack([ids[0, 6:], ids[1, 3:13]])
+        for together in (rest[:, :4], rest[:, 4:5], rest[:, 5:]):
+            logits = model(together, caches)
+        torch.testing.assert_close(logits[0], full[0, 11:], atol=1e-4, rtol=0)
+        torch.testing.assert_close(logits[1], full[1, 8:13], atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("settings", VARIETY)
@@ -229,10 +234,10 @@ def test_a_text_beyond_the_context_is_refused():
     model = build()
     with pytest.raises(ValueError, match="17 tokens do not fit a context of 16"):
         model(random_ids((1, 17)))
-    cache = model.new_cache()
-    model(random_ids((1, 16)), cache)
+    caches = [model.new_cache()]
+    model(random_ids((1, 16)), caches)
     with pytest.raises(ValueError, match="17 tokens"):
-        model(random_ids((1, 1)), cache)
+        model(random_ids((1, 1)), caches)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
@@ -243,8 +248,8 @@ def test_bf16_on_cuda_stays_near_fp32_on_the_processor(settings):
         expected = model(ids)
         model = model.to("cuda")
         with torch.autocast("cuda", dtype=torch.bfloat16):
-            mixed, cache = model(ids.cuda()), model.new_cache(2)
-            cached = torch.cat([model(piece, cache) for piece in ids.cuda().split([9, 1, 6], dim=1)], dim=1)
+            mixed, caches = model(ids.cuda()), [model.new_cache(), model.new_cache()]
+            cached = torch.cat([model(piece, caches) for piece in ids.cuda().split([9, 1, 6], dim=1)], dim=1)
         whole = model.to(torch.bfloat16)(ids.cuda())
     for logits in (mixed, cached, whole):
         torch.testing.assert_close(logits.float().cpu(), expected, atol=0.05, rtol=0.05)

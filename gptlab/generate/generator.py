@@ -39,7 +39,7 @@ class Reader:
 
     def __init__(self, model: GPT, use_cache: bool = True):
         self._model = model
-        self._cache = model.new_cache() if use_cache else None
+        self._cache = [model.new_cache()] if use_cache else None
         self._ids: list[int] = []
 
     @torch.inference_mode()
@@ -50,10 +50,10 @@ class Reader:
         if len(self._ids) > limit:
             self._ids = self._ids[-(limit // 2):]
             if self._cache is not None:
-                self._cache.truncate(0)
-        unread = self._ids if self._cache is None else self._ids[self._cache.length:]
+                self._cache[0].truncate(0)
+        unread = self._ids if self._cache is None else self._ids[self._cache[0].length:]
         device = self._model.token_embedding.weight.device
-        return self._model(torch.tensor([unread], device=device), self._cache)[0, -1]  # (1, T, V) -> (V,)
+        return self._model.next_logits(torch.tensor([unread], device=device), self._cache)[0]  # (1, T, V) -> (V,)
 
 
 class StopFilter:
