@@ -174,6 +174,46 @@ def plotly_js() -> str:
     return (Path(plotly.__file__).parent / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
 
 
+# --- a range test ---
+
+def range_test(rates: Sequence[float], losses: Sequence[float], smoothed: Sequence[float], suggested: float | None,
+               present: float | None, look: Look = LIGHT) -> go.Figure:
+    """Loss against a learning rate that rose, raw (faint) and evened out; `suggested` and the `present` rate are marked."""
+    named = {"suggested": suggested, "set now": present}
+    if suggested is not None and suggested == present:
+        named = {"suggested, and set": suggested}
+    marked = {name: rate for name, rate in named.items() if rate is not None}
+    low, high = _range_of_test(losses, smoothed)
+    traces = [
+        _line("each batch", rates, losses, width=1.2, hoverinfo="skip"),
+        _line("smoothed", rates, smoothed, width=2.8, hovertemplate="loss %{y:.3f} at %{x:.2g}<extra></extra>"),
+        *(_line(name, [rate, rate], [low, high], width=2, dash="dot" if name == "set now" else "solid", hoverinfo="skip")
+          for name, rate in marked.items())]
+    colours = [look.val if name == "set now" else look.floor for name in marked]
+    figure = _figure(traces, look.template([look.faint, look.train, *colours]), HEIGHT, "learning rate", "loss (nats a token)")
+    side = ["center"] if len(marked) < 2 else ["right", "left"] if suggested < present else ["left", "right"]
+    figure.update_traces(cliponaxis=True)
+    return figure.update_layout(yaxis_range=[low, high], xaxis=_decades([*rates, *marked.values()]), margin_t=48, annotations=[
+        dict(x=math.log10(rate), xanchor=anchor, align=anchor, y=1, yref="paper", yanchor="bottom", showarrow=False,
+             text=f"{name}<br><b>{rate:.3g}</b>", font=dict(color=colour))
+        for (name, rate), anchor, colour in zip(marked.items(), side, colours)])
+
+
+def _range_of_test(losses: Sequence[float], smoothed: Sequence[float]) -> tuple[float, float]:
+    """From below the lowest loss to above where it began: what blows up leaves the picture, not the data."""
+    low, first = min(losses, default=0.0), max(smoothed[:1], default=1.0)
+    air = 0.06 * ((first - low) or 1.0)
+    return low - air, first + 4 * air
+
+
+def _decades(rates: Sequence[float]) -> dict:
+    """A logarithmic axis with powers of ten written out: nobody need read 1e-05."""
+    low, high = math.log10(min(rates, default=1e-5)), math.log10(max(rates, default=1.0))
+    powers = range(math.ceil(low - 0.01), math.floor(high + 0.01) + 1)
+    return dict(type="log", range=[low, high], tickvals=[10.0**power for power in powers],
+                ticktext=[f"{10.0**power:.{max(0, -power)}f}" for power in powers])
+
+
 # --- pieces ---
 
 def _line(name: str, x, y, *, width: float = 2, dash: str = "solid", mode: str = "lines", **more) -> go.Scatter:

@@ -135,3 +135,19 @@ def test_everything_can_be_read_on_its_paper(look):
 def test_the_library_comes_with_the_package():
     script = plots.plotly_js()
     assert "plotly.js v" in script[:200] and "</script" not in script.lower()
+
+
+def test_a_range_test_is_drawn_with_both_rates_marked_or_one_line_where_they_are_the_same():
+    rates, losses = [10.0 ** (-5 + i / 10) for i in range(50)], [4 - 0.05 * i for i in range(48)] + [6.0, 60.0]
+    figure = plots.range_test(rates, losses, losses, 0.003, 0.012)
+    assert [note.text for note in figure.layout.annotations] == ["suggested<br><b>0.003</b>", "set now<br><b>0.012</b>"]
+    assert [note.xanchor for note in figure.layout.annotations] == ["right", "left"], "on the side where the other is not"
+    assert list(traces(figure)["suggested"].x) == [0.003, 0.003] and figure.layout.xaxis.type == "log"
+    low, high = figure.layout.yaxis.range
+    assert low < min(losses) and 4.0 < high < 6.0, "what blows up leaves the picture"
+    assert list(figure.layout.xaxis.ticktext) == ["0.00001", "0.0001", "0.001", "0.01", "0.1"]
+    assert [note.text for note in plots.range_test(rates, losses, losses, 0.003, 0.003).layout.annotations] == [
+        "suggested, and set<br><b>0.003</b>"]
+    far = plots.range_test(rates, losses, losses, None, 1.0)
+    assert far.layout.xaxis.range[1] == 0 and len(far.data) == 3, "a rate that is set beyond what was tried is seen"
+    json.loads(plots.range_test([], [], [], None, None).to_json())

@@ -41,15 +41,16 @@ def _preparing(command: Command) -> None:
 
 
 def _training(command: Command) -> None:
-    train = command("train", "training.train", "Train a model; Ctrl-C stops cleanly.", _settings("data model train sample"))
-    train.add_argument("--dataset", metavar="NAME|FILE", help="a prepared data set, a built-in one, a file, or a text to "
-                       "download; all but the first are prepared first (default: the preset's)")
-    train.add_argument("--preset", metavar="P", default=DEFAULT_PRESET,
-                       help=f"the settings to start from (default: %(default)s); one of {', '.join(presets())}")
+    train = command("train", "training.train", "Train a model; Ctrl-C stops cleanly.", _what_to_train(),
+                    _settings("data model train sample"))
     train.add_argument("--name", metavar="RUN", help="what to call the run (default: after its preset)")
     train.add_argument("--by", metavar="NAME", default="", help="whose run it is")
 
     command("resume", "training.resume", "Go on with a run that was stopped or interrupted.", _run())
+
+    finder = command("find-rate", "rate_finder.find_rate", "Find a learning rate: try ever larger ones on a throw-away model.",
+                     _what_to_train(), _settings("data model train"), _out("the file to draw the curve in (HTML)"))
+    finder.epilog = "No run is made and none is touched. Ctrl-C ends it."
 
 
 def _listing(command: Command) -> None:
@@ -102,7 +103,8 @@ def _writing(command: Command) -> None:
 def _handing_out(command: Command) -> None:
     command("compare", "handing.compare", "Set 2 to 8 runs side by side.", _runs())
     command("report", "handing.report", "Write one HTML file about a run, or about up to 8 compared.", _runs(), _out())
-    metrics = command("metrics", "handing.metrics", "Write a run's numbers as CSV.", _run(), _out(required=False))
+    metrics = command("metrics", "handing.metrics", "Write a run's numbers as CSV.", _run(),
+                      _out("the file to write (default: stdout)"))
     metrics.add_argument("--table", choices=("steps", "evaluations"), default="steps",
                          help="one row a step, or one a measurement on unseen text (default: %(default)s)")
     command("bundle", "handing.bundle", "Pack a run and its data into one zip, to open on another machine.", _run(), _out())
@@ -133,10 +135,19 @@ def _runs() -> argparse.ArgumentParser:
     return shared
 
 
-def _out(required: bool = True) -> argparse.ArgumentParser:
+def _out(optional: str = "") -> argparse.ArgumentParser:
+    """--out; `optional` is the help of one that may be left out."""
     shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--out", metavar="FILE", type=Path, required=required,
-                        help="the file to write" + ("" if required else " (default: stdout)"))
+    shared.add_argument("--out", metavar="FILE", type=Path, required=not optional, help=optional or "the file to write")
+    return shared
+
+
+def _what_to_train() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--dataset", metavar="NAME|FILE", help="a prepared data set, a built-in one, a file, or a text to "
+                        "download; all but the first are prepared first (default: the preset's)")
+    shared.add_argument("--preset", metavar="P", default=DEFAULT_PRESET,
+                        help=f"the settings to start from (default: %(default)s); one of {', '.join(presets())}")
     return shared
 
 

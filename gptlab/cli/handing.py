@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from gptlab.cli.options import workspace_of
+from gptlab.cli.options import file_to_write, workspace_of
 from gptlab.runs.compare import compare as compare_runs
 from gptlab.runs.family import told
 from gptlab.runs.rundir import RunDir
@@ -35,7 +35,7 @@ def report(options: argparse.Namespace) -> dict:
     """One HTML file about a run, or about several compared."""
     from gptlab.exchange.report import save_report  # draws, and so needs plotly
     runs = _runs(options)
-    path = save_report(runs, _target(options.out))
+    path = save_report(runs, file_to_write(options.out))
     return _written(path, options, runs=[run.id for run in runs])
 
 
@@ -44,7 +44,7 @@ def metrics(options: argparse.Namespace) -> dict:
     from gptlab.exchange.metrics import save_metrics, write_metrics
     run = workspace_of(options).find_run(options.run)
     if options.out is not None:
-        path = _target(options.out)
+        path = file_to_write(options.out)
         rows = save_metrics(run, options.table, path)
         return _written(path, options, run=run.id, table=options.table, rows=rows)
     if hasattr(sys.stdout, "reconfigure"):
@@ -58,7 +58,7 @@ def bundle(options: argparse.Namespace) -> dict:
     from gptlab.exchange.bundle import write_bundle
     workspace = workspace_of(options)
     run = workspace.find_run(options.run)
-    return _written(write_bundle(workspace, run, _target(options.out)), options, run=run.id)
+    return _written(write_bundle(workspace, run, file_to_write(options.out)), options, run=run.id)
 
 
 def open_(options: argparse.Namespace) -> dict:
@@ -76,17 +76,7 @@ def _runs(options: argparse.Namespace) -> list[RunDir]:
     return [workspace.find_run(text) for text in options.runs]
 
 
-def _target(path: Path) -> Path:
-    """Where to write. Raises ValueError for a folder, and where there is none to write in."""
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder: give --out the name of a file.")
-    if not path.parent.is_dir():
-        raise ValueError(f"There is no folder {path.parent}: make it first, or choose another --out.")
-    return path
-
-
 def _written(path: Path, options: argparse.Namespace, **more) -> dict:
     if not options.json:
         print(path)
     return {**more, "path": str(path.resolve()), "bytes": path.stat().st_size}
-

@@ -13,7 +13,7 @@ from gptlab.cli.datasets import find_or_prepare, same_or_new
 from gptlab.cli.options import settings_of, workspace_of
 from gptlab.cli.progress import Progress
 from gptlab.cli.spelling import spelled
-from gptlab.config import ConfigError, DataConfig
+from gptlab.config import ConfigError, DataConfig, RunConfig
 from gptlab.data.dataset import Dataset, open_dataset
 from gptlab.presets import preset
 from gptlab.runs import worker
@@ -28,9 +28,18 @@ SUMMARY = ("state", "step", "tokens", "val_loss", "best_val_loss", "best_step", 
 
 def train(options: argparse.Namespace) -> dict:
     """Make a run and train it to its end, or until somebody stops it."""
-    workspace, start, explicit = workspace_of(options), preset(options.preset), settings_of(options)
-    config, name = start.config.replace(explicit), check_name(options.name or start.name)
+    workspace, name = workspace_of(options), check_name(options.name or preset(options.preset).name)
     owner = Label().replace(owner=options.by).owner  # refused, if at all, before anything is prepared
+    config, dataset = what_to_train(options)
+    check_trainable(config, dataset)
+    run = create_run(workspace, config, dataset, name, owner=owner)
+    return follow(run, dataset, options)
+
+
+def what_to_train(options: argparse.Namespace) -> tuple[RunConfig, Dataset]:
+    """The settings that --preset and --set say, and the data set that --dataset names, prepared first where it is not."""
+    workspace, start, explicit = workspace_of(options), preset(options.preset), settings_of(options)
+    config = start.config.replace(explicit)
     if options.dataset is not None:
         dataset = find_or_prepare(workspace, options.dataset, config, explicit)
     elif start.dataset is None and "data.source" not in explicit:
@@ -38,10 +47,7 @@ def train(options: argparse.Namespace) -> dict:
     else:
         dataset = same_or_new(workspace, config.data)
     prepared = {name: value for name, value in dataset.manifest["config"].items() if name in DataConfig.__annotations__}
-    config = config.replace({f"data.{name}": value for name, value in prepared.items()})
-    check_trainable(config, dataset)
-    run = create_run(workspace, config, dataset, name, owner=owner)
-    return follow(run, dataset, options)
+    return config.replace({f"data.{name}": value for name, value in prepared.items()}), dataset
 
 
 def resume(options: argparse.Namespace) -> dict:

@@ -91,7 +91,8 @@ def seconds_here(lab: Lab, draft) -> float | None:
         if train_tokens is None:
             return None
         steps = Plan(config, train_tokens).last_step()
-    tokens = steps * (config.train.tokens_per_update or config.train.batch_size * config.model.context_length)
+    context_length = config.model.context_length
+    tokens = steps * (config.train.tokens_per_update or config.train.sequences(context_length) * context_length)
     return tokens * estimate.flops_per_token(config.model, usual_vocabulary(config)) / lab.operations_per_second
 
 
@@ -100,17 +101,18 @@ def message_html(text: str, kind: str = "") -> str:
     return f'<p class="message {kind}" role="status" aria-live="polite">{html.escape(text)}</p>'
 
 
-def command(lab: Lab, draft) -> str:
-    """The command that starts what a draft would start."""
+def command(lab: Lab, draft, does: str = "train") -> str:
+    """The command that starts what a draft would start; or the one that finds a rate for it, which writes no samples."""
     draft = read_draft(draft)
     name = draft_dataset(lab, draft) or draft_preset(draft).dataset or "FILE"
     try:
         changed = draft_changes(draft)
     except ConfigError:
         changed = draft["changes"]
-    parts = ["train", "--dataset", name, "--preset", draft["preset"]]
+    parts = [does, "--dataset", name, "--preset", draft["preset"]]
     for setting, value in changed.items():
-        parts += ["--set", f"{setting}={form.value_text(setting, value)}"]
+        if does == "train" or not setting.startswith("sample."):
+            parts += ["--set", f"{setting}={form.value_text(setting, value)}"]
     return spelled(parts + workspace_option(lab))
 
 

@@ -12,7 +12,7 @@ import gradio as gr
 
 from gptlab.config import ConfigError, RunConfig
 from gptlab.presets import presets
-from gptlab.ui import form, model_facts, words
+from gptlab.ui import form, model_facts, rate_finder, words
 from gptlab.ui.lab import QUIET, SPEAKS, Lab, Page, change_draft, draft_changes, draft_preset, guarded, read_draft, undo
 
 SHOWN = [name for name in form.FIELDS if not name.startswith("data.")]
@@ -25,14 +25,14 @@ CONSTRAINED = {"model.n_head": ("model.n_embd", "model.positions"), "model.n_kv_
 
 def build(lab: Lab, page: Page) -> None:
     """The tab's widgets and what they do."""
-    base = presets()[read_draft(None)["preset"]].config
+    base, finder = presets()[read_draft(None)["preset"]].config, rate_finder.RateFinder(lab)
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=3, min_width=320):
             chooser = gr.Radio(preset_choices(lab), value=read_draft(None)["preset"], label=words.PRESET, elem_id="preset",
                                elem_classes="cards")
             about = gr.HTML(model_facts.preset_html(lab, None), elem_id="preset-about")
             own_data = gr.Button(words.USE_PRESET_DATA, size="sm", visible=False, elem_id="use-preset-data")
-            widgets = _settings(base)
+            widgets, rates = _settings(base, finder)
         with gr.Column(scale=2, min_width=320, elem_classes="beside"):
             size = gr.HTML(elem_id="model-size")
             facts = gr.HTML(elem_id="model-facts")
@@ -69,6 +69,10 @@ def build(lab: Lab, page: Page) -> None:
     def choose(draft, name):
         return changed(change_draft(draft, words.PRESET, preset=name, changes={}))
 
+    @guarded
+    def use_rate(draft, event: gr.EventData):
+        return changed(rate_finder.with_found(lab, draft, event.rate))
+
     all_shown = [chooser, *boxes, *beside]
     everything = [page.draft, *all_shown]
     pasted = [box.blur for box in boxes if isinstance(box, (gr.Textbox, gr.Number))]  # Gradio 6.31: pasting is no "input"
@@ -80,12 +84,16 @@ def build(lab: Lab, page: Page) -> None:
     own_data.click(guarded(lambda draft: change_draft(draft, words.TABS["data"], dataset=None)), page.draft, page.draft,
                    **QUIET)
     onward.click(lambda: gr.Tabs(selected="train"), None, page.tabs, **QUIET)
+    rates.find_rate(guarded(finder.start), page.draft, rates, **SPEAKS)
+    rates.cancel_rate(guarded(finder.findings.cancel), None, None, **SPEAKS)
+    rates.use_rate(use_rate, page.draft, everything, **SPEAKS)
+    gr.on([page.demo.load, page.draft.change], guarded(finder.shown), page.draft, rates, trigger_mode="multiple", **QUIET)
     page.draft.change(guarded(lambda draft: _beside(lab, draft)), page.draft, beside, trigger_mode="multiple", **QUIET)
     gr.on([page.demo.load, page.elsewhere.change], refill, [page.draft, page.elsewhere], [filled, *all_shown], **QUIET)
 
 
-def _settings(base: RunConfig) -> dict[str, gr.components.Component]:
-    """The widgets by setting: the common ones open, the rest folded."""
+def _settings(base: RunConfig, finder: rate_finder.RateFinder) -> tuple[dict[str, gr.components.Component], gr.HTML]:
+    """The widgets by setting, the common ones open, the rest folded; and what finds a learning rate, under that."""
     widgets: dict[str, gr.components.Component] = {}
 
     def add(section: str, common: bool) -> None:
@@ -98,12 +106,13 @@ def _settings(base: RunConfig) -> dict[str, gr.components.Component]:
         gr.Markdown(f"### {title}", elem_classes="group-title")
         with gr.Group(elem_classes="settings"):
             add(section, True)
+            rates = finder.component() if section == "train" else None
         with gr.Accordion(more, open=False, elem_classes="settings"):
             add(section, False)
     with gr.Accordion(words.SAMPLE_GROUP, open=False, elem_classes="settings"):
         add("sample", True)
         add("sample", False)
-    return widgets
+    return widgets, rates
 
 
 def preset_choices(lab: Lab) -> list[tuple[str, str]]:
