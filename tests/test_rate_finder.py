@@ -1,6 +1,7 @@
 """The range test: rates that rise exponentially, a sensible suggestion, and nothing else moved."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -45,7 +46,8 @@ def test_nothing_else_is_moved():
 
 
 def test_the_same_settings_give_the_same_curve():
-    assert ended(config(), dataset()).losses == ended(config(max_learning_rate=0.5, dropout=0.1, eval_every=3), dataset()).losses
+    assert ended(config(), dataset()).losses == ended(config(max_learning_rate=0.5, dropout=0.1, eval_every=3, compile="off"),
+                                                         dataset()).losses
     assert ended(config(), dataset()).losses != ended(config(seed=5), dataset()).losses
 
 
@@ -104,6 +106,11 @@ def test_what_would_take_too_long_is_refused_with_what_to_lower(monkeypatch):
     monkeypatch.setattr(rate_finder, "Trainer", None)  # not even made
     with pytest.raises(ValueError, match="train.batch_size"):
         list(range_test(config(), dataset()))
+
+
+def test_a_batch_size_left_to_the_machine_is_the_one_a_run_would_choose(monkeypatch):
+    monkeypatch.setattr(rate_finder, "choose", lambda *_: SimpleNamespace(batch_size=4))
+    assert ended(config(batch_size=None), dataset()).losses == ended(config(batch_size=4), dataset()).losses
 
 
 def test_a_text_that_is_too_short_is_refused_in_plain_words():

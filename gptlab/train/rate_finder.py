@@ -17,9 +17,9 @@ from gptlab.config import RunConfig, SampleConfig
 from gptlab.data.dataset import Dataset
 from gptlab.events import Step
 from gptlab.model import estimate
-from gptlab.train.device import explain_out_of_memory, pick_device, pick_precision
+from gptlab.train.choosing import EFFICIENCY, choose
+from gptlab.train.device import explain_out_of_memory, matrix_rate, pick_device, pick_precision
 from gptlab.train.plan import Plan
-from gptlab.train.preflight import EFFICIENCY, matrix_rate
 from gptlab.train.trainer import Trainer
 
 LOWEST, HIGHEST = 1e-5, 1.0   # below, nothing moves in so few updates
@@ -96,7 +96,7 @@ def trial(config: RunConfig) -> RunConfig:
     """What is tried for `config`, and all that a test depends on: its model, optimizer and batches, at a rate that no schedule
     moves, without dropout, which would draw from the global random state."""
     usual = {f"train.{name}": getattr(RunConfig().train, name) for name in (
-        "eval_every", "sample_every", "checkpoint_every", "keep_checkpoints", "patience")}
+        "compile", "eval_every", "sample_every", "checkpoint_every", "keep_checkpoints", "patience")}
     return dataclasses.replace(config, sample=SampleConfig()).replace({
         **usual, "model.dropout": 0.0, "train.max_learning_rate": LOWEST, "train.min_learning_rate": 0.0, "train.warmup_steps": 0,
         "train.schedule": "constant", "train.epochs": None, "train.max_steps": UPDATES, "train.max_minutes": None,
@@ -118,6 +118,8 @@ def range_test(config: RunConfig, dataset: Dataset) -> Iterator[RangeTest]:
     tried = trial(config)
     _refuse_if_hopeless(tried, dataset)
     with explain_out_of_memory():
+        if tried.train.batch_size is None:
+            tried = tried.replace({"train.batch_size": choose(tried, dataset).batch_size})
         trainer = Trainer(tried, dataset, generator=torch.Generator().manual_seed(config.train.seed))
         _update(trainer, LOWEST)  # the first one is slow
         seconds = -trainer.stepping_seconds
