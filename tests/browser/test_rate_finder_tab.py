@@ -5,7 +5,7 @@ from __future__ import annotations
 from test_settings import set_number
 from waiting import reload, shows, tab, wait_until, wait_until_it_fits
 
-DRAWN = "document.querySelector('.rate-plot').layout?.annotations?.map(one => one.text.replace(/<[^>]+>/g, ' ')).join()"
+DRAWN = "document.querySelector('.rate-plot').layout?.annotations?.map(one => one.text.replace(/(<[^>]+>)+/g, ' ')).join()"
 
 
 def press(page, button: str, keeps: str) -> None:
