@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,11 +23,14 @@ from gptlab.train.device import (available_threads, matrix_rate, pick_device, pi
                                  threads_by_environment, using_threads)
 from gptlab.train.trainer import Trainer
 
-COMPARING_SECONDS = 0.2    # about, for threads and for number formats
+COMPARING_SECONDS = 0.2    # at least, for threads and for number formats
+GIVING_UP_SECONDS = 0.8    # at most, about, before each of them has been timed once
 GROWING_SECONDS = 0.5      # about, for batch sizes
-LONGEST_UPDATE = 0.03      # seconds, by its operations: of a batch that would take longer, fewer sequences are tried
+LONGEST_UPDATE = 0.06      # seconds, by its operations: longer ones are not tried; they keep all threads busy
 EFFICIENCY = 0.5           # of the matrix rate that a whole update reaches, roughly
+LONGEST_PART = 0.25        # … of a part of it, where the whole one takes ten times as long
 WORTHWHILE = 1.1           # times as fast: below, the usual stays, or the smaller batch
+SURELY = 1.5               # times as fast in matrix products alone, where no update can be tried
 NARROW = 256               # channels: narrower products gain nothing from a narrow format on a processor
 BUSY_UPDATE = 0.002        # seconds, by its operations: from there on a GPU is never faster in fp32
 LEAST_TOKENS = 512         # in a batch that is chosen: the gradient of fewer is mostly noise
@@ -83,18 +85,19 @@ class Trials:
         self.windows = len(dataset.train) // self.context_length
         self.dataset = dataclasses.replace(dataset, train=dataset.train[:max(TEXT_TOKENS, 2 * self.context_length)],
                                            val=dataset.val[:self.context_length + 1])
+        self._operations = estimate.flops_per_token(config.model, self.vocab_size) * self.context_length  # of a sequence
+        self._rate = EFFICIENCY * quick_rate(device)
+        self.batch_size = config.train.sequences(self.context_length)  # to compare threads and formats with
+        expected = self.seconds_by_operations(self.batch_size)
+        self.quick = expected <= LONGEST_UPDATE  # enough to try
+        longest = LONGEST_UPDATE if expected < 10 * LONGEST_PART else LONGEST_PART
+        self.part = min(self.batch_size, int(longest / self.seconds_by_operations(1)))  # of the batch, quick enough to try
         self.fitted = True  # whether the last update was done in one go
         self._trainer: Trainer | None = None
 
     def seconds_by_operations(self, sequences: int) -> float:
         """Roughly how long an update takes, from its operations alone."""
-        operations = estimate.flops_per_token(self.config.model, self.vocab_size) * self.context_length * sequences
-        return operations / (EFFICIENCY * quick_rate(self.device))
-
-    def sequences(self) -> int:
-        """How many to compare threads and formats with: the run's batch, or what of it is quick enough; 0 if none is."""
-        return min(self.config.train.sequences(self.context_length),
-                   int(LONGEST_UPDATE / self.seconds_by_operations(1)))
+        return sequences * self._operations / self._rate
 
     def update(self, sequences: int, precision: str) -> float:
         """Seconds of one update; see `fitted`. Raises TrainingError where not even one sequence fits the memory."""
@@ -114,17 +117,19 @@ class Trials:
         return trainer.stepping_seconds - before
 
 
-def compare(options: Sequence[Any], update: Callable[[Any], float]) -> dict[Any, float]:
-    """Median seconds of an `update` with each of the options; in turns, so that what else the machine does meanwhile meets
-    all of them alike."""
+def compare(options: Sequence[Any], update: Callable[[Any], float]) -> dict[Any, float] | None:
+    """The least seconds of an `update` with each of the options: what else the machine does meanwhile only adds. In turns, so
+    that it meets all of them alike. None where the machine is too busy to find out in time."""
+    update(options[0])  # may have to load and to build what the run itself needs too
     times: dict[Any, list[float]] = {option: [] for option in options}
-    for option in options:
-        update(option)  # the first one is slow
-    until = time.perf_counter() + COMPARING_SECONDS
-    while time.perf_counter() < until or len(times[options[0]]) < 3:
+    started = time.perf_counter()
+    while True:
         for option in options:
             times[option].append(update(option))
-    return {option: statistics.median(taken) for option, taken in times.items()}
+            if time.perf_counter() - started > GIVING_UP_SECONDS and min(map(len, times.values())) < 2:
+                return None
+        if time.perf_counter() - started > COMPARING_SECONDS and len(times[options[0]]) >= 3:
+            return {option: min(taken[1:]) for option, taken in times.items()}  # the first one is slow
 
 
 def _threads(trials: Trials) -> tuple[int, str]:
@@ -136,12 +141,12 @@ def _threads(trials: Trials) -> tuple[int, str]:
     options = sorted({1, max(1, available // 2), available, usual})
     if len(options) == 1:
         return usual, ""
-    if (sequences := trials.sequences()) == 0:
-        return usual, "" if usual < available else "all there are"
+    if not trials.quick:
+        return usual, "all there are" if usual == available else ""
 
     def update(threads: int) -> float:
         with using_threads(threads):
-            return trials.update(sequences, "fp32")
+            return trials.update(trials.batch_size, "fp32")
     return fastest(compare(options, update), usual)
 
 
@@ -151,23 +156,27 @@ def _precision(trials: Trials) -> tuple[str, str]:
     usual = pick_precision(setting, device)
     if setting != "auto" or device == "mps":
         return usual, ""
-    sequences = trials.sequences()
+
+    def update(precision: str) -> float:
+        return trials.update(trials.part, precision)
     if device == "cuda":
-        whole = trials.config.train.sequences(trials.context_length)
-        if usual == "fp32" or sequences == 0 or trials.seconds_by_operations(whole) > BUSY_UPDATE:
+        busy = trials.seconds_by_operations(trials.batch_size) > BUSY_UPDATE
+        if busy or not trials.part or usual == "fp32":
             return usual, ""
-        return fastest(compare((usual, "fp32"), lambda precision: trials.update(sequences, precision)), usual)
+        return fastest(compare((usual, "fp32"), update), usual)
     if trials.config.model.n_embd < NARROW:
         return "fp32", ""
     if (gain := gain_of_bf16()) < WORTHWHILE:
         return "fp32", "bf16 is slower on this processor" if gain < 1 / WORTHWHILE else "bf16 is no faster on this processor"
-    if sequences == 0:
-        return "bf16", "its matrix products are faster on this processor"
-    return fastest(compare(("fp32", "bf16"), lambda precision: trials.update(sequences, precision)), "fp32")
+    if not trials.part:
+        return ("bf16", "its matrix products are faster on this processor") if gain >= SURELY else ("fp32", "")
+    return fastest(compare(("fp32", "bf16"), update), "fp32")
 
 
-def fastest(seconds: dict[Any, float], usual: Any) -> tuple[Any, str]:
+def fastest(seconds: dict[Any, float] | None, usual: Any) -> tuple[Any, str]:
     """The option that takes least, or the usual one where that is about as fast; and by how much the next best is slower."""
+    if seconds is None:
+        return usual, "this machine is too busy to try others"
     best = min(seconds, key=seconds.get)
     chosen = best if seconds[usual] >= WORTHWHILE * seconds[best] else usual
     other = min((option for option in seconds if option != chosen), key=seconds.get)
@@ -234,14 +243,20 @@ def free_bytes(device: str) -> int:
     return psutil.virtual_memory().available
 
 
-@functools.cache
 def quick_rate(device: str) -> float:
-    """What `matrix_rate` says, in some hundredths of a second."""
-    return matrix_rate(device, "bf16") if device == "cuda" else matrix_rate(device, "fp32", repeats=3, size=512)
+    """About what `matrix_rate` would say of all threads, in some hundredths of a second. Others may be busy here: threads that
+    wait for each other are then slow, so one thread is asked, and the best of its answers is taken."""
+    if device == "cuda":
+        return matrix_rate(device, "bf16")
+    threads = torch.get_num_threads()
+    with using_threads(1):
+        return threads * max(matrix_rate("cpu", "fp32", repeats=1, size=512) for _ in range(4))
 
 
 @functools.cache
 def gain_of_bf16() -> float:
     """How many times as fast a processor multiplies matrices in bf16 as in fp32: far below 1 where it only emulates that."""
-    fp32, bf16 = (matrix_rate("cpu", precision, repeats, NARROW) for precision, repeats in (("fp32", 5), ("bf16", 1)))
+    with using_threads(1):
+        fp32, bf16 = (max(matrix_rate("cpu", precision, repeats=1, size=NARROW) for _ in range(looks))
+                      for precision, looks in (("fp32", 8), ("bf16", 2)))
     return bf16 / fp32
