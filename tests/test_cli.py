@@ -253,7 +253,7 @@ def test_a_run_that_fails_says_why_and_exits_with_1(gptlab, text_file, monkeypat
     from gptlab.runs import worker
     from gptlab.train.device import TrainingError
 
-    def no_memory(*_):
+    def no_memory(*_, **__):
         raise TrainingError("The machine ran out of memory: lower train.batch_size first.")
     monkeypatch.setattr(worker, "Trainer", no_memory)
     code, run, said = gptlab("train", "--dataset", text_file, *TINY)

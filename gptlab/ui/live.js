@@ -224,7 +224,8 @@ function showHead(state) {
   setText(field.name, shown?.name ?? '');
   const again = replay.history ? `&replay=${replay.speed}` : '';
   if (run) field.watch.href = `?view=watch&run=${encodeURIComponent(run)}${again}`;
-  const facts = run && about ? [about.dataset, about.parameters, queue.about(run)?.starts] : [];
+  const uses = state === 'running' && status?.state === 'running' ? status.reason : '';  // of this machine, and why
+  const facts = run && about ? [about.dataset, about.parameters, queue.about(run)?.starts, uses] : [];
   setText(field.about, facts.filter(Boolean).join(' · '));
   showWho();
   showNotes(state);
