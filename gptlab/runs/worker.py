@@ -26,6 +26,7 @@ from gptlab.runs.changes import LIVE, live_changes, value_of
 from gptlab.runs.control import Control
 from gptlab.runs.disk import RunError, remove_temporaries
 from gptlab.runs.rundir import RunDir
+from gptlab.runs.switching import Switching
 from gptlab.runs.telling import Telling, if_possible
 from gptlab.runs.workspace import find_dataset
 from gptlab.train.choosing import choose, in_words
@@ -63,6 +64,7 @@ class _Work:
         self.telling = Telling(run_dir)
         self.record, self.tell = self.telling.record, self.telling.tell
         self.trainer: Trainer | None = None
+        self.switching: Switching | None = None
         self.machine = ""  # what the run uses of this machine, and why
         self.stopping = self.pausing = self.paused = self.sampling = False
         self.sample_asked = self.checkpoint_asked = False
@@ -86,6 +88,9 @@ class _Work:
     def close(self) -> None:
         """Lets go of files and of the model's memory."""
         self.telling.close()
+        if self.switching is not None:
+            self.switching.close()
+        self.switching = None
         device = self.trainer.device if self.trainer else "cpu"
         self.trainer = None
         if device != "cpu":
@@ -111,6 +116,7 @@ class _Work:
         step, notes = self.restore(begun)
         self.machine = self.machine or self.in_use()
         self.telling.trainer = self.trainer  # not before: it stood at step 0
+        self.switching = Switching(self.trainer)
         self.schedule = samples.Schedule(config.train.sample_every, self.trainer.epoch)
         notes = [f"{unreadable} damaged lines of events.jsonl are passed over."] * bool(unreadable) + notes
         self.tell("running", " ".join([*notes, self.machine]), resumed_from_step=step,
@@ -191,7 +197,11 @@ class _Work:
                 self.attend()
             if self.stopping:
                 break
+            if sentence := self.switching.poll(fetched=bool(events)):
+                self.machine += f" {sentence}"
+                self.tell("running", self.machine)
             self.telling.keep_pace()
+        self.switching.close()
         self.record(self.trainer.flush())
 
     def end(self) -> str:
@@ -250,6 +260,7 @@ class _Work:
     def pause(self) -> None:
         """Saves, stands still, and goes on when told to. Commands are obeyed meanwhile."""
         self.trainer.clock.pause()
+        self.switching.stand_still()
         self.save()
         self.tell("paused", f"Paused at step {self.trainer.step:,}.")
         self.paused = True
