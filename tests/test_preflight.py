@@ -5,7 +5,7 @@ import torch
 from test_trainer import FakeTime, config, dataset
 
 from gptlab.model import estimate
-from gptlab.train import preflight
+from gptlab.train import choosing, preflight
 
 
 @pytest.fixture(autouse=True)
@@ -70,3 +70,18 @@ def test_a_batch_that_would_take_too_long_is_tried_in_part(monkeypatch):
 def test_a_text_that_is_too_short_is_refused():
     with pytest.raises(ValueError, match="only 10 tokens"):
         preflight.measure(config(), dataset(n_train=10))
+
+
+def test_it_says_what_a_run_would_choose_and_reckons_with_that(monkeypatch):
+    chosen = choosing.Choice("cpu", 1, "bf16", 2, "On the processor: 1 thread, bf16, batches of 2.")
+    monkeypatch.setattr(preflight, "choose", lambda *_: chosen)
+    tried, real = [], preflight.Trainer
+
+    def trainer(trial, *args, **named):
+        tried.append((trial.train.batch_size, named["precision"], torch.get_num_threads()))
+        return real(trial, *args, **named)
+    monkeypatch.setattr(preflight, "Trainer", trainer)
+    threads = torch.get_num_threads()
+    found = preflight.measure(config(batch_size=None, max_steps=10), dataset())
+    assert found.choice == chosen and tried == [(2, "bf16", 1)] and torch.get_num_threads() == threads
+    assert found.seconds_per_step == pytest.approx(2 * 8 / found.tokens_per_second)

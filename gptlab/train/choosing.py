@@ -86,18 +86,26 @@ class Trials:
         self.dataset = dataclasses.replace(dataset, train=dataset.train[:max(TEXT_TOKENS, 2 * self.context_length)],
                                            val=dataset.val[:self.context_length + 1])
         self._operations = estimate.flops_per_token(config.model, self.vocab_size) * self.context_length  # of a sequence
-        self._rate = EFFICIENCY * quick_rate(device)
         self.batch_size = config.train.sequences(self.context_length)  # to compare threads and formats with
-        expected = self.seconds_by_operations(self.batch_size)
-        self.quick = expected <= LONGEST_UPDATE  # enough to try
-        longest = LONGEST_UPDATE if expected < 10 * LONGEST_PART else LONGEST_PART
-        self.part = min(self.batch_size, int(longest / self.seconds_by_operations(1)))  # of the batch, quick enough to try
         self.fitted = True  # whether the last update was done in one go
         self._trainer: Trainer | None = None
+
+    @functools.cached_property
+    def _rate(self) -> float:
+        return EFFICIENCY * quick_rate(self.device)
 
     def seconds_by_operations(self, sequences: int) -> float:
         """Roughly how long an update takes, from its operations alone."""
         return sequences * self._operations / self._rate
+
+    def quick(self) -> bool:
+        """Whether whole batches can be tried."""
+        return self.seconds_by_operations(self.batch_size) <= LONGEST_UPDATE
+
+    def part(self) -> int:
+        """How many sequences of a batch are quick enough to try; 0 if not even one is."""
+        longest = LONGEST_UPDATE if self.seconds_by_operations(self.batch_size) < 10 * LONGEST_PART else LONGEST_PART
+        return min(self.batch_size, int(longest / self.seconds_by_operations(1)))
 
     def update(self, sequences: int, precision: str) -> float:
         """Seconds of one update; see `fitted`. Raises TrainingError where not even one sequence fits the memory."""
@@ -141,7 +149,7 @@ def _threads(trials: Trials) -> tuple[int, str]:
     options = sorted({1, max(1, available // 2), available, usual})
     if len(options) == 1:
         return usual, ""
-    if not trials.quick:
+    if not trials.quick():
         return usual, "all there are" if usual == available else ""
 
     def update(threads: int) -> float:
@@ -157,18 +165,20 @@ def _precision(trials: Trials) -> tuple[str, str]:
     if setting != "auto" or device == "mps":
         return usual, ""
 
+    part = trials.part() if device == "cuda" or trials.config.model.n_embd >= NARROW else 0
+
     def update(precision: str) -> float:
-        return trials.update(trials.part, precision)
+        return trials.update(part, precision)
     if device == "cuda":
         busy = trials.seconds_by_operations(trials.batch_size) > BUSY_UPDATE
-        if busy or not trials.part or usual == "fp32":
+        if busy or not part or usual == "fp32":
             return usual, ""
         return fastest(compare((usual, "fp32"), update), usual)
     if trials.config.model.n_embd < NARROW:
         return "fp32", ""
     if (gain := gain_of_bf16()) < WORTHWHILE:
         return "fp32", "bf16 is slower on this processor" if gain < 1 / WORTHWHILE else "bf16 is no faster on this processor"
-    if not trials.part:
+    if not part:
         return ("bf16", "its matrix products are faster on this processor") if gain >= SURELY else ("fp32", "")
     return fastest(compare(("fp32", "bf16"), update), "fp32")
 
@@ -180,8 +190,8 @@ def fastest(seconds: dict[Any, float] | None, usual: Any) -> tuple[Any, str]:
     best = min(seconds, key=seconds.get)
     chosen = best if seconds[usual] >= WORTHWHILE * seconds[best] else usual
     other = min((option for option in seconds if option != chosen), key=seconds.get)
-    slower = seconds[other] / seconds[chosen]
-    return chosen, f"{other} would be {f'{slower - 1:.0%} slower'.replace('%', ' %') if slower >= WORTHWHILE else 'about as fast'}"
+    ratio = seconds[other] / seconds[chosen]
+    return chosen, f"{other} would be " + (f"{100 * (ratio - 1):.0f} % slower" if ratio >= WORTHWHILE else "about as fast")
 
 
 def _batch_size(trials: Trials, precision: str) -> tuple[int, str]:

@@ -14,26 +14,25 @@ from gptlab.config import RunConfig
 from gptlab.data.dataset import Dataset
 from gptlab.model import estimate
 from gptlab.train.batches import EvaluationWindows
-from gptlab.train.device import explain_out_of_memory, matrix_rate, pick_device, pick_precision
+from gptlab.train.choosing import EFFICIENCY, Choice, choose
+from gptlab.train.device import explain_out_of_memory, matrix_rate, using_threads
 from gptlab.train.evaluation import evaluation_sets, mean_loss
 from gptlab.train.plan import Plan
 from gptlab.train.trainer import Trainer
 
 STEPPING_SECONDS = 0.6  # of updates that are timed
 BATCH_SECONDS = 0.3     # what one batch may take; where it would take longer, fewer sequences are tried
-EFFICIENCY = 0.5        # of the matrix rate that a whole update reaches, roughly
 
 
 @dataclass(frozen=True)
 class Preflight:
-    """What a run will take, on this machine as busy as it is now.
+    """What a run will take, on this machine as busy as it is now, with what it would choose there.
 
     Where even one sequence would take too long to try, `measured` is False: the numbers are then the model's operations
     over half this machine's matrix rate. `total_seconds` is training and evaluation, without samples and saving.
     """
 
-    device: str
-    precision: str
+    choice: Choice
     measured: bool
     tokens_per_second: float
     seconds_per_step: float
@@ -48,16 +47,20 @@ def measure(config: RunConfig, dataset: Dataset) -> Preflight:
 
     Raises ValueError where the text is too short or the device is not there, TrainingError where memory runs out.
     """
+    choice = choose(config, dataset)
+    with using_threads(choice.threads):
+        return _measure(config.replace({"train.batch_size": choice.batch_size}), dataset, choice)
+
+
+def _measure(config: RunConfig, dataset: Dataset, choice: Choice) -> Preflight:
     train, plan = config.train, Plan(config, len(dataset.train))
-    device = pick_device(train.device)
-    precision = pick_precision(train.precision, device)
     val, of_train = evaluation_sets(config, dataset)
     flops_per_token = estimate.flops_per_token(config.model, dataset.tokenizer.vocab_size)
-    expected = EFFICIENCY * matrix_rate(device, precision) / flops_per_token  # tokens a second
+    expected = EFFICIENCY * matrix_rate(choice.device, choice.precision) / flops_per_token  # tokens a second
     batch_size = min(train.batch_size, int(BATCH_SECONDS * expected / config.model.context_length))
     if batch_size > 0:
         with explain_out_of_memory():
-            tokens_per_second, seconds_per_window, peak_memory = _try(config, dataset, batch_size, device)
+            tokens_per_second, seconds_per_window, peak_memory = _try(config, dataset, batch_size, choice)
         seconds_per_evaluation = seconds_per_window * (len(val) + len(of_train))
     else:
         tokens_per_second, peak_memory = expected, None
@@ -65,19 +68,20 @@ def measure(config: RunConfig, dataset: Dataset) -> Preflight:
     seconds_per_step = plan.tokens_per_update / tokens_per_second
     minutes_as_steps = None if train.max_minutes is None else max(1, round(train.max_minutes * 60 / seconds_per_step))
     total_steps = plan.last_step(minutes_as_steps)
-    return Preflight(device=device, precision=precision, measured=batch_size > 0, tokens_per_second=tokens_per_second,
+    return Preflight(choice=choice, measured=batch_size > 0, tokens_per_second=tokens_per_second,
                      seconds_per_step=seconds_per_step, seconds_per_evaluation=seconds_per_evaluation,
                      total_steps=total_steps, peak_memory_bytes=peak_memory,
                      total_seconds=total_steps * seconds_per_step + plan.evaluations(total_steps) * seconds_per_evaluation)
 
 
-def _try(config: RunConfig, dataset: Dataset, batch_size: int, device: str) -> tuple[float, float, int | None]:
+def _try(config: RunConfig, dataset: Dataset, batch_size: int, choice: Choice) -> tuple[float, float, int | None]:
     """(tokens a second of updates, seconds to evaluate a window, bytes of GPU memory at the peak)."""
     trial = config.replace({"model.dropout": 0.0, "train.batch_size": batch_size, "train.tokens_per_update": None})
-    if on_gpu := device == "cuda":
+    if on_gpu := choice.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         memory_before = torch.cuda.memory_allocated()
-    trainer = Trainer(trial, dataset, device=device, generator=torch.Generator().manual_seed(config.train.seed))
+    trainer = Trainer(trial, dataset, device=choice.device, precision=choice.precision,
+                      generator=torch.Generator().manual_seed(config.train.seed))
     trainer.update()  # the first one is slow
     trainer.flush()
     first_seconds = trainer.stepping_seconds

@@ -224,9 +224,11 @@ function showHead(state) {
   setText(field.name, shown?.name ?? '');
   const again = replay.history ? `&replay=${replay.speed}` : '';
   if (run) field.watch.href = `?view=watch&run=${encodeURIComponent(run)}${again}`;
-  const uses = state === 'running' && status?.state === 'running' ? status.reason : '';  // of this machine, and why
-  const facts = run && about ? [about.dataset, about.parameters, queue.about(run)?.starts, uses] : [];
+  const facts = run && about ? [about.dataset, about.parameters, queue.about(run)?.starts] : [];
   setText(field.about, facts.filter(Boolean).join(' · '));
+  const uses = !replay.history && status?.state === 'running' ? status.reason : '';  // of this machine, and why
+  setText(field.uses, uses);
+  setHidden(field.uses, !uses);
   showWho();
   showNotes(state);
   if (ahead) setText(field.next, ahead.sentence);

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gptlab.config import ConfigError, RunConfig, SampleConfig, changes
 from gptlab.presets import presets
@@ -16,6 +16,9 @@ from gptlab.runs.rundir import RunDir, clean_name
 from gptlab.runs.workspace import Workspace
 from gptlab.ui import form, model_facts, words, words_train
 from gptlab.ui.lab import Lab, change_draft, draft_changes, draft_config, draft_dataset, draft_preset, read_draft
+
+if TYPE_CHECKING:
+    from gptlab.train.preflight import Preflight
 
 
 class NextRun:
@@ -37,14 +40,15 @@ class NextRun:
             busy = self.lab.preparations.busy
             return {"sentence": words_train.PREPARING_FIRST if busy else words.NO_DATA, "settled": False}
         manifest = self.lab.preparations.manifest(name)
-        seconds = self.estimates.seconds(config, name)
+        found = self.estimates.of(config, name)
         preset = draft_preset(draft)
         as_meant = not changed and preset.dataset and name == self.lab.preparations.find(preset.config.data)
         expected = preset.expect.get(self.lab.device, preset.expect["cpu"]) if as_meant else ""
-        return {"sentence": words_train.next_run(name, preset.title, len(changed), seconds, expected),
+        return {"sentence": words_train.next_run(name, preset.title, len(changed), found and found.total_seconds, expected,
+                                                 found.choice.words if found else ""),
                 "command": model_facts.command(self.lab, draft), "dataset": name, "tokenizer": manifest["tokenizer"],
                 "baselines": manifest["baselines"], "total_steps": total_steps(config),
-                "settled": seconds is not None or not self.estimates.pending}
+                "settled": found is not None or not self.estimates.pending}
 
 
 def again(lab: Lab, draft: Any, run: RunDir) -> dict:
@@ -72,11 +76,11 @@ def total_steps(config: RunConfig) -> int | None:
 
 
 class Estimates:
-    """How long runs would take here, each measured once in a background thread; the latest question first."""
+    """How long runs would take here, and with what, each measured once in a background thread; the latest question first."""
 
     def __init__(self, lab: Lab):
         self.lab = lab
-        self._known: dict[tuple[RunConfig, str], float | None] = {}
+        self._known: dict[tuple[RunConfig, str], Preflight | None] = {}
         self._asked: tuple[RunConfig, str] | None = None
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -86,8 +90,8 @@ class Estimates:
         """Whether something is being measured."""
         return self._thread is not None and self._thread.is_alive()
 
-    def seconds(self, config: RunConfig, dataset: str) -> float | None:
-        """Seconds for a whole run; None while not known, in which case it is being found out, unless something trains."""
+    def of(self, config: RunConfig, dataset: str) -> Preflight | None:
+        """What a whole run would take; None while not known, in which case it is being found out, unless something trains."""
         question = (dataclasses.replace(config, sample=SampleConfig()), dataset)  # what it writes costs next to nothing
         with self._lock:
             if question not in self._known and self.lab.jobs.current is None:
@@ -104,16 +108,16 @@ class Estimates:
                 question = self._asked
                 if question is None or question in self._known or self.lab.jobs.current is not None:
                     return
-            seconds = measure(question[0], self.lab.workspace, question[1])
+            found = measure(question[0], self.lab.workspace, question[1])
             with self._lock:
-                self._known[question] = seconds
+                self._known[question] = found
 
 
-def measure(config: RunConfig, workspace: Workspace, dataset_name: str) -> float | None:
-    """Seconds a run would take, from a few steps of a model that is thrown away; None where it cannot be tried."""
+def measure(config: RunConfig, workspace: Workspace, dataset_name: str) -> Preflight | None:
+    """What a run would take, from a few steps of a model that is thrown away; None where it cannot be tried."""
     from gptlab.train import preflight
 
     try:
-        return preflight.measure(config, workspace.open_dataset(dataset_name)).total_seconds
+        return preflight.measure(config, workspace.open_dataset(dataset_name))
     except (ValueError, RuntimeError, MemoryError):  # text too short, no room for it: Start says which
         return None

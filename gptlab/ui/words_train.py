@@ -220,12 +220,12 @@ def name_hint(default: str) -> str:
     return f"Name it: {default}"
 
 
-def next_run(dataset: str, preset: str, changed: int, seconds: float | None, expected: str) -> str:
-    """What Start training would start."""
+def next_run(dataset: str, preset: str, changed: int, seconds: float | None, expected: str, uses: str) -> str:
+    """What Start training would start; `uses` says with what of this machine, where that is known."""
     settings = f", {changed} {plural('setting', changed)} changed" if changed else ""
     if seconds is None:
         return f"Next: {dataset} · {preset}{settings}. {expected}".strip()
-    return f"Next: {dataset} · {preset}{settings} · about {duration(seconds)} here."
+    return f"Next: {dataset} · {preset}{settings} · about {duration(seconds)} here. {uses}".rstrip()
 
 
 def next_blocked(problem: str) -> str:
