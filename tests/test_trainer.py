@@ -362,16 +362,14 @@ def test_a_number_that_is_none_stops_the_run_before_it_does_harm(monkeypatch, wh
     good = Trainer(settings, data)
     everything(good, stop_at=7)
 
-    calls, sound = [], GPT.loss
+    sound = GPT.loss
 
     def spoilt(model, ids, targets, reduction="mean"):
         loss = sound(model, ids, targets, reduction)
-        if reduction == "mean":
-            calls.append(1)
-            if len(calls) == 8:
-                if what == "loss":
-                    return loss * math.nan
-                loss.register_hook(lambda gradient: gradient * math.inf)
+        if reduction == "mean" and trainer.step == 7:
+            if what == "loss":
+                return loss * math.nan
+            loss.register_hook(lambda gradient: gradient * math.inf)
         return loss
     monkeypatch.setattr(GPT, "loss", spoilt)
     trainer = Trainer(settings, data)

@@ -21,6 +21,7 @@ from gptlab.events import Alert, Evaluation, Event, Step
 from gptlab.model.gpt import GPT
 from gptlab.train import optim
 from gptlab.train.batches import Batches
+from gptlab.train.cores import Cores, add_gradients, pays
 from gptlab.train.device import (LOWER_MODEL, TrainingError, autocast, available_threads, explain_out_of_memory, is_out_of_memory,
                                  pick_device, pick_precision, random_states, release_memory, set_random_states,
                                  threads_by_environment)
@@ -87,6 +88,8 @@ class Trainer:
         with explain_out_of_memory():
             self.model = GPT(config.model, dataset.tokenizer.vocab_size, generator).to(self.device)
         self.loss = self.model.loss  # of an update's batches; a compiled one may take its place
+        self._parameters = list(self.model.parameters())
+        self._cores: Cores | None = None  # those that last computed gradients side by side
         self.optimizer = optim.build_optimizer(self.model, train)
 
         self.micro_batch_size = self.batches.batch_size  # sequences computed at once: fewer once memory has run out
@@ -282,11 +285,31 @@ class Trainer:
             ids, targets = self._next_batch()
             sequences = len(ids) * self.plan.batches_per_update
             for part_ids, part_targets in zip(ids.split(self.micro_batch_size), targets.split(self.micro_batch_size)):
-                with autocast(self.device, self.precision):
-                    part = self.loss(part_ids, part_targets) * (len(part_ids) / sequences)
-                self.scaler.scale(part).backward()
-                loss += part.detach()
+                loss += self._add_gradients(part_ids, part_targets, len(part_ids) / sequences)
         return loss
+
+    def _add_gradients(self, ids: Tensor, targets: Tensor, share: float) -> Tensor:
+        """Adds the gradients of `share` times the mean loss over these sequences to those there are; gives that loss."""
+        def loss(part_ids: Tensor, part_targets: Tensor) -> Tensor:
+            with autocast(self.device, self.precision):
+                return self.loss(part_ids, part_targets) * share
+
+        if self._side_by_side(len(ids)):
+            return add_gradients(self._cores, loss, self._parameters, ids, targets)
+        part = loss(ids, targets)
+        self.scaler.scale(part).backward()
+        return part.detach()
+
+    def _side_by_side(self, sequences: int) -> bool:
+        """Whether the cores of a processor each compute some of these sequences. Not with dropout, whose random numbers would
+        come in no order, nor with a compiled loss, which has few operations to share."""
+        threads = torch.get_num_threads()
+        if (self.device != "cpu" or sequences < threads or self.config.model.dropout or self.loss != self.model.loss
+                or not pays(threads, self._parameters)):
+            return False
+        if self._cores is None or self._cores.count != threads:
+            self._cores = Cores(threads)
+        return True
 
     def _memory_alert(self, evidence: str) -> Alert:
         step, batch_size = self.step + 1, self.batches.batch_size

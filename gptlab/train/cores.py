@@ -1,0 +1,67 @@
+"""A processor's cores side by side: each works on a part of its own, instead of all of them sharing every operation.
+
+A small model's operations take microseconds, and to share each one costs as much again: threads wait for each other some
+hundred times an update, and as soon as anything else wants a core, all wait for the one it holds up. Side by side they meet
+once an update (benchmarks/side_by_side.py). Knows torch and nothing of ours.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+
+import torch
+from torch import Tensor, nn
+
+MOST_COPIED = 2**28  # numbers in the gradients of all cores but one: a gigabyte
+
+
+class Cores:
+    """`count` threads, each of which computes on one core. They end when nobody holds this any more."""
+
+    def __init__(self, count: int):
+        self.count = count
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="gptlab-core")
+        together, before = threading.Barrier(count), torch.get_num_threads()
+
+        def begin() -> None:
+            together.wait()  # so that each thread takes one of these
+            torch.get_num_threads()  # has torch settle the thread's number now; it would overwrite ours at the first operation
+            torch.set_num_threads(1)
+
+        self.map(lambda _: begin(), range(count))
+        torch.set_num_threads(before)  # it is also what threads made later begin with
+
+    def map(self, function: Callable, *items: Iterable) -> list:
+        """What `function` gives for each of the items, in their order, when all are done; raises what the first raised."""
+        tasks = [self._pool.submit(function, *each) for each in zip(*items, strict=True)]
+        wait(tasks)  # also where one has failed: none may go on behind the caller's back
+        return [task.result() for task in tasks]
+
+
+def pays(count: int, parameters: Sequence[nn.Parameter]) -> bool:
+    """Whether there are cores to set side by side, and memory for the gradients that all but one of them hold besides."""
+    return 1 < count and (count - 1) * sum(parameter.numel() for parameter in parameters) <= MOST_COPIED
+
+
+def add_gradients(cores: Cores, loss: Callable[[Tensor, Tensor], Tensor], parameters: Sequence[nn.Parameter], ids: Tensor,
+                  targets: Tensor) -> Tensor:
+    """Adds the gradients of `loss` over ids and targets, both (B, T), to those the parameters have; gives the loss.
+
+    `loss` gives a part's mean. The sequences are shared out as evenly as can be, and the parts' gradients added up in their
+    order, so that the same batch always gives the same sums.
+    """
+    def part(part_ids: Tensor, part_targets: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        with torch.enable_grad():
+            value = loss(part_ids, part_targets) * (len(part_ids) / len(ids))
+        return value.detach(), torch.autograd.grad(value, parameters)
+
+    losses, gradients = zip(*cores.map(part, ids.tensor_split(cores.count), targets.tensor_split(cores.count)))
+    if parameters[0].grad is not None:
+        gradients = ([parameter.grad for parameter in parameters], *gradients)
+    for more in gradients[1:]:
+        torch._foreach_add_(gradients[0], more)
+    for parameter, gradient in zip(parameters, gradients[0]):
+        parameter.grad = gradient
+    return torch.stack(losses).sum()
