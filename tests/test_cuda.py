@@ -1,10 +1,14 @@
-"""What only an NVIDIA GPU can show: that a run which stops gives its memory back."""
+"""What only an NVIDIA GPU can show: that a run which stops gives its memory back, and one that has too little goes on."""
 
 import pytest
 import torch
+from test_trainer import dataset
 from tiny_run import finished_run, tiny_run, tiny_workspace
 
+from gptlab.config import RunConfig
+from gptlab.events import Alert, Step
 from gptlab.runs import worker
+from gptlab.train.choosing import choose
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 LARGER = {"model__n_layer": 4, "model__n_embd": 256, "train__device": "cuda"}  # about 50 MB with its optimizer
@@ -26,3 +30,32 @@ def test_a_run_that_ends_frees_the_gpus_memory(tmp_path, small_text, ending):
     after = [torch.cuda.memory_allocated(), torch.cuda.memory_reserved()]
     assert max(held) > before[0] + 2**24
     assert after[0] <= before[0] + 2**20 and after[1] <= before[1] + 2**22, (before, after)
+
+
+def test_a_run_whose_batch_does_not_fit_goes_on_in_parts(tmp_path, small_text):
+    """With half the room that it would take; the losses are those of whole batches."""
+    workspace = tiny_workspace(tmp_path, small_text)
+    settings = {**LARGER, "model__dropout": 0.0, "model__context_length": 128, "train__batch_size": 64, "train__precision": "fp32",
+                "train__tokens_per_update": None, "train__max_steps": 6, "sample__max_new_tokens": 1}
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    whole = finished_run(workspace, "whole", **settings)
+    needed, total = torch.cuda.max_memory_allocated() - before, torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 0.5 * needed) / total)
+    try:
+        run = finished_run(workspace, "parts", **settings)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    [alert] = [event for event in run.events() if isinstance(event, Alert) and event.code == "out_of_memory"]
+    assert alert.step == 1 and "batches of 64 are computed in parts of" in alert.message and "out of memory" in alert.evidence
+    losses = [[event.loss for event in one.events() if isinstance(event, Step)] for one in (whole, run)]
+    assert len(losses[1]) == 6 and losses[1] == pytest.approx(losses[0], rel=1e-2)
+
+
+def test_what_a_gpu_is_best_at_is_chosen_with_room_for_it():
+    data = dataset(n_train=2_000_000, n_val=5000)
+    choice = choose(RunConfig().replace({"train.batch_size": None, "train.device": "cuda"}), data)
+    assert choice.threads is None and choice.precision in ("bf16", "fp16", "fp32") and choice.batch_size >= 4
+    assert choice.words.startswith("On the GPU: ")

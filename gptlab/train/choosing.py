@@ -26,7 +26,7 @@ from gptlab.train.trainer import Trainer
 COMPARING_SECONDS = 0.2    # at least, for threads and for number formats
 GIVING_UP_SECONDS = 0.8    # at most, about, before each of them has been timed once
 GROWING_SECONDS = 0.5      # about, for batch sizes
-LONGEST_UPDATE = 0.06      # seconds, by its operations: longer ones are not tried; they keep all threads busy
+LONGEST_UPDATE = 0.04      # seconds, by its operations: longer ones are not tried; they keep all threads busy
 EFFICIENCY = 0.5           # of the matrix rate that a whole update reaches, roughly
 LONGEST_PART = 0.25        # … of a part of it, where the whole one takes ten times as long
 WORTHWHILE = 1.1           # times as fast: below, the usual stays, or the smaller batch
