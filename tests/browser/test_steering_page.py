@@ -41,7 +41,9 @@ def test_settings_are_changed_while_it_trains(workspace, page):
     page.locator("[data-steer=action]").select_option("resume")  # it was made by hand, and waits for nobody
     page.locator("[data-steer=do]").click()
     wait_until(page, "document.body.dataset.run === 'running'")
+    uses = page.locator("[data-is=uses]")  # of this machine
     try:
+        assert uses.inner_text().startswith("On the processor: ") and "batches of 64" in uses.inner_text()
         wait_until(page, "[...document.querySelector('[data-steer=action]').options].some(one => one.value === 'pause')")
         page.locator("[data-steer=action]").select_option("set")
         page.get_by_label("Learning rate", exact=True).fill("0.0005")
@@ -59,6 +61,7 @@ def test_settings_are_changed_while_it_trains(workspace, page):
     finally:
         page.locator("#stop").click()
     wait_until(page, "document.body.dataset.run === 'stopped'")
+    assert not uses.is_visible()
     options = page.locator("[data-steer=action] option")
     wait_until(page, "[...document.querySelector('[data-steer=action]').options].some(one => one.value === 'extend')")
     assert "Pause" not in options.all_inner_texts()
