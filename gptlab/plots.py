@@ -207,9 +207,9 @@ def _range_of_test(losses: Sequence[float], smoothed: Sequence[float]) -> tuple[
 
 
 def _decades(rates: Sequence[float]) -> dict:
-    """A logarithmic axis with powers of ten written out: nobody need read 1e-05."""
+    """A logarithmic axis with powers of ten written out, those that fit a phone: nobody need read 1e-05."""
     low, high = math.log10(min(rates, default=1e-5)), math.log10(max(rates, default=1.0))
-    powers = range(math.ceil(low - 0.01), math.floor(high + 0.01) + 1)
+    powers = range(max(-4, math.ceil(low - 0.01)), math.floor(high + 0.01) + 1)
     return dict(type="log", range=[low, high], tickvals=[10.0**power for power in powers],
                 ticktext=[f"{10.0**power:.{max(0, -power)}f}" for power in powers])
 

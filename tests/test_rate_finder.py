@@ -69,7 +69,8 @@ def test_where_nine_tenths_of_the_fall_are_done_is_suggested():
         found = curve(lambda rates: valley(rates) + noise)
         assert found.suggested_learning_rate in (0.003, 0.004), seed
         assert 0.005 < found.lowest_at < 0.05
-        assert f"Suggested: {found.suggested_learning_rate:g}" in found.told
+        assert f"Suggested: {found.suggested_learning_rate:g}" in found.told and "rose again" in found.told
+    assert "rose again" not in curve(lambda rates: 2 + 4 / (1 + (rates / 0.001) ** 2)).told
 
 
 def test_where_nothing_was_learnt_nothing_is_suggested():

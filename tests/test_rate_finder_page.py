@@ -103,7 +103,7 @@ def test_progress_cancel_and_one_at_a_time(finder, by_hand):
     with pytest.raises(ValueError, match="wait for that, or cancel it"):
         finder.start(draft(batch_size=3))
     finder.findings.cancel()
-    assert finder.now(question(finder, draft())) == {"problem": rate_finding.CANCELLED}
+    assert finder.now(question(finder, draft())) == {"problem": rate_finding.CANCELLED, "failed": False}
     finder.start(draft())  # and once more
     by_hand[1].end_with("train.device is 'cuda', but this torch sees no NVIDIA GPU.")
     assert finder.now(question(finder, draft()))["problem"].startswith("“Device” is 'cuda'")

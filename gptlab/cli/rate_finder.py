@@ -28,7 +28,8 @@ def find_rate(options: argparse.Namespace) -> dict:
     if test.suggested_learning_rate is not None:
         if not options.json:
             print(f"{test.suggested_learning_rate:g}")
-        print("Train with it: " + spelled(_training_with(test.suggested_learning_rate, options, config, dataset)), file=sys.stderr)
+        command = _training_with(test.suggested_learning_rate, options, config, dataset)
+        print(f"Train with it: {spelled(command)}", file=sys.stderr)
     return {"suggested_learning_rate": test.suggested_learning_rate, "rates": test.rates, "losses": test.losses,
             "smoothed": test.smoothed, "ended": test.ended, "updates": test.updates,
             "path": None if target is None else str(target.resolve())}

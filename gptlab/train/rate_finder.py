@@ -36,7 +36,7 @@ MOST_OF_THE_WAY = 0.9         # of the whole fall
 class RangeTest:
     """How far a test is, or what it found.
 
-    `losses` (nats a token) are those of the batch after the update at each of `rates`, `updates` how many there are to be at most.
+    `losses` (nats a token) are those of the batch after the update at each of `rates`; there are to be `updates` at most.
     `ended` is "" while it goes on, then "blown up", or "highest" where every rate was tried.
     """
 
@@ -61,12 +61,18 @@ class RangeTest:
 
     @property
     def lowest_at(self) -> float | None:
-        """The rate with the lowest smoothed loss: beyond it, steps are too large. None where the loss hardly fell."""
+        """The rate with the lowest smoothed loss. None where the loss hardly fell."""
         return self._first_below(1.0)
 
     @property
     def suggested_learning_rate(self) -> float | None:
-        """Where the smoothed loss had first fallen nine tenths of its way, to one digit; None where it hardly fell."""
+        """Where the smoothed loss had first fallen nine tenths of its way, to one digit; None where it hardly fell.
+
+        Tried against trainings of 300 updates at rates a factor of two apart, it found the best one (AdamW on Tiny Shakespeare:
+        0.002), the one next to it (Muon on stories: 0.01, best 0.012), and one on the safe side (Muon on Tiny Shakespeare: 0.003,
+        best 0.012, 0.07 nats off). It moves little with the seed or with fewer updates, where the steepest place moves by a
+        factor of four, and, unlike a part of the rate with the lowest loss, is not drawn away by a plateau (AdamW on stories).
+        """
         rate = self._first_below(MOST_OF_THE_WAY)
         return None if rate is None else float(f"{rate:.0e}")
 
@@ -82,13 +88,14 @@ class RangeTest:
     def told(self) -> str:
         """What it found, in words."""
         if self.suggested_learning_rate is None:
-            return ("The loss hardly fell at any learning rate, so none is suggested: look at the text, or choose a model that can "
-                    "learn from it.")
+            return ("The loss hardly fell at any learning rate, so none is suggested: look at the text, or choose a model that "
+                    "can learn from it.")
         found = f"Suggested: {self.suggested_learning_rate:g}. By then the loss had fallen nine tenths of its way"
-        found += f"; beyond {self.lowest_at:.1g} it rose again, because the steps were too large." if self.ended == "blown up" else "."
+        rose = self.smoothed[-1] - min(self.smoothed) > (1 - MOST_OF_THE_WAY) * (self.smoothed[0] - min(self.smoothed))
+        found += f"; beyond {self.lowest_at:.1g} it rose again, because the steps were too large." if rose else "."
         if self.updates < UPDATES:
-            found += (f" Only {self.updates} updates were tried, because each takes {self.seconds:.1f} s here: take it as a rough "
-                      "guess.")
+            found += (f" Only {self.updates} updates were tried, because each takes {self.seconds:.1f} s here: take it as a "
+                      "rough guess.")
         return found
 
 

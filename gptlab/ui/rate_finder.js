@@ -37,6 +37,7 @@ function show(answer) {
   setHidden(find, working);
   setHidden(part('problem'), !answer?.problem);
   setText(part('problem'), answer?.problem ?? '');
+  part('problem').classList.toggle('failed', Boolean(answer?.failed));
   setHidden(part('found'), !found);
   setText(find, found ? words.again : words.find);
   if (working) {
@@ -59,7 +60,10 @@ function show(answer) {
 
 // A key that is pressed twice uses the rate once: the button then says that it is set.
 use.addEventListener('click', () => { if (!use.classList.contains('set')) trigger('use_rate', {rate: told.rate}); });
-find.addEventListener('click', () => trigger('find_rate', {}));
+find.addEventListener('click', () => {
+  trigger('find_rate', {});
+  setTimeout(ask, 1000 * SECONDS_BETWEEN_QUESTIONS);  // where it is refused because of another test, that is to be seen
+});
 cancel.addEventListener('click', () => trigger('cancel_rate', {}));
 copy.addEventListener('click', async () => {
   setText(copy, await toClipboard(box.querySelector('code').textContent) ? words.copied : words.copy_refused);
@@ -81,7 +85,7 @@ async function draw() {
 function changed() {
   const {command = '', known = false} = props.value ?? {};
   setText(box.querySelector('code'), command);
-  if (known) ask();
+  if (known || told?.going) ask();  // one that is under way goes on, whatever the settings are now
   else if (!asking) show(null);
 }
 

@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 
 from gptlab.config import ConfigError, read_value
-from gptlab.runs.rate_finding import Findings, identity
+from gptlab.runs.rate_finding import CANCELLED, Findings, identity
 from gptlab.train.rate_finder import RangeTest, with_rate
 from gptlab.ui import form, model_facts, words, words_train
 from gptlab.ui.lab import Lab, change_draft, draft_config, draft_dataset, read_draft
@@ -43,8 +43,8 @@ class RateFinder:
             head=plotly_script(), words=RATE, value={})
 
     def shown(self, draft: Any) -> dict:
-        """What a draft makes of it: the `id` of its test, the rate that is set (`present`), the `command`, and whether anything is
-        `known` of such a test."""
+        """What a draft makes of it: the `id` of its test, the rate that is set (`present`), the `command`, and whether anything
+        is `known` of such a test."""
         command = model_facts.command(self.lab, draft, "find-rate")
         dataset = draft_dataset(self.lab, draft)
         try:
@@ -67,9 +67,9 @@ class RateFinder:
         return {**self.shown(draft), "at": time.time()}  # news to a page even where it shows the same
 
     def now(self, question: Any) -> dict:
-        """Of the test `id`: how far it is (`going`, `percent`) while one is under way, `own` where it is that one; else its `problem`,
-        or what it `told` and the `rate` it suggests, and its `figure` with the `present` rate in it, unless the page has it: `have`
-        is then the figure's `at`."""
+        """Of the test `id`: how far it is (`going`, `percent`) while one is under way, `own` where it is that one; else its
+        `problem`, `failed` where it was not just cancelled, or what it `told` and the `rate` it suggests. With its `figure`, in
+        which the `present` rate is marked, unless the page has that: `have` is then its `at`."""
         asked = question if isinstance(question, dict) else {}
         id, present = asked.get("id"), asked.get("present")
         if self.findings.busy:
@@ -79,9 +79,10 @@ class RateFinder:
         if finding is None:
             return {}
         if finding.problem:
-            return {"problem": form.page_names(finding.problem)}
+            return {"problem": form.page_names(finding.problem), "failed": finding.problem != CANCELLED}
         test = finding.test
-        drawn = None if asked.get("have") == finding.begun else _figure(test, present if type(present) is float else None)
+        rate = present if type(present) in (int, float) and 0 < present <= 1 else None
+        drawn = None if asked.get("have") == finding.begun else _figure(test, rate)
         return {"told": form.page_names(test.told), "rate": test.suggested_learning_rate, "at": finding.begun, "figure": drawn}
 
 
