@@ -11,7 +11,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from gptlab.config import ModelConfig, TrainConfig
-from gptlab.model import estimate
+from gptlab.model import cross_entropy, estimate
 from gptlab.model.gpt import GPT
 from gptlab.presets import presets
 from gptlab.train import optim
@@ -73,6 +73,15 @@ def test_activations_are_what_autograd_keeps(settings):
     logits_and_gradient = 2 * 4 * 64 * model.vocab_size * 4  # held at the peak, but not kept by autograd
     assert estimated == pytest.approx(kept_for_backward(model, torch.zeros(4, 64, dtype=torch.long)) + logits_and_gradient,
                                       rel=0.05)
+
+
+def test_the_loss_of_a_large_vocabulary_keeps_no_logits(monkeypatch):
+    monkeypatch.setattr(estimate, "LOGITS_AT_ONCE", 32 * 700)
+    monkeypatch.setattr(cross_entropy, "LOGITS_AT_ONCE", 32 * 700)
+    config, train = ModelConfig(n_layer=1, n_embd=64, context_length=64), TrainConfig(batch_size=4)
+    kept = kept_for_backward(GPT(config, 700), torch.zeros(4, 64, dtype=torch.long))
+    in_one_piece = 3 * 32 * 700 * 4
+    assert estimate.training_memory_bytes(config, train, 700)["activations"] == pytest.approx(kept + in_one_piece, rel=0.05)
 
 
 def test_memory_of_weights_gradients_and_optimizer():

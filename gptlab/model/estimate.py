@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from gptlab.config import ModelConfig, TrainConfig
 
-FLOAT_BYTES = 4  # weights, gradients and what the optimizer remembers are always kept in fp32
+FLOAT_BYTES = 4         # weights, gradients and what the optimizer remembers are always kept in fp32
+LOGITS_AT_ONCE = 2**24  # of a large vocabulary, in the loss: 64 MB in float32, and as much for their gradient
 
 
 def table_rows(config: ModelConfig, vocab_size: int) -> int:
@@ -51,11 +52,21 @@ def training_memory_bytes(config: ModelConfig, train: TrainConfig, vocab_size: i
         averages -= FLOAT_BYTES * (matrix_numbers(config, vocab_size) - table_rows(config, vocab_size) * config.n_embd)
     tokens = train.sequences(config.context_length) * config.context_length
     return {"weights": weights + copies, "gradients": weights, "optimizer": averages,
-            "activations": tokens * activation_bytes_per_token(config, vocab_size, number_bytes)}
+            "activations": tokens * activation_bytes_per_token(config, number_bytes) + loss_bytes(config, tokens, vocab_size)}
 
 
-def activation_bytes_per_token(config: ModelConfig, vocab_size: int, number_bytes: int) -> int:
-    """Bytes that one token's forward pass leaves for the backward pass, matrix products being `number_bytes` a number."""
+def loss_bytes(config: ModelConfig, tokens: int, vocab_size: int) -> int:
+    """Bytes held at once for the loss of so many tokens: logits, their softmax and their gradient, of all tokens or of so many
+    as `LOGITS_AT_ONCE` allows; then also the gradients of the stream and of the output table, which are kept meanwhile."""
+    rows, numbers = table_rows(config, vocab_size), 3 * min(tokens * table_rows(config, vocab_size), LOGITS_AT_ONCE)
+    if tokens * rows > LOGITS_AT_ONCE:
+        numbers += (tokens + rows) * config.n_embd
+    return numbers * FLOAT_BYTES
+
+
+def activation_bytes_per_token(config: ModelConfig, number_bytes: int) -> int:
+    """Bytes that one token's forward pass leaves for the backward pass, matrix products being `number_bytes` a number. Without
+    those for the loss."""
     C, hidden = config.n_embd, config.hidden
     qk = (config.n_head + config.kv_heads) * config.head_size
     v = config.kv_heads * config.head_size
@@ -68,8 +79,7 @@ def activation_bytes_per_token(config: ModelConfig, vocab_size: int, number_byte
     if config.dropout > 0:
         narrow += 2 * C  # which numbers were kept
     narrow += hidden * {"gelu": 2, "gelu_tanh": 2, "relu2": 2, "swiglu": 4}[config.mlp]
-    output = 2 * C * FLOAT_BYTES + 3 * table_rows(config, vocab_size) * FLOAT_BYTES  # logits, their softmax and gradient
-    return config.n_layer * (stream + narrow * number_bytes) + output
+    return config.n_layer * (stream + narrow * number_bytes) + 2 * C * FLOAT_BYTES  # and the last norm
 
 
 def flops_per_token(config: ModelConfig, vocab_size: int) -> float:

@@ -19,16 +19,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gptlab.config import ModelConfig
+from gptlab.model.cross_entropy import cross_entropy
 
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`x` (…, in) times `weight` (out, in) and a bias (out,), as `F.linear`; a single token on a CPU in half the time.
 
     What one token costs is reading the weights. MKL's product with one column reads at half the speed of memory; its
-    batched one, given the rows in a few parts and the token as a column-major matrix, at nearly all of it.
+    batched one, given the rows in parts and the token as a column-major matrix, at nearly all of it.
     """
     rows, columns = weight.shape
-    if x.numel() != columns or torch.is_grad_enabled() or x.device.type != "cpu" or (parts := parts_of(rows)) == 1:
+    single = x.numel() == columns and weight.numel() >= LARGE_MATRIX and not torch.is_grad_enabled()
+    if not single or x.device.type != "cpu" or (parts := parts_of(rows)) == 1:
         return F.linear(x, weight, bias)
     column = x.reshape(1, 1, columns).transpose(1, 2).expand(parts, columns, 1)
     blocks = weight.view(parts, rows // parts, columns)
@@ -36,10 +38,13 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return y.view(*x.shape[:-1], rows)
 
 
+LARGE_MATRIX = 100_000  # numbers; of a smaller one, the call costs more than reading it
+
+
 @functools.cache
 def parts_of(rows: int) -> int:
-    """How many equal parts `product` takes of so many rows: as few as can be, at least two; 1 where that makes over 64."""
-    return next((parts for parts in range(2, 65) if rows % parts == 0), 1)
+    """How many equal parts `product` takes of so many rows: as many as can be, but no more than 32."""
+    return max(parts for parts in range(1, 33) if rows % parts == 0)
 
 
 class Linear(nn.Linear):
@@ -297,16 +302,20 @@ class GPT(nn.Module):
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits (…, V) from the stream (…, C) behind the last block."""
-        head = self.token_embedding if self.output is None else self.output
-        return product(self.final_norm(x), head.weight)
+        return product(self.final_norm(x), self.output_table)
+
+    @property
+    def output_table(self) -> Tensor:
+        """What a stream is multiplied with to predict tokens, (V, C): the tokens' own table, if tied."""
+        return (self.token_embedding if self.output is None else self.output).weight
 
     def loss(self, ids: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
         """Cross-entropy in nats of `targets` (B, T) after `ids` (B, T); targets of -100 count for nothing.
 
         "mean" is over the counted targets, "sum" is their sum, "none" gives (B, T) with 0 where not counted.
         """
-        logits = self(ids).flatten(0, 1)  # (B * T, V)
-        loss = F.cross_entropy(logits, targets.flatten(), ignore_index=-100, reduction=reduction)
+        x = self.final_norm(self.hidden(ids)).flatten(0, 1)  # (B * T, C)
+        loss = cross_entropy(x, self.output_table, targets.flatten(), reduction)
         return loss.view_as(targets) if reduction == "none" else loss
 
     def new_cache(self) -> KVCache:
