@@ -119,6 +119,7 @@ def test_values_of_another_type_are_refused(name, value):
     ({"train.min_learning_rate": 0.01}, "set train.min_learning_rate to 0.001 or less"),
     ({"train.max_learning_rate": 5e-5}, "set train.min_learning_rate to 5e-05 or less"),
     ({"train.batch_size": 4, "model.context_length": 64, "train.tokens_per_update": 1000}, "768 or 1,024"),
+    ({"train.batch_size": None, "model.context_length": 64, "train.tokens_per_update": 100}, "the context (64): set it to 64 or 128"),
     ({"train.max_steps": None}, "train.epochs, train.max_steps or train.max_minutes"),
     ({"data.tokenizer": "file"}, "data.tokenizer_file")])
 def test_clashes_say_which_setting_to_move_and_where_to(changed, remedy):
