@@ -24,15 +24,17 @@ def next_token_probabilities(logits: Tensor, temperature: float = 1.0, top_k: in
     scaled = (logits.float() - logits.max().float()) / temperature  # (V,), at most 0: never overflows
     if top_k is None and (top_p is None or top_p >= 1):
         return scaled.softmax(dim=0)
-    ordered, ids = scaled.sort(descending=True, stable=True)  # (V,), likeliest first
-    if top_k is not None:
-        ordered[top_k:] = -torch.inf
+    ids = torch.arange(len(scaled))
+    if top_k is not None and top_k < len(scaled):
+        ids = (scaled >= scaled.topk(top_k).values[-1]).nonzero().squeeze(1)  # no more than these need sorting
+    ordered, places = scaled[ids].sort(descending=True, stable=True)  # likeliest first
+    ordered, ids = ordered[:top_k], ids[places[:top_k]]
     probabilities = ordered.softmax(dim=0)
     if top_p is not None and top_p < 1:
-        before = probabilities.cumsum(dim=0) - probabilities  # (V,): what all likelier tokens have together
+        before = probabilities.cumsum(dim=0) - probabilities  # what all likelier tokens have together
         probabilities[before >= top_p] = 0.0
         probabilities /= probabilities.sum()
-    return torch.empty_like(probabilities).index_copy_(0, ids, probabilities)
+    return torch.zeros_like(scaled).index_copy_(0, ids, probabilities)
 
 
 def choose(logits: Tensor, settings: SampleConfig, generator: torch.Generator,

@@ -1,0 +1,36 @@
+"""Arithmetic on one core, whatever the rest of the process does. Knows nothing of models."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+
+Result = TypeVar("Result")
+
+
+class OneCore:
+    """Runs functions, one after the other, on a thread of its own whose arithmetic is not split among cores.
+
+    For work of many small pieces: at the end of each the cores would wait for one another, which takes far longer than
+    the piece itself as soon as anything else, such as a training, wants a core too. The thread goes with this object.
+    """
+
+    def __init__(self):
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="one-core", initializer=_keep_to_one_core)
+
+    def run(self, function: Callable[..., Result], *arguments) -> Result:
+        """What the function gives, or raises."""
+        return self._thread.submit(function, *arguments).result()
+
+
+def _keep_to_one_core() -> None:
+    """For the thread that calls this alone: torch also notes the number for threads to come, which is put right at once."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    putting_right = threading.Thread(target=torch.set_num_threads, args=(before,))
+    putting_right.start()
+    putting_right.join()
