@@ -8,7 +8,7 @@ import torch
 
 from gptlab.config import ModelConfig
 from gptlab.model.gpt import GPT
-from gptlab.train.cores import Cores, add_gradients, pays
+from gptlab.train.cores import Cores, add_gradients, fits, mine
 
 MODEL = ModelConfig(n_layer=2, n_head=2, n_embd=16, context_length=8, positions="rope", qk_norm=True)
 
@@ -93,8 +93,22 @@ def test_they_end_with_whoever_held_them():
         assert not thread.is_alive()
 
 
-def test_one_core_alone_or_gradients_that_would_fill_the_memory_do_not_pay():
-    small = [torch.nn.Parameter(torch.zeros(10))]
+def test_gradients_that_would_fill_the_memory_do_not_fit():
     large = [torch.nn.Parameter(torch.empty(2**27, device="meta"))]
-    assert pays(2, small) and not pays(1, small)
-    assert pays(3, large) and not pays(4, large)
+    assert fits(3, large) and not fits(4, large)
+
+
+def test_a_thread_has_as_many_as_it_computes_with_and_keeps_them():
+    def look() -> tuple:
+        torch.set_num_threads(2)
+        first, again = mine(), mine()
+        torch.set_num_threads(3)
+        more = mine()
+        torch.set_num_threads(1)
+        return first.count, first is again, more.count, mine()
+
+    before = torch.get_num_threads()
+    try:
+        assert in_a_new_thread(look) == (2, True, 3, None)
+    finally:
+        torch.set_num_threads(before)

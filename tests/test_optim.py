@@ -104,3 +104,37 @@ def test_muon_takes_the_matrices_inside_the_blocks_and_steps_as_long_as_adamw():
     assert moved["token_embedding.weight"] == pytest.approx(0.01, rel=0.01)  # AdamW's first step is the learning rate
     # an orthogonal (m, n) matrix has a root mean square of 1/√max(m, n), so 0.2 of the learning rate is left
     assert moved["blocks.0.mlp.up.weight"] == pytest.approx(0.2 * 0.01, rel=0.25)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_muon_moves_matrices_as_its_definition_in_float64_does(threads):
+    """Momentum with Nesterov's look ahead, five Newton–Schulz iterations, decoupled decay: Jordan's text, line by line."""
+    beta1, rate, decay = 0.9, 0.02, 0.1
+    model = GPT(MODEL, vocab_size=10, generator=torch.Generator().manual_seed(2))
+    optimizer = optim.build_optimizer(model, TrainConfig(optimizer="muon", beta1=beta1, weight_decay=decay))
+    matrices = optimizer.param_groups[0]["params"]
+    assert {tuple(p.shape) for p in matrices} == {(48, 16), (16, 16), (64, 16), (16, 64)}  # long both ways, and square
+    expected = [p.detach().double() for p in matrices]
+    momenta, generator = [torch.zeros_like(p) for p in expected], torch.Generator().manual_seed(3)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        for _ in range(4):
+            for parameter in model.parameters():
+                parameter.grad = torch.randn(parameter.shape, generator=generator)
+            optimizer.step()
+            for number, parameter in enumerate(matrices):
+                gradient = parameter.grad.double()
+                momenta[number] = beta1 * momenta[number] + (1 - beta1) * gradient
+                x = beta1 * momenta[number] + (1 - beta1) * gradient
+                x /= x.norm()
+                for _ in range(5):
+                    gram = x @ x.T
+                    x = 3.4445 * x - 4.7750 * gram @ x + 2.0315 * gram @ gram @ x
+                expected[number] = (1 - rate * decay) * expected[number] - rate * 0.2 * max(x.shape) ** 0.5 * x
+    finally:
+        torch.set_num_threads(before)
+    for parameter, wanted in zip(matrices, expected):
+        torch.testing.assert_close(parameter.detach().double(), wanted, rtol=0, atol=1e-5 * rate)

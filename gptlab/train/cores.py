@@ -40,9 +40,26 @@ class Cores:
         return [task.result() for task in tasks]
 
 
-def pays(count: int, parameters: Sequence[nn.Parameter]) -> bool:
-    """Whether there are cores to set side by side, and memory for the gradients that all but one of them hold besides."""
-    return 1 < count and (count - 1) * sum(parameter.numel() for parameter in parameters) <= MOST_COPIED
+def mine() -> Cores | None:
+    """As many cores as the calling thread computes with; None where that is one. They are the thread's own, and end with it."""
+    count = torch.get_num_threads()
+    if count == 1:
+        return None
+    if _of_thread.cores is None or _of_thread.cores.count != count:
+        _of_thread.cores = Cores(count)
+    return _of_thread.cores
+
+
+class _OfThread(threading.local):
+    cores: Cores | None = None
+
+
+_of_thread = _OfThread()
+
+
+def fits(count: int, parameters: Sequence[nn.Parameter]) -> bool:
+    """Whether there is memory to spare for the gradients that all of `count` cores but one hold besides."""
+    return (count - 1) * sum(parameter.numel() for parameter in parameters) <= MOST_COPIED
 
 
 def add_gradients(cores: Cores, loss: Callable[[Tensor, Tensor], Tensor], parameters: Sequence[nn.Parameter], ids: Tensor,

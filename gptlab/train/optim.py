@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
 from torch import nn
 
 from gptlab.config import TrainConfig
+from gptlab.train import cores
 
-
-MUON_MOMENTUM = 0.95
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # the quintic of Jordan et al. 2024
 NEWTON_SCHULZ_STEPS = 5
 
@@ -20,18 +20,16 @@ class Muon(torch.optim.Optimizer):
     an inner `adamw` for everything that is no such matrix.
 
     The momentum of each matrix (m, n) is replaced by the nearest (semi-)orthogonal matrix, scaled by 0.2 √max(m, n) so
-    that its root mean square is that of AdamW's steps and one learning rate serves both (arXiv:2502.16982). Matrices of one
-    shape are orthogonalised together; in float32 on a CPU, which is slow in bfloat16. Holds the memory of both kinds in
-    one `state`. `found_inf`, if set to 1 on the device, leaves everything as it was, as torch's fused optimizers do.
+    that its root mean square is that of AdamW's steps and one learning rate serves both (arXiv:2502.16982); how long it
+    remembers is `beta1`, too. On a GPU, matrices of one shape are orthogonalised together; on a processor each core takes
+    one after the other, in float32, since bfloat16 is slow there. Holds the memory of both kinds in one `state`.
+    `found_inf`, if set to 1 on the device, leaves everything as it was, as torch's fused optimizers do.
     """
 
-    def __init__(self, matrices: list[nn.Parameter], adamw: torch.optim.AdamW, weight_decay: float):
-        super().__init__(matrices, {"lr": 0.0, "weight_decay": weight_decay})
+    def __init__(self, matrices: list[nn.Parameter], adamw: torch.optim.AdamW, beta1: float, weight_decay: float):
+        super().__init__(matrices, {"lr": 0.0, "beta1": beta1, "weight_decay": weight_decay})
         self.adamw = adamw
         self.found_inf: torch.Tensor | None = None
-        self._of_one_shape: dict[torch.Size, list[nn.Parameter]] = {}
-        for parameter in matrices:
-            self._of_one_shape.setdefault(parameter.shape, []).append(parameter)
         self._matrix_group = self.param_groups[0]
         self.param_groups += adamw.param_groups
         self.state = adamw.state
@@ -41,34 +39,63 @@ class Muon(torch.optim.Optimizer):
         if self.found_inf is not None:
             self.adamw.found_inf = self.found_inf
         self.adamw.step()
+        for parameter in self._matrix_group["params"]:
+            if "momentum" not in self.state[parameter]:
+                self.state[parameter]["momentum"] = torch.zeros_like(parameter)
+        together = self._step_together()
+        on_cores = cores.mine() if together[0][0].device.type == "cpu" else None
+        for _ in on_cores.map(self._update, together) if on_cores else map(self._update, together):
+            pass
+
+    def _step_together(self) -> list[list[nn.Parameter]]:
+        """The matrices that are updated in one go: on a GPU those of one shape, else each alone, the largest first."""
+        matrices = sorted(self._matrix_group["params"], key=lambda p: (-p.numel(), p.shape))
+        if matrices[0].device.type == "cpu":
+            return [[matrix] for matrix in matrices]
+        return [list(same) for _, same in itertools.groupby(matrices, key=lambda p: p.shape)]
+
+    @torch.no_grad()
+    def _update(self, parameters: list[nn.Parameter]) -> None:
+        """Moves matrices of one shape."""
+        group = self._matrix_group
         keep = 1.0 if self.found_inf is None else 1.0 - self.found_inf
-        rate, decay = self._matrix_group["lr"], self._matrix_group["weight_decay"]
-        for shape, parameters in self._of_one_shape.items():
-            for parameter in parameters:
-                if "momentum" not in self.state[parameter]:
-                    self.state[parameter]["momentum"] = torch.zeros_like(parameter)
-            momenta = torch.stack([self.state[parameter]["momentum"] for parameter in parameters])  # (n matrices, *shape)
-            gradients = torch.stack([parameter.grad for parameter in parameters])
-            if self.found_inf is not None:  # a gradient that is no number must not reach the momentum
-                gradients = torch.where(self.found_inf > 0, momenta, gradients)
-            momenta.lerp_(gradients, 1 - MUON_MOMENTUM)
-            steps = orthogonalised(gradients.lerp_(momenta, MUON_MOMENTUM))  # Nesterov's look ahead
-            steps *= -rate * 0.2 * max(shape) ** 0.5 * keep
-            for parameter, momentum, change in zip(parameters, momenta, steps):
-                self.state[parameter]["momentum"].copy_(momentum)
-                parameter.mul_(1 - rate * decay * keep).add_(change)
+        rate, decay, remembered = group["lr"], group["weight_decay"], group["beta1"]
+        momenta = torch.stack([self.state[parameter]["momentum"] for parameter in parameters])  # (n matrices, *shape)
+        gradients = torch.stack([parameter.grad for parameter in parameters])
+        if self.found_inf is not None:  # a gradient that is no number must not reach the momentum
+            gradients = torch.where(self.found_inf > 0, momenta, gradients)
+        momenta.lerp_(gradients, 1 - remembered)
+        steps = orthogonalised(gradients.lerp_(momenta, remembered))  # Nesterov's look ahead
+        steps *= -rate * 0.2 * max(parameters[0].shape) ** 0.5 * keep
+        for parameter, momentum, change in zip(parameters, momenta, steps):
+            self.state[parameter]["momentum"].copy_(momentum)
+            parameter.mul_(1 - rate * decay * keep).add_(change)
 
 
 def orthogonalised(matrices: torch.Tensor) -> torch.Tensor:
-    """(n, rows, columns): each matrix with its singular values moved to about 1, by Newton–Schulz iterations."""
+    """(n, rows, columns): each matrix with its singular values moved to about 1, by Newton–Schulz iterations.
+
+    An iteration multiplies X by q(G) = a + bG + cG² of its own Gram matrix G = XXᵀ, whose next is then q G q. In float32
+    and for a long X, the short matrices alone are therefore iterated, and X is multiplied once at the end: half the
+    operations at most. In bfloat16 that would lose too many digits.
+    """
     a, b, c = NEWTON_SCHULZ
-    x = matrices.mT if matrices.size(1) > matrices.size(2) else matrices  # the short side makes the small products
+    tall = matrices.size(1) > matrices.size(2)
+    x = matrices.mT if tall else matrices  # the short side makes the small products
     x = x.bfloat16() if x.is_cuda else x
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
-    for _ in range(NEWTON_SCHULZ_STEPS):
-        gram = x @ x.mT
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return (x.mT if matrices.size(1) > matrices.size(2) else x).to(matrices.dtype)
+    gram = x @ x.mT
+    if x.dtype == torch.float32 and x.size(2) >= 2 * x.size(1):
+        identity, factor = torch.eye(x.size(1), device=x.device), None
+        for _ in range(NEWTON_SCHULZ_STEPS):
+            q = torch.baddbmm(gram, gram, gram, beta=b, alpha=c).add_(identity, alpha=a)
+            factor, gram = q if factor is None else factor @ q, q @ gram @ q
+        x = factor @ x
+    else:
+        for step in range(NEWTON_SCHULZ_STEPS):
+            gram = x @ x.mT if step else gram
+            x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x.mT if tall else x).to(matrices.dtype)
 
 
 def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
@@ -86,7 +113,7 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimi
     optimizer = torch.optim.AdamW([group for group in groups if group["params"]], lr=config.max_learning_rate,
                                   betas=(config.beta1, config.beta2), fused=True)
     if for_muon:
-        optimizer = Muon([parameters[name] for name in sorted(for_muon)], optimizer, config.weight_decay)
+        optimizer = Muon([parameters[name] for name in sorted(for_muon)], optimizer, config.beta1, config.weight_decay)
     assert sum(p.numel() for group in optimizer.param_groups for p in group["params"]) == sum(
         p.numel() for p in parameters.values())
     return optimizer

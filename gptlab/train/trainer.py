@@ -19,9 +19,8 @@ from gptlab.config import RunConfig
 from gptlab.data.dataset import Dataset
 from gptlab.events import Alert, Evaluation, Event, Step
 from gptlab.model.gpt import GPT
-from gptlab.train import optim
+from gptlab.train import cores, optim
 from gptlab.train.batches import Batches
-from gptlab.train.cores import Cores, add_gradients, pays
 from gptlab.train.device import (LOWER_MODEL, TrainingError, autocast, available_threads, explain_out_of_memory, is_out_of_memory,
                                  pick_device, pick_precision, random_states, release_memory, set_random_states,
                                  threads_by_environment)
@@ -89,7 +88,6 @@ class Trainer:
             self.model = GPT(config.model, dataset.tokenizer.vocab_size, generator).to(self.device)
         self.loss = self.model.loss  # of an update's batches; a compiled one may take its place
         self._parameters = list(self.model.parameters())
-        self._cores: Cores | None = None  # those that last computed gradients side by side
         self.optimizer = optim.build_optimizer(self.model, train)
 
         self.micro_batch_size = self.batches.batch_size  # sequences computed at once: fewer once memory has run out
@@ -294,22 +292,19 @@ class Trainer:
             with autocast(self.device, self.precision):
                 return self.loss(part_ids, part_targets) * share
 
-        if self._side_by_side(len(ids)):
-            return add_gradients(self._cores, loss, self._parameters, ids, targets)
+        if (side_by_side := self._cores_for(len(ids))) is not None:
+            return cores.add_gradients(side_by_side, loss, self._parameters, ids, targets)
         part = loss(ids, targets)
         self.scaler.scale(part).backward()
         return part.detach()
 
-    def _side_by_side(self, sequences: int) -> bool:
-        """Whether the cores of a processor each compute some of these sequences. Not with dropout, whose random numbers would
-        come in no order, nor with a compiled loss, which has few operations to share."""
-        threads = torch.get_num_threads()
-        if (self.device != "cpu" or sequences < threads or self.config.model.dropout or self.loss != self.model.loss
-                or not pays(threads, self._parameters)):
-            return False
-        if self._cores is None or self._cores.count != threads:
-            self._cores = Cores(threads)
-        return True
+    def _cores_for(self, sequences: int) -> cores.Cores | None:
+        """The cores of a processor that each compute some of these sequences, if they do. Not with dropout, whose random numbers
+        would come in no order, nor with a compiled loss, which has few operations to share."""
+        if self.device != "cpu" or self.config.model.dropout or self.loss != self.model.loss:
+            return None
+        mine = cores.mine()
+        return mine if mine is not None and mine.count <= sequences and cores.fits(mine.count, self._parameters) else None
 
     def _memory_alert(self, evidence: str) -> Alert:
         step, batch_size = self.step + 1, self.batches.batch_size
