@@ -13,6 +13,15 @@ from gptlab.train.evaluation import evaluation_sets, mean_loss
 from gptlab.train.trainer import Trainer
 
 
+@pytest.fixture(autouse=True)
+def one_pass_a_part():
+    """On one core; several would share out each part's sequences."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def memory(monkeypatch):
     """Pretends that no more than memory["sequences"] fit a pass, from the pass number memory["from"] on."""

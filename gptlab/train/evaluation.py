@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 from gptlab.config import RunConfig
 from gptlab.data.dataset import Dataset
 from gptlab.model.gpt import GPT
+from gptlab.train import cores
 from gptlab.train.batches import EvaluationWindows
 from gptlab.train.device import autocast, is_out_of_memory, release_memory
 
-CPU_BATCH_TOKENS = 2048   # what still fits a processor's caches
-GPU_BATCH_TOKENS = 16384  # enough to keep a GPU busy
-LOGITS_BYTES = 2**28      # but no more than this for their logits
+CORE_BATCH_TOKENS = 2048   # what still fits a core's caches
+GPU_BATCH_TOKENS = 16384   # enough to keep a GPU busy
 MOST_VAL_TOKENS = 262_144  # about, in an evaluation, unless `eval_batches` asks for more
 
 
@@ -31,7 +32,6 @@ def evaluation_sets(config: RunConfig, dataset: Dataset) -> tuple[EvaluationWind
     return val, EvaluationWindows(dataset.train, T, end_of_text, min(len(val), 128), by_document=val.by_document)
 
 
-@torch.no_grad()
 def mean_loss(model: GPT, windows: EvaluationWindows, precision: str = "fp32",
               should_halt: Callable[[], bool] | None = None) -> float | None:
     """Nats per target over all of `windows`; None where `should_halt` turned true before a batch. Leaves the model's mode.
@@ -40,8 +40,15 @@ def mean_loss(model: GPT, windows: EvaluationWindows, precision: str = "fp32",
     goes on with half as many.
     """
     device = next(model.parameters()).device
-    tokens = min(CPU_BATCH_TOKENS if device.type == "cpu" else GPU_BATCH_TOKENS, LOGITS_BYTES // (4 * model.vocab_size))
+    on_cores = cores.mine() if device.type == "cpu" else None
+    parts = on_cores.count if on_cores else 1
+    tokens = GPU_BATCH_TOKENS if device.type == "cuda" else CORE_BATCH_TOKENS * parts
     was_training = model.training
+
+    def total(ids: Tensor, targets: Tensor) -> Tensor:
+        with torch.no_grad(), autocast(device.type, precision):
+            return model.loss(ids.to(device), targets.to(device), reduction="sum")
+
     model.eval()
     windows_at_once, done, sums = max(1, tokens // model.config.context_length), 0, []
     try:
@@ -53,8 +60,10 @@ def mean_loss(model: GPT, windows: EvaluationWindows, precision: str = "fp32",
                             sums[-1].item()  # what a GPU has not begun yet could not be halted any more
                         if should_halt():
                             return None
-                    with autocast(device.type, precision):
-                        sums.append(model.loss(ids.to(device), targets.to(device), reduction="sum"))
+                    if on_cores and len(ids) >= parts:
+                        sums += on_cores.map(total, ids.tensor_split(parts), targets.tensor_split(parts))
+                    else:
+                        sums.append(total(ids, targets))
                     done += len(ids)
             except (RuntimeError, MemoryError) as error:
                 if windows_at_once == 1 or not is_out_of_memory(error):
