@@ -110,6 +110,7 @@ class Trials:
     def update(self, sequences: int, precision: str) -> float:
         """Seconds of one update; see `fitted`. Raises TrainingError where not even one sequence fits the memory."""
         if self._trainer is None or self._trainer.batches.batch_size != sequences:
+            import torch._dynamo  # noqa: F401  seconds that torch's first optimizer takes, the run's own one too: not to be timed
             self._trainer = None  # first, for its memory
             trial = self.config.replace({"model.dropout": 0.0, "train.batch_size": sequences, "train.tokens_per_update": None,
                                          "train.eval_batches": 1})
@@ -128,7 +129,8 @@ class Trials:
 def compare(options: Sequence[Any], update: Callable[[Any], float]) -> dict[Any, float] | None:
     """The least seconds of an `update` with each of the options: what else the machine does meanwhile only adds. In turns, so
     that it meets all of them alike. None where the machine is too busy to find out in time."""
-    update(options[0])  # may have to load and to build what the run itself needs too
+    if update(options[0]) > GIVING_UP_SECONDS:
+        return None
     times: dict[Any, list[float]] = {option: [] for option in options}
     started = time.perf_counter()
     while True:
@@ -260,7 +262,7 @@ def quick_rate(device: str) -> float:
         return matrix_rate(device, "bf16")
     threads = torch.get_num_threads()
     with using_threads(1):
-        return threads * max(matrix_rate("cpu", "fp32", repeats=1, size=512) for _ in range(4))
+        return threads * max(matrix_rate("cpu", "fp32", repeats=1, size=256) for _ in range(12))
 
 
 @functools.cache
