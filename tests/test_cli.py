@@ -428,6 +428,16 @@ def test_the_text_is_printed_after_its_prompt(trained, workspace_dir, gptlab, ca
     assert capsys.readouterr().out == f"The cat{text}\n"
 
 
+def test_several_prompts_are_continued_as_each_alone(trained, workspace_dir, gptlab, capsys):
+    prompts, rest = ["The cat", "", "A dog sat"], ["--greedy", "--set", "sample.max_new_tokens=12"]
+    alone = [gptlab("generate", "tiny", "--prompt", prompt, *rest)[1] for prompt in prompts]
+    arguments = ["generate", "tiny", *(word for prompt in prompts for word in ("--prompt", prompt)), *rest]
+    texts = [{"prompt": prompt, **one} for prompt, one in zip(prompts, alone, strict=True)]
+    assert gptlab(*arguments)[1] == {**alone[0], "texts": texts}
+    assert main([*arguments, "--workspace", str(workspace_dir)]) == 0
+    assert capsys.readouterr().out == "\n\n".join(one["prompt"] + one["text"] for one in texts) + "\n"
+
+
 @pytest.mark.parametrize("arguments, words", [(["--prompt", "Füße"], ["ü", "ß"]),
                                               (["--temperature", "3"], ["sample.temperature", "at most 2"]),
                                               (["--checkpoint", "7"], ["7"]),
@@ -447,7 +457,7 @@ def test_evaluate_gives_the_loss_that_training_saw(trained, gptlab):
     assert best["tokens"] == manifest["val_tokens"] - 1
 
 
-@pytest.mark.parametrize("command, works", [("generate", "tokens_of"), ("evaluate", "mean_loss")])
+@pytest.mark.parametrize("command, works", [("generate", "generate_side_by_side"), ("evaluate", "mean_loss")])
 def test_running_out_of_memory_is_one_clear_line(trained, gptlab, monkeypatch, command, works):
     from gptlab.cli import text
 

@@ -1,6 +1,7 @@
 """Streaming text from a model: within its context, up to its stops, and never half a character."""
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -9,7 +10,8 @@ from gptlab.config import DataConfig, ModelConfig, SampleConfig
 from gptlab.data.documents import Documents
 from gptlab.data.learning import build_tokenizer
 from gptlab.data.tokenizers import UnknownCharacters
-from gptlab.generate.generator import Reader, StopFilter, generate
+from gptlab.generate.generator import Reader, StopFilter, generate, generate_side_by_side
+from gptlab.generate.one_core import OneCore
 from gptlab.model.gpt import GPT, KVCache
 
 CONTEXT = 16
@@ -97,6 +99,37 @@ def test_the_seed_decides_the_text_and_the_cache_does_not(kind, prompt):
     assert ids() != ids(seed=2)
     assert max(ids()) < tokenizer.vocab_size  # of 300 rows, the padded ones are never drawn
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("settings", [dict(greedy=True), dict(temperature=1.5, seed=3)], ids=["greedy", "sampled"])
+@pytest.mark.parametrize("positions", ["learned", "rope"])
+def test_side_by_side_each_prompt_gets_the_text_it_gets_alone(positions, settings):
+    """Different lengths, one beyond the context, all past it in the end, at different turns; some end before the others."""
+    tokenizer = tokenizer_of("char")
+    model = build(tokenizer.vocab_size, positions=positions, n_kv_head=1)
+    whole = text_of(generate(model, tokenizer, "the fox", SampleConfig(max_new_tokens=40, **settings)))
+    settings = SampleConfig(max_new_tokens=40, stop=(whole[9:12],), **settings)
+    prompts = ["", "the fox", "dog", "the quick brown fox jumps over the lazy dog", "the fox"]
+    texts = [[] for _ in prompts]
+    for i, token in generate_side_by_side(model, tokenizer, prompts, settings):
+        texts[i].append(token)
+    for prompt, tokens in zip(prompts, texts, strict=True):
+        alone = list(generate(model, tokenizer, prompt, settings))
+        assert [(token.id, token.text) for token in tokens] == [(token.id, token.text) for token in alone]
+        assert [token.logprob for token in tokens] == pytest.approx([token.logprob for token in alone], abs=0.01)
+    assert texts[1] == texts[4] and len({len(tokens) for tokens in texts}) > 1
+
+
+def test_one_core_is_one_cores_and_no_other_threads_matter():
+    """The number of threads of whoever asks, and of threads to come, stays."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert OneCore().run(torch.get_num_threads) == 1
+        with ThreadPoolExecutor(1) as new:
+            assert torch.get_num_threads() == new.submit(torch.get_num_threads).result() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_greedy_follows_the_likeliest_and_reports_its_logprob():

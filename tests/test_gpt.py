@@ -9,7 +9,7 @@ import torch.nn.functional as F
 import transformers
 
 from gptlab.config import ModelConfig
-from gptlab.model.gpt import GPT
+from gptlab.model.gpt import GPT, product
 
 GPT2_SHAPE = dict(positions="learned", norm="layernorm", mlp="gelu_tanh", bias=True)
 LLAMA_SHAPE = dict(positions="rope", norm="rmsnorm", mlp="swiglu")
@@ -129,6 +129,16 @@ def test_cached_logits_equal_full_ones(settings):
             logits = model(together, caches)
         torch.testing.assert_close(logits[0], full[0, 11:], atol=1e-4, rtol=0)
         torch.testing.assert_close(logits[1], full[1, 8:13], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("rows", [64, 65, 499, 50257])  # many parts, few, a prime, GPT-2's vocabulary
+@pytest.mark.parametrize("biased", [True, False])
+def test_a_single_tokens_product_is_the_linear_one(rows, biased):
+    generator = torch.Generator().manual_seed(0)
+    weight, x = (torch.randn(shape, generator=generator) for shape in ((rows, 2048), (1, 1, 2048)))
+    bias = torch.randn(rows, generator=generator) if biased else None
+    with torch.no_grad():
+        torch.testing.assert_close(product(x, weight, bias), F.linear(x, weight, bias), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("settings", VARIETY)

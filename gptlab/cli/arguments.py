@@ -87,7 +87,8 @@ def _steering(command: Command) -> None:
 def _writing(command: Command) -> None:
     generate = command("generate", "text.generate", "Let a trained model write.", _run(), _checkpoint(),
                        _settings("sample"))
-    generate.add_argument("--prompt", metavar="TEXT", default="", help="what the text begins with (default: nothing)")
+    generate.add_argument("--prompt", metavar="TEXT", action="append", help="what the text begins with (default: nothing); "
+                          "several are continued side by side")
     how = generate.add_mutually_exclusive_group()
     how.add_argument("--greedy", action="store_true", help="always take the likeliest token")
     how.add_argument("--temperature", metavar="T", help="how daring, 0 to 2")

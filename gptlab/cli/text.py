@@ -15,6 +15,7 @@ from gptlab.data.sources import read_documents
 from gptlab.data.synthetic import sums_right
 from gptlab.data.tokenizers import Tokenizer
 from gptlab.generate.generator import generate as tokens_of
+from gptlab.generate.generator import generate_side_by_side
 from gptlab.model.gpt import GPT
 from gptlab.runs.checkpoint import load_model
 from gptlab.train.batches import EvaluationWindows
@@ -28,22 +29,31 @@ MOST_SUMS = 200  # that a model of arithmetic is asked
 
 @explain_out_of_memory(MAKE_ROOM)
 def generate(options: argparse.Namespace) -> dict:
-    """Continue a prompt; the text streams to stdout as it is written, unless --json asks for it whole."""
+    """Continue a prompt; the text streams to stdout as it is written, unless --json asks for it whole.
+
+    Several prompts are continued side by side and printed when all are done; with --json they are `texts`, and `text` is
+    the first one's.
+    """
     run = workspace_of(options).find_run(options.run)
     settings = sampling(run.config(), options)
     model, tokenizer, _ = load_model(run, options.checkpoint, device=pick_device("auto"))
-    tokens = tokens_of(model, tokenizer, options.prompt, settings)
-    text, token_ids = [], []
-    if not options.json:
-        print(options.prompt, end="", flush=True)
-    for token in tokens:
-        text.append(token.text)
-        token_ids.append(token.id)
-        if not options.json:
+    prompts = options.prompt or [""]
+    streams = len(prompts) == 1 and not options.json
+    texts = [{"prompt": prompt, "text": "", "token_ids": []} for prompt in prompts]
+    tokens = generate_side_by_side(model, tokenizer, prompts, settings)
+    if streams:
+        print(prompts[0], end="", flush=True)
+    for i, token in tokens:
+        texts[i]["text"] += token.text
+        texts[i]["token_ids"].append(token.id)
+        if streams:
             print(token.text, end="", flush=True)
-    if not options.json:
+    if streams:
         print()
-    return {"text": "".join(text), "token_ids": token_ids}
+    elif not options.json:
+        print("\n\n".join(written["prompt"] + written["text"] for written in texts))
+    first = {"text": texts[0]["text"], "token_ids": texts[0]["token_ids"]}
+    return first if len(texts) == 1 else {**first, "texts": texts}
 
 
 def sampling(config: RunConfig, options: argparse.Namespace) -> SampleConfig:
