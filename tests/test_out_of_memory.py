@@ -7,7 +7,7 @@ from tiny_run import finished_run, last_weights, tiny_run, tiny_workspace, traje
 
 from gptlab.events import Alert, Checkpoint, Status
 from gptlab.model.gpt import GPT
-from gptlab.runs import worker
+from gptlab.runs import checkpoint, worker
 from gptlab.train.device import TrainingError
 from gptlab.train.evaluation import evaluation_sets, mean_loss
 from gptlab.train.trainer import Trainer
@@ -90,8 +90,7 @@ def test_a_batch_of_one_that_does_not_fit_says_what_to_change_and_leaves_all_as_
     with pytest.raises(TrainingError, match=r"^Memory ran out at step 8 with one sequence at a time: lower model\.n_embd"):
         list(trainer.run())
     assert all(p.grad is None for p in trainer.model.parameters())
-    memory["sequences"] = 10**9
-    trainer.micro_batch_size = 4
+    memory["sequences"] = 10**9  # there is room again
     assert untimed(events + everything(trainer)) == untimed(expected)
 
 
@@ -135,19 +134,23 @@ def test_a_run_says_it_and_goes_on_after_failing(tmp_path, small_text, memory):
     settings = {"train__batch_size": 8, "train__tokens_per_update": None, "train__max_steps": 16, "sample__max_new_tokens": 1,
                 "train__checkpoint_every": 4}
     whole, run = finished_run(workspace, "whole", **settings), tiny_run(workspace, "run", **settings)
-    saved = lambda: any(isinstance(event, Checkpoint) and event.step >= 4 for event in run.events())
-    assert worker.run(run.path, should_stop=saved) == "stopped"
+    four = lambda: any(isinstance(event, Checkpoint) and event.step >= 4 for event in run.events())
+    assert worker.run(run.path, should_stop=four) == "stopped"
     step = run.status()["step"]
     assert 0 < step < 16
     memory["sequences"] = 0
     assert worker.run(run.path) == "failed"
     assert run.status()["reason"].startswith(f"Memory ran out at step {step + 1} with one sequence at a time")
+    memory["from"] = len(memory["passes"]) + 2
+    assert worker.run(run.path) == "failed"  # again, some updates later
+    saved = run.status()["step"]
+    assert step < saved < 16 and checkpoint.list_checkpoints(run)[-1].step == saved
     memory["sequences"] = 10**9
     assert worker.run(run.path) == "finished"
     assert trajectory(run) == trajectory(whole) and last_weights(run) == last_weights(whole)
     assert not alerts(run.events())
 
-    memory["sequences"] = 4
+    memory.update({"sequences": 4, "from": 0})
     parts = finished_run(workspace, "parts", **{**settings, "model__dropout": 0.0})
     [alert] = alerts(parts.events())
     assert "batches of 8 are computed in parts of 4" in alert.message and alert.step == 1

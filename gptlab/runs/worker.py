@@ -30,7 +30,7 @@ from gptlab.runs.switching import Switching
 from gptlab.runs.telling import Telling, if_possible
 from gptlab.runs.workspace import find_dataset
 from gptlab.train.choosing import choose, in_words
-from gptlab.train.device import TrainingError, explain_out_of_memory, using_threads
+from gptlab.train.device import TooLittleMemory, TrainingError, explain_out_of_memory, using_threads
 from gptlab.train.trainer import Trainer
 
 PAUSE_SECONDS = 0.05     # between two looks at the commands while paused
@@ -78,7 +78,11 @@ class _Work:
         try:
             with explain_out_of_memory():
                 self.begin(dataset_dir)
-                self.train()
+                try:
+                    self.train()
+                except TooLittleMemory:  # the update that did not fit left all as it was: none is to be made again
+                    self.save()
+                    raise
                 return self.end()
         except KeyboardInterrupt:  # the update under way may be half done, so nothing of it is saved
             return self.tell("stopped", "Interrupted. Resume goes on from the last checkpoint.")

@@ -31,7 +31,7 @@ EFFICIENCY = 0.5           # of the matrix rate that a whole update reaches, rou
 LONGEST_PART = 0.25        # … of a part of it, where the whole one takes ten times as long
 WORTHWHILE = 1.1           # times as fast: below, the usual stays, or the smaller batch
 SURELY = 1.5               # times as fast in matrix products alone, where no update can be tried
-NARROW = 256               # channels: narrower products gain nothing from a narrow format on a processor
+NARROW = 192               # channels: narrower products gain nothing from a narrow format on a processor
 BUSY_UPDATE = 0.002        # seconds, by its operations: from there on a GPU is never faster in fp32
 LEAST_TOKENS = 512         # in a batch that is chosen: the gradient of fewer is mostly noise
 MOST_TOKENS = 2**16
@@ -269,6 +269,6 @@ def quick_rate(device: str) -> float:
 def gain_of_bf16() -> float:
     """How many times as fast a processor multiplies matrices in bf16 as in fp32: far below 1 where it only emulates that."""
     with using_threads(1):
-        fp32, bf16 = (max(matrix_rate("cpu", precision, repeats=1, size=NARROW) for _ in range(looks))
+        fp32, bf16 = (max(matrix_rate("cpu", precision, repeats=1, size=256) for _ in range(looks))
                       for precision, looks in (("fp32", 8), ("bf16", 2)))
     return bf16 / fp32

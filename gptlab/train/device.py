@@ -25,6 +25,10 @@ class TrainingError(RuntimeError):
     """A run that cannot go on for a reason its user can mend: one sentence, with the remedy."""
 
 
+class TooLittleMemory(TrainingError):
+    """Not even one sequence fits; the model, the optimizer and the position in the data are as they were before."""
+
+
 def pick_device(setting: str) -> str:
     """"cuda", "mps" or "cpu" for `train.device`. Raises ValueError where the one asked for is not there."""
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}

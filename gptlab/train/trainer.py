@@ -21,8 +21,8 @@ from gptlab.events import Alert, Evaluation, Event, Step
 from gptlab.model.gpt import GPT
 from gptlab.train import cores, optim
 from gptlab.train.batches import Batches
-from gptlab.train.device import (LOWER_MODEL, TrainingError, autocast, available_threads, explain_out_of_memory, is_out_of_memory,
-                                 pick_device, pick_precision, random_states, release_memory, set_random_states,
+from gptlab.train.device import (LOWER_MODEL, TooLittleMemory, autocast, available_threads, explain_out_of_memory,
+                                 is_out_of_memory, pick_device, pick_precision, random_states, release_memory, set_random_states,
                                  threads_by_environment)
 from gptlab.train.evaluation import evaluation_sets, mean_loss
 from gptlab.train.plan import Plan
@@ -255,9 +255,9 @@ class Trainer:
         """Leave the update's gradients, times the loss scale, with the parameters; gives its mean loss, on the device.
 
         Where memory runs out, the same windows are computed again in parts half as large, and so is all that follows.
-        Raises TrainingError where not even one sequence fits; all is then as it was before.
+        Raises TooLittleMemory where not even one sequence fits.
         """
-        position, lack = self.batches.state_dict(), ""
+        position, before, lack = self.batches.state_dict(), self.micro_batch_size, ""
         while True:
             try:
                 loss = self._accumulate_gradients()
@@ -270,7 +270,8 @@ class Trainer:
             self.batches.load_state_dict(position)
             release_memory(self.device)
             if self.micro_batch_size == 1:
-                raise TrainingError(f"Memory ran out at step {self.step + 1:,} with one sequence at a time: {LOWER_MODEL}")
+                self.micro_batch_size = before
+                raise TooLittleMemory(f"Memory ran out at step {self.step + 1:,} with one sequence at a time: {LOWER_MODEL}")
             self.micro_batch_size = (self.micro_batch_size + 1) // 2
         if lack:
             self._alerts.append(self._memory_alert(lack))
