@@ -160,7 +160,7 @@ def test_no_process_is_left_behind(workspace, monkeypatch, how):
     monkeypatch.setattr(switching, "PACE_SECONDS", 0.0)
     trainer = trainer_of(workspace, train__compile="on", train__max_steps=10_000)
     switch = switching.Switching(trainer)
-    while switch._work is None:
+    while not switch.compiling:
         trainer.update()
         trainer.flush()
         switch.poll(True)
@@ -168,9 +168,9 @@ def test_no_process_is_left_behind(workspace, monkeypatch, how):
     assert process.is_alive()
     getattr(switch, how)()
     process.join(10)
-    assert not process.is_alive() and switch._work is None
+    assert not process.is_alive() and not switch.compiling
     deadline = time.monotonic() + 10
-    while how == "stand_still" and switch._work is None:
+    while how == "stand_still" and not switch.compiling:
         assert time.monotonic() < deadline, "it did not begin anew"
         trainer.update()
         trainer.flush()

@@ -37,9 +37,14 @@ class Switching:
         self._fetched = fetched
         return next(self._course, "")
 
+    @property
+    def compiling(self) -> bool:
+        """Whether a process of its own is at work."""
+        return self._work is not None
+
     def stand_still(self) -> None:
         """Ends the process that compiles, if there is one; it begins anew when the run goes on."""
-        if self._work is not None:
+        if self.compiling:
             self._course.close()
             self._course = self._follow()
 

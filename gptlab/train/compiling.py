@@ -12,16 +12,18 @@ import os
 import threading
 from collections.abc import Callable
 
+import psutil
 import torch
 from torch import Tensor
 
-from gptlab.config import ModelConfig
+from gptlab.config import ModelConfig, TrainConfig
+from gptlab.model import estimate
 from gptlab.model.gpt import GPT
 from gptlab.train.device import autocast, is_out_of_memory, random_states, set_random_states
 
 TOLERANCE = {"fp32": 1e-4, "fp16": 5e-3, "bf16": 2e-2}  # of the loss: sums in another order, and fewer roundings between
 LEAST_SECONDS = {"cuda": 300.0, "cpu": 1200.0}  # of training still to come: many times what compiling takes of the machine
-FREE_BYTES = 2**30  # of a GPU's memory that compiling leaves to the training beside it
+FREE_BYTES = 2**30  # of memory that compiling leaves to the training beside it
 
 
 class CompilingError(RuntimeError):
@@ -59,14 +61,15 @@ class CompiledLoss:
         and random states as they are. Raises CompilingError, also where the loss is not the plain one's."""
         ids = torch.arange(self._shape[0] * self._shape[1], device=device).view(self._shape) % self._model.vocab_size
         parameters = [p for p in self._model.parameters() if p.requires_grad]
-        losses, states = [], random_states(device)
+        states = random_states(device)
         try:
-            for loss in (self._model.loss, self):
+            with autocast(device, precision):
+                with torch.no_grad():  # so that its activations take no memory beside the other's
+                    plain = self._model.loss(ids, ids).item()
                 set_random_states(device, states)
-                with autocast(device, precision):
-                    losses.append(loss(ids, ids))
-            torch.autograd.grad(losses[1], parameters)
-            plain, compiled = (loss.item() for loss in losses)
+                loss = self(ids, ids)
+            torch.autograd.grad(loss, parameters)
+            compiled = loss.item()
         except Exception as error:
             raise CompilingError(_plain(error)) from error
         finally:
@@ -82,14 +85,25 @@ def fill_cache(config: ModelConfig, vocab_size: int, batch_size: int, device: st
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)  # is part of what is compiled
     if device == "cuda":
-        torch.backends.cuda.matmul.fp32_precision = "tf32"  # as the trainer does: it is part of what is compiled, too
+        torch.backends.cuda.matmul.fp32_precision = "tf32"  # as in training: it is part of what is compiled, too
         free, total = torch.cuda.mem_get_info()
         torch.cuda.set_per_process_memory_fraction(max(0, free - FREE_BYTES) / total)
     try:
+        _check_memory(config, vocab_size, batch_size, device, precision)
         model = GPT(config, vocab_size, torch.Generator()).to(device)
         CompiledLoss(model, batch_size).prepare(device, precision)
-    except (CompilingError, torch.OutOfMemoryError) as error:
+    except CompilingError as error:
+        raise ValueError(str(error)) from error
+    except Exception as error:
         raise ValueError(_plain(error)) from error
+
+
+def _check_memory(config: ModelConfig, vocab_size: int, batch_size: int, device: str, precision: str) -> None:
+    """Raises MemoryError where a model beside the one in training would take memory that the machine does not have: its system
+    might end either of them. (A GPU only refuses.)"""
+    needed = estimate.training_memory_bytes(config, TrainConfig(batch_size=batch_size), vocab_size, precision)
+    if device != "cuda" and psutil.virtual_memory().available < sum(needed.values()) + FREE_BYTES:
+        raise MemoryError
 
 
 def _end_with_parent() -> None:
