@@ -113,6 +113,9 @@ class ModelConfig:
     bias: bool = setting(False, "Biases", "Add a learned bias in every linear layer and LayerNorm, as GPT-2 does.")
     qk_norm: bool = setting(False, "QK-norm", "Normalise queries and keys: steadier at high learning rates.")
     tie_embeddings: bool = setting(True, "Tie embeddings", "Use one table both to read tokens and to predict them.")
+    embedding_deviation: float = setting(0.02, "Spread of embeddings", "Standard deviation of the tables that tokens (and positions) "
+                                         "are read from, at the start. 0.02 suits AdamW; where tables are not tied, Muon "
+                                         "learns faster with 1.", minimum=0.001, maximum=2.0, step=0.01)
     dropout: float = setting(0.0, "Dropout", "Share of values zeroed while training. Helps when the data is small and "
                              "the run is long.", minimum=0.0, maximum=0.9, step=0.05, common=True)
 

@@ -5,10 +5,11 @@ import json
 import pytest
 
 from gptlab.config import ConfigError
+from gptlab.model.estimate import total_parameters
 from gptlab.presets import DEFAULT_PRESET, FOLDER, preset, presets
 
-NAMES = ["first-minute", "overfit", "shakespeare-char-cpu", "shakespeare-char-gpu", "julius-caesar-124m", "tiny-llama",
-         "llama-1b"]
+NAMES = ["first-minute", "overfit", "shakespeare-char-cpu", "shakespeare-char-cpu-fast", "shakespeare-char-gpu",
+         "shakespeare-char-gpu-fast", "julius-caesar-124m", "tiny-llama", "llama-1b"]
 
 
 def test_the_presets_and_their_order():
@@ -83,7 +84,8 @@ def test_only_the_billion_parameters_stand_under_large():
 
 def test_what_a_cpu_cannot_do_says_so():
     for name in NAMES:
-        assert preset(name).needs_gpu == (name not in ("first-minute", "overfit", "shakespeare-char-cpu"))
+        assert preset(name).needs_gpu == (name not in ("first-minute", "overfit", "shakespeare-char-cpu",
+                                                          "shakespeare-char-cpu-fast"))
         if preset(name).needs_gpu:
             assert "GPU" in preset(name).expect["cpu"] or "Not on a CPU" in preset(name).expect["cpu"]
 
@@ -91,3 +93,10 @@ def test_what_a_cpu_cannot_do_says_so():
 def test_an_unknown_preset_is_refused_with_the_nearest():
     with pytest.raises(ConfigError, match="no preset 'first-minuet'. Did you mean 'first-minute'"):
         preset("first-minuet")
+
+
+@pytest.mark.parametrize("classic", ["shakespeare-char-cpu", "shakespeare-char-gpu"])
+def test_a_fast_recipe_has_its_classics_data_and_a_model_no_larger(classic):
+    slow, fast = preset(classic).config, preset(f"{classic}-fast").config
+    assert (fast.data, fast.model.context_length) == (slow.data, slow.model.context_length)
+    assert total_parameters(fast.model, 66) <= total_parameters(slow.model, 66)

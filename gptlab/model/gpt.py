@@ -128,14 +128,15 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 def first_gain(config: ModelConfig, vocab_size: int) -> float:
     """The final norm's gain at the start: 1, or less where that would make the first loss exceed ln V by over 5 %.
 
-    Logits of variance s² lift the loss by s²/2, and s² is C (0.02 gain)²: kept to 2.5 % of ln V. With tied tables the
-    token just read has a logit of up to 0.02 C gain of its own; a third of that (the rest of the stream is noise to
-    it) is kept from lifting the loss by over 2 %. GPT-2's own shapes keep 1.
+    Logits of variance s² lift the loss by s²/2, and s² is C (d gain)² for an output table of deviation d: kept to 2.5 %
+    of ln V. With tied tables the token just read has a logit of up to d C gain of its own; a third of that (the rest of
+    the stream is noise to it) is kept from lifting the loss by over 2 %. GPT-2's own shapes keep 1.
     """
     guessing = math.log(max(vocab_size, 2))
-    gain = math.sqrt(0.05 * guessing / config.n_embd) / 0.02
+    deviation = config.embedding_deviation if config.tie_embeddings else 0.02
+    gain = math.sqrt(0.05 * guessing / config.n_embd) / deviation
     if config.tie_embeddings:
-        gain = min(gain, 3 * math.log1p(0.02 * guessing * vocab_size) / (0.02 * config.n_embd))
+        gain = min(gain, 3 * math.log1p(0.02 * guessing * vocab_size) / (deviation * config.n_embd))
     return min(gain, 1.0)
 
 
@@ -246,11 +247,12 @@ class GPT(nn.Module):
     def initialise(self, generator: torch.Generator | None) -> None:
         """Draw all weights anew, each matrix by its width, with smaller logits where the vocabulary is small.
 
-        Tables are normal with deviation 0.02, as GPT-2's; matrices with one over the square root of their inputs, so that
-        what goes in with deviation 1 comes out so (LeCun et al. 1998, Efficient BackProp). GPT-2's 0.02 fits models some
-        2,000 wide; at 128 it makes layers whisper, and nanoGPT's CPU recipe ends 0.14 nats higher with it. Those that write
-        to the residual stream begin small, with 0.02 over the square root of the number of writers: every block is at first
-        nearly the identity, and depth does not make the stream grow. Biases are 0, gains 1 but for the last (`first_gain`).
+        Tables are normal with deviation 0.02, as GPT-2's, those that are read from with `embedding_deviation`; matrices with
+        one over the square root of their inputs, so that what goes in with deviation 1 comes out so (LeCun et al. 1998,
+        Efficient BackProp). GPT-2's 0.02 fits models some 2,000 wide; at 128 it makes layers whisper, and nanoGPT's CPU recipe
+        ends 0.14 nats higher with it. Those that write to the residual stream begin small, with 0.02 over the square root of
+        the number of writers: every block is at first nearly the identity, and depth does not make the stream grow. Biases are
+        0, gains 1 but for the last (`first_gain`).
         """
         writers = 2 * self.config.n_layer
         for name, parameter in self.named_parameters():
@@ -258,7 +260,9 @@ class GPT(nn.Module):
                 parameter.zero_()
             elif "norm" in name:
                 parameter.fill_(1.0)
-            elif "embedding" in name or name == "output.weight":
+            elif "embedding" in name:
+                parameter.normal_(0.0, self.config.embedding_deviation, generator=generator)
+            elif name == "output.weight":
                 parameter.normal_(0.0, 0.02, generator=generator)
             elif name.endswith(("attention.out.weight", "mlp.down.weight")):
                 parameter.normal_(0.0, 0.02 / math.sqrt(writers), generator=generator)
