@@ -98,6 +98,18 @@ def test_another_shape_is_never_compiled(workspace, monkeypatch):
     assert torch.is_tensor(compiled(ids, targets))
 
 
+def test_the_batches_of_a_run_find_it_compiled(workspace):
+    """Made-up ids that were their own targets were once compiled as such, and the first batch again, with everybody waiting."""
+    graphs = []
+    trainer = trainer_of(workspace)
+    trainer.loss = CompiledLoss(trainer.model, 8, backend=lambda graph, _: graphs.append(graph) or graph)
+    trainer.loss.prepare("cpu", "fp32")
+    trainer.loss._prepared = False  # or it would rather go without than compile again
+    trainer.update()
+    trainer.update()
+    assert len(graphs) == 1
+
+
 def test_a_compiled_loss_that_is_another_is_refused(workspace, monkeypatch):
     trainer = trainer_of(workspace)
     compiled = CompiledLoss(trainer.model, 8, backend="eager")

@@ -42,10 +42,11 @@ class CompiledLoss:
     """`model.loss`, compiled for batches of `batch_size` whole windows while training; anything else takes the plain one, so
     that nobody ever waits for a compiler. Call `prepare` before the first use."""
 
-    def __init__(self, model: GPT, batch_size: int, backend: str = "inductor"):
+    def __init__(self, model: GPT, batch_size: int, backend: str | Callable = "inductor"):
         import torch._inductor.config as inductor
         inductor.compile_threads = 1  # no pool of compilers: this process has other things to do
         torch.compiler.reset()        # what was compiled for an earlier run is of no use any more
+        self._prepared = False
         self._model, self._shape = model, (batch_size, model.config.context_length)
         # Dropout then draws the very numbers that it draws in the plain loss.
         options = {"fallback_random": True} if backend == "inductor" and model.config.dropout else None
@@ -54,20 +55,22 @@ class CompiledLoss:
     def __call__(self, ids: Tensor, targets: Tensor) -> Tensor:
         if ids.shape != self._shape or not self._model.training:
             return self._model.loss(ids, targets)
-        return self._compiled(ids.contiguous(), targets.contiguous())
+        with torch.compiler.set_stance("eager_on_recompile" if self._prepared else "default"):
+            return self._compiled(ids.contiguous(), targets.contiguous())
 
     def prepare(self, device: str, precision: str) -> None:
         """Compiles (or takes it from the compiler's cache) by one pass forward and back over made-up tokens. Leaves gradients
         and random states as they are. Raises CompilingError, also where the loss is not the plain one's."""
         ids = torch.arange(self._shape[0] * self._shape[1], device=device).view(self._shape) % self._model.vocab_size
+        targets = ids.clone()  # one tensor in both places would be compiled as just that
         parameters = [p for p in self._model.parameters() if p.requires_grad]
         states = random_states(device)
         try:
             with autocast(device, precision):
                 with torch.no_grad():  # so that its activations take no memory beside the other's
-                    plain = self._model.loss(ids, ids).item()
+                    plain = self._model.loss(ids, targets).item()
                 set_random_states(device, states)
-                loss = self(ids, ids)
+                loss = self(ids, targets)
             torch.autograd.grad(loss, parameters)
             compiled = loss.item()
         except Exception as error:
@@ -76,6 +79,7 @@ class CompiledLoss:
             set_random_states(device, states)
         if not abs(compiled - plain) <= TOLERANCE[precision] * abs(plain):
             raise CompilingError(f"its loss would be {compiled:.4f} where it is {plain:.4f}")
+        self._prepared = True
 
 
 def fill_cache(config: ModelConfig, vocab_size: int, batch_size: int, device: str, precision: str, threads: int,
