@@ -19,10 +19,14 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from gptlab.processors import share_processors
+
+share_processors()  # as the app and the command line do; on a quiet machine nanoGPT's steps take as long with it as without
+
 import numpy as np
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from gptlab.config import RunConfig
 from gptlab.data.dataset import Dataset, open_dataset

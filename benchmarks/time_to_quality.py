@@ -22,6 +22,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from gptlab.processors import share_processors
+
+share_processors()  # as the app and the command line do; on a quiet machine nanoGPT's steps take as long with it as without
+
 import plotly.graph_objects as go
 import torch
 from throughput import NanoGPT, our_updates

@@ -75,7 +75,7 @@ def test_what_fails_in_one_is_raised_when_all_are_done():
     cores = Cores(2)
     with pytest.raises(torch.OutOfMemoryError):
         cores.map(work, range(4))
-    assert done == [1, 2, 3]
+    assert done == [1, 3]  # the other core's
 
 
 def test_they_end_with_whoever_held_them():

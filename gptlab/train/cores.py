@@ -34,10 +34,22 @@ class Cores:
         torch.set_num_threads(before)  # it is also what threads made later begin with
 
     def map(self, function: Callable, *items: Iterable) -> list:
-        """What `function` gives for each of the items, in their order, when all are done; raises what the first raised."""
-        tasks = [self._pool.submit(function, *each) for each in zip(*items, strict=True)]
+        """What `function` gives for each of the items, in their order, when all cores are done; raises what the first raised.
+
+        Each core takes its share of the items, one after the other; to hand them out singly would cost more than small ones do.
+        """
+        items = list(zip(*items, strict=True))
+        results = [None] * len(items)
+
+        def work(first: int) -> None:
+            for number in range(first, len(items), self.count):
+                results[number] = function(*items[number])
+
+        tasks = [self._pool.submit(work, first) for first in range(min(self.count, len(items)))]
         wait(tasks)  # also where one has failed: none may go on behind the caller's back
-        return [task.result() for task in tasks]
+        for task in tasks:
+            task.result()
+        return results
 
 
 def mine() -> Cores | None:

@@ -21,8 +21,8 @@ class Muon(torch.optim.Optimizer):
 
     The momentum of each matrix (m, n) is replaced by the nearest (semi-)orthogonal matrix, scaled by 0.2 √max(m, n) so
     that its root mean square is that of AdamW's steps and one learning rate serves both (arXiv:2502.16982); how long it
-    remembers is `beta1`, too. On a GPU, matrices of one shape are orthogonalised together; on a processor each core takes
-    one after the other, in float32, since bfloat16 is slow there. Holds the memory of both kinds in one `state`.
+    remembers is `beta1`, too. Matrices of one shape are orthogonalised together, on a processor each core's share of them, and
+    in float32, since bfloat16 is slow there. Holds the memory of both kinds in one `state`.
     `found_inf`, if set to 1 on the device, leaves everything as it was, as torch's fused optimizers do.
     """
 
@@ -31,6 +31,8 @@ class Muon(torch.optim.Optimizer):
         self.adamw = adamw
         self.found_inf: torch.Tensor | None = None
         self._matrix_group = self.param_groups[0]
+        in_order = sorted(matrices, key=lambda matrix: matrix.shape)
+        self._of_one_shape = [list(same) for _, same in itertools.groupby(in_order, key=lambda matrix: matrix.shape)]
         self.param_groups += adamw.param_groups
         self.state = adamw.state
 
@@ -42,21 +44,19 @@ class Muon(torch.optim.Optimizer):
         for parameter in self._matrix_group["params"]:
             if "momentum" not in self.state[parameter]:
                 self.state[parameter]["momentum"] = torch.zeros_like(parameter)
-        together = self._step_together()
-        on_cores = cores.mine() if together[0][0].device.type == "cpu" else None
-        for _ in on_cores.map(self._update, together) if on_cores else map(self._update, together):
-            pass
-
-    def _step_together(self) -> list[list[nn.Parameter]]:
-        """The matrices that are updated in one go: on a GPU those of one shape, else each alone, the largest first."""
-        matrices = sorted(self._matrix_group["params"], key=lambda p: (-p.numel(), p.shape))
-        if matrices[0].device.type == "cpu":
-            return [[matrix] for matrix in matrices]
-        return [list(same) for _, same in itertools.groupby(matrices, key=lambda p: p.shape)]
+        on_cores = cores.mine() if self._of_one_shape[0][0].device.type == "cpu" else None
+        if on_cores is None:
+            for parameters in self._of_one_shape:
+                self._update(parameters)
+        else:  # each core some of every shape
+            on_cores.map(self._update, [parameters[core::on_cores.count] for parameters in self._of_one_shape
+                                        for core in range(on_cores.count)])
 
     @torch.no_grad()
     def _update(self, parameters: list[nn.Parameter]) -> None:
-        """Moves matrices of one shape."""
+        """Moves matrices of one shape, or none."""
+        if not parameters:
+            return
         group = self._matrix_group
         keep = 1.0 if self.found_inf is None else 1.0 - self.found_inf
         rate, decay, remembered = group["lr"], group["weight_decay"], group["beta1"]
@@ -86,10 +86,11 @@ def orthogonalised(matrices: torch.Tensor) -> torch.Tensor:
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     gram = x @ x.mT
     if x.dtype == torch.float32 and x.size(2) >= 2 * x.size(1):
-        identity, factor = torch.eye(x.size(1), device=x.device), None
-        for _ in range(NEWTON_SCHULZ_STEPS):
+        identity = torch.eye(x.size(1), device=x.device)
+        for step in range(NEWTON_SCHULZ_STEPS):
+            gram = q @ gram @ q if step else gram
             q = torch.baddbmm(gram, gram, gram, beta=b, alpha=c).add_(identity, alpha=a)
-            factor, gram = q if factor is None else factor @ q, q @ gram @ q
+            factor = factor @ q if step else q
         x = factor @ x
     else:
         for step in range(NEWTON_SCHULZ_STEPS):
