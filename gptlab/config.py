@@ -179,7 +179,7 @@ class TrainConfig:
     precision: str = setting("auto", "Precision", "Number format of the matrix products. auto: bf16 (or fp16) on a GPU "
                              "that has it, fp32 elsewhere.", choices=("auto", "fp32", "bf16", "fp16"))
     compile: str = setting("auto", "Compile", "Also compile the training step, beside the training, which goes on; the faster "
-                           "of both is kept. auto: only where that can pay.", choices=("auto", "on", "off"))
+                           "of both is kept. auto: on an NVIDIA GPU, where minutes are left.", choices=("auto", "on", "off"))
     device: str = setting("auto", "Device", "Where to train. auto: an NVIDIA GPU, else Apple's, else the processor.",
                           choices=("auto", "cpu", "cuda", "mps"))
     seed: int = setting(1337, "Seed", "Same seed, same machine, same run.", minimum=0, maximum=2**31 - 1, step=1)

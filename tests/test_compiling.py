@@ -7,7 +7,6 @@ import pytest
 import torch
 from tiny_run import last_weights, tiny_run, tiny_workspace, trajectory
 
-from gptlab.config import ModelConfig
 from gptlab.events import Status, Step
 from gptlab.runs import switching, worker
 from gptlab.train import compiling
@@ -56,12 +55,10 @@ def reasons(run) -> str:
 
 # whether to
 
-@pytest.mark.parametrize("device, changes, seconds_left, pays", [
-    ("cpu", {}, 1e9, False),  # GPT-2's parts: nothing to win
-    ("cpu", {"norm": "rmsnorm"}, 1200, True), ("cpu", {"positions": "rope"}, 1200, True), ("cpu", {"qk_norm": True}, 1200, True),
-    ("cpu", {"norm": "rmsnorm"}, 1199, False), ("cuda", {}, 300, True), ("cuda", {}, 299, False), ("mps", {}, 1e9, False)])
-def test_when_compiling_can_pay(device, changes, seconds_left, pays):
-    assert can_pay(ModelConfig(**changes), device, seconds_left) is pays
+@pytest.mark.parametrize("device, seconds_left, pays", [("cpu", 1e9, False), ("mps", 1e9, False), ("cuda", 299.0, False),
+                                                        ("cuda", 301.0, True)])
+def test_when_compiling_can_pay(device, seconds_left, pays):
+    assert can_pay(device, seconds_left) is pays
 
 
 @pytest.mark.parametrize("setting", ["auto", "off"])

@@ -64,7 +64,7 @@ class Switching:
         while trainer.total_steps is None:
             yield ""
         seconds_left = (trainer.total_steps - trainer.step) * seconds_per_step
-        if train.compile == "auto" and not can_pay(trainer.config.model, trainer.device, seconds_left):
+        if train.compile == "auto" and not can_pay(trainer.device, seconds_left):
             return
         started = time.monotonic()
         try:

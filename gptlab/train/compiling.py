@@ -6,7 +6,6 @@ were. When to compile, and whether what came of it is faster, is for `gptlab.run
 
 from __future__ import annotations
 
-import math
 import multiprocessing
 import os
 import threading
@@ -22,7 +21,7 @@ from gptlab.model.gpt import GPT
 from gptlab.train.device import autocast, is_out_of_memory, random_states, set_random_states
 
 TOLERANCE = {"fp32": 1e-4, "fp16": 5e-3, "bf16": 2e-2}  # of the loss: sums in another order, and fewer roundings between
-LEAST_SECONDS = {"cuda": 300.0, "cpu": 1200.0}  # of training still to come: many times what compiling takes of the machine
+LEAST_SECONDS = 300.0   # of training still to come: many times what compiling takes of the machine
 FREE_BYTES = 2**30  # of memory that compiling leaves to the training beside it
 
 
@@ -30,12 +29,12 @@ class CompilingError(RuntimeError):
     """There is no compiled loss, for a reason that can be told in one plain clause."""
 
 
-def can_pay(config: ModelConfig, device: str, seconds_left: float) -> bool:
-    """Whether compiling may win more time than it costs. On a processor it took a minute of one core, and of two cores'
-    steps it then won 0 to 4 % for GPT-2's parts, which torch computes in one go each, and 7 to 30 % for those that take
-    several passes over their numbers (benchmarks/compiling.py)."""
-    several_passes = config.positions == "rope" or config.norm == "rmsnorm" or config.qk_norm
-    return seconds_left >= LEAST_SECONDS.get(device, math.inf) and (device == "cuda" or several_passes)
+def can_pay(device: str, seconds_left: float) -> bool:
+    """Whether compiling may win more time than it costs. Never on a processor: one thread's forward and backward pass became
+    1 to 6 % faster for GPT-2's parts and 7 to 32 % for rotary positions, RMSNorm and QK-norm, and cores side by side
+    (gptlab.train.cores), which a compiled loss does without, win as much at once; and a switch at a moment that depends on
+    the clock would keep two runs of one seed from being the same to the bit."""
+    return device == "cuda" and seconds_left >= LEAST_SECONDS
 
 
 class CompiledLoss:
