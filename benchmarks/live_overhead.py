@@ -5,7 +5,8 @@ being prepared.
 
 Two runs of one preset, from one seed: one in a plain process, one in the app. Only one of them moves at a time (the other's
 process is stopped), and the conditions take turns in every round, so that a noisy machine is noisy for all of them. The
-clients ask exactly what the page asks, at its pace; the text is prepared as the app does it, with BPE on all cores. Prints medians and their ratio to the bare run. Needs a Unix (SIGSTOP).
+clients ask exactly what the page asks, at its pace; the text is prepared as the app does it, with BPE on all cores. Prints
+medians and their ratio to the bare run. Needs a Unix (SIGSTOP).
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from gptlab.processors import share_processors
+
+share_processors()  # as the app and the command line do
 
 from gptlab.config import DataConfig
 from gptlab.data.dataset import prepare

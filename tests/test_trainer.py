@@ -69,6 +69,7 @@ VARIANTS = {
     "dropout": {"dropout": 0.2},
     "accumulation": {"tokens_per_update": 96, "dropout": 0.1},
     "everything": {"order": "random", "tokens_per_update": 64, "dropout": 0.1, "schedule": "wsd", "patience": 9},
+    "muon": {"optimizer": "muon", "batch_size": 4},
 }
 
 
