@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-import torch
+from gptlab.threads import keep_to_one_core
 
 Result = TypeVar("Result")
 
@@ -20,17 +19,8 @@ class OneCore:
     """
 
     def __init__(self):
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="one-core", initializer=_keep_to_one_core)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="one-core", initializer=keep_to_one_core)
 
     def run(self, function: Callable[..., Result], *arguments) -> Result:
         """What the function gives, or raises."""
         return self._thread.submit(function, *arguments).result()
-
-
-def _keep_to_one_core() -> None:
-    """For the thread that calls this alone: torch also notes the number for threads to come, which is put right at once."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    putting_right = threading.Thread(target=torch.set_num_threads, args=(before,))
-    putting_right.start()
-    putting_right.join()

@@ -29,6 +29,7 @@ from gptlab.runs.rundir import RunDir
 from gptlab.runs.switching import Switching
 from gptlab.runs.telling import Telling, if_possible
 from gptlab.runs.workspace import find_dataset
+from gptlab.threads import compute_with
 from gptlab.train.choosing import choose, in_words
 from gptlab.train.device import TooLittleMemory, TrainingError, explain_out_of_memory, using_threads
 from gptlab.train.trainer import Trainer
@@ -137,7 +138,7 @@ class _Work:
             return Trainer(config, dataset)
         choice = choose(config, dataset)
         if choice.threads is not None:
-            torch.set_num_threads(choice.threads)
+            compute_with(choice.threads)
         if config.train.batch_size is None:
             chosen = {"train.batch_size": choice.batch_size}
             self.run.write_config(self.run.config().replace(chosen))

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 
 import torch
 
+from gptlab.threads import compute_with
+
 CUDA_WHEELS = "https://download.pytorch.org/whl/cu130"
 LOWER = "lower train.batch_size first, then model.context_length, model.n_embd or model.n_layer."
 LOWER_MODEL = ("lower model.n_embd, model.n_layer or model.context_length for a new run, or close what else uses this machine's "
@@ -116,11 +118,11 @@ def using_threads(count: int | None) -> Iterator[None]:
     """A processor's work is done by `count` threads meanwhile (None: as many as now). Holds for the calling thread, and for
     those that are made meanwhile."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
+    compute_with(count or before)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        compute_with(before)
 
 
 def random_states(device: str) -> dict[str, str]:
