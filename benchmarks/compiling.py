@@ -20,14 +20,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from gptlab.processors import share_processors
+
+share_processors()  # as the app and the command line do
+
+import torch
 from throughput import random_tokens
 
 from gptlab.presets import preset
-from gptlab.processors import share_processors
 from gptlab.runs import switching
 from gptlab.runs.switching import Switching
 from gptlab.train.compiling import CompiledLoss
@@ -38,7 +40,6 @@ PLAIN_SECONDS = 5.0  # of updates before it begins
 
 def main() -> None:
     options = arguments()
-    share_processors()
     if options.cpu_time:
         torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as cache:

@@ -1,14 +1,19 @@
 """Cores side by side: the same gradients as all together, always in the same order, and nobody else is disturbed."""
 
+import contextlib
 import gc
 import threading
+import weakref
 
 import pytest
 import torch
+from test_trainer import config, dataset
 
 from gptlab.config import ModelConfig
 from gptlab.model.gpt import GPT
+from gptlab.train import cores as cores_module
 from gptlab.train.cores import Cores, add_gradients, fits, mine
+from gptlab.train.trainer import Trainer
 
 MODEL = ModelConfig(n_layer=2, n_head=2, n_embd=16, context_length=8, positions="rope", qk_norm=True)
 
@@ -76,6 +81,41 @@ def test_what_fails_in_one_is_raised_when_all_are_done():
     with pytest.raises(torch.OutOfMemoryError):
         cores.map(work, range(4))
     assert done == [1, 3]  # the other core's
+
+
+def test_a_failure_that_is_over_holds_nothing_in_memory():
+    """Where memory ran out, the same is tried again in smaller parts: what the failed try held must be free by then."""
+    cores, seen = Cores(2), []
+
+    def work(number):
+        held = torch.zeros(1)
+        seen.append(weakref.ref(held))
+        raise torch.OutOfMemoryError("out of memory")
+
+    gc.disable()
+    try:
+        with contextlib.suppress(torch.OutOfMemoryError):
+            cores.map(work, range(2))
+        assert [reference() for reference in seen] == [None, None]
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("changes, used", [({}, True), ({"dropout": 0.1}, False), ({"batch_size": 1}, False)])
+def test_training_uses_them_where_it_can(monkeypatch, changes, used):
+    calls, before = [], torch.get_num_threads()
+    monkeypatch.setattr(cores_module, "add_gradients", lambda *arguments: calls.append(1) or add_gradients(*arguments))
+    torch.set_num_threads(2)
+    try:
+        trainer = Trainer(config(**changes), dataset())
+        trainer.update()
+        assert bool(calls) == used
+        calls.clear()
+        trainer.loss = lambda ids, targets: trainer.model.loss(ids, targets)  # a compiled one, say
+        trainer.update()
+        assert not calls
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_they_end_with_whoever_held_them():

@@ -12,11 +12,13 @@ import torch
 from gptlab.config import RunConfig
 from gptlab.data.dataset import Dataset
 from gptlab.model.gpt import GPT
+from gptlab.train import clock as clock_module
 from gptlab.train import trainer as trainer_module
 from gptlab.train.batches import Batches
+from gptlab.train.clock import Clock
 from gptlab.train.device import TrainingError
 from gptlab.train.evaluation import evaluation_sets
-from gptlab.train.trainer import Clock, Trainer
+from gptlab.train.trainer import Trainer
 
 END, VOCABULARY = 11, 12
 SMALL = {"model.n_layer": 1, "model.n_head": 2, "model.n_embd": 16, "model.context_length": 8, "train.batch_size": 4,
@@ -337,7 +339,7 @@ def test_minutes_end_a_run_of_slow_updates(monkeypatch):
 
 def test_the_clock_leaves_pauses_out(monkeypatch):
     fake = SimpleNamespace(now=0.0)
-    monkeypatch.setattr(trainer_module, "time", SimpleNamespace(perf_counter=lambda: fake.now))
+    monkeypatch.setattr(clock_module, "time", SimpleNamespace(perf_counter=lambda: fake.now))
     clock = Clock(5.0)
     fake.now = 2.0
     assert clock.time_seconds == 7.0

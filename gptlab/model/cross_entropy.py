@@ -45,9 +45,10 @@ def _sum_in_pieces(x: Tensor, table: Tensor, targets: Tensor, gradients: tuple[T
     """The sum; writes those of `x` and `table` into `gradients`. Products run as autocast says, all else in float32."""
     total = torch.zeros((), device=x.device)
     rows = max(1, LOGITS_AT_ONCE // len(table))
+    narrow = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
+    table = table.to(narrow)  # once, and not for every piece
     for piece, (part, wanted) in enumerate(zip(x.split(rows), targets.split(rows))):
-        logits = F.linear(part, table)  # (rows, V)
-        narrow, logits = logits.dtype, logits.float()
+        logits = F.linear(part, table).float()  # (rows, V)
         counted = (wanted != IGNORED).unsqueeze(1)  # (rows, 1)
         chosen = wanted.clamp(min=0).unsqueeze(1)
         log_sum = logits.logsumexp(dim=1, keepdim=True)
@@ -56,6 +57,6 @@ def _sum_in_pieces(x: Tensor, table: Tensor, targets: Tensor, gradients: tuple[T
             slopes = logits.sub_(log_sum).exp_()  # probabilities, less 1 at the target
             slopes.scatter_add_(1, chosen, torch.full_like(log_sum, -1.0)).mul_(counted)
             slopes = slopes.to(narrow)
-            gradients[0][piece * rows:piece * rows + len(part)] = slopes @ table.to(narrow)
+            gradients[0][piece * rows:piece * rows + len(part)] = slopes @ table
             gradients[1].add_(slopes.mT @ part.to(narrow))
     return total

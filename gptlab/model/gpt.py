@@ -32,7 +32,7 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     single = x.numel() == columns and weight.numel() >= LARGE_MATRIX and not torch.is_grad_enabled()
     if not single or x.device.type != "cpu" or (parts := parts_of(rows)) == 1:
         return F.linear(x, weight, bias)
-    column = x.reshape(1, 1, columns).transpose(1, 2).expand(parts, columns, 1)
+    column = x.contiguous().as_strided((parts, columns, 1), (0, 1, columns))  # the same one for all parts
     blocks = weight.view(parts, rows // parts, columns)
     y = torch.bmm(blocks, column) if bias is None else torch.baddbmm(bias.view(parts, -1, 1), blocks, column)
     return y.view(*x.shape[:-1], rows)
@@ -88,17 +88,17 @@ class KVCache:
     def __init__(self, config: ModelConfig):
         self.capacity = config.context_length
         self.length = 0  # tokens held
-        self._shape = (2, 1, config.kv_heads, self.capacity, config.head_size)  # (2, 1, K, capacity, D)
-        self._layers: list[Tensor | None] = [None] * config.n_layer
+        self._shape = (1, config.kv_heads, self.capacity, config.head_size)  # (1, K, capacity, D)
+        self._layers: list[tuple[Tensor, Tensor] | None] = [None] * config.n_layer  # keys and values
 
     def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Store `k` and `v`, each (1, K, T, D), behind what `layer` holds; give back all of it, (1, K, length + T, D)."""
         if self._layers[layer] is None:
-            self._layers[layer] = k.new_empty(self._shape)
-        held, end = self._layers[layer], self.length + k.size(2)
-        held[0, :, :, self.length:end] = k
-        held[1, :, :, self.length:end] = v
-        return held[0, :, :, :end], held[1, :, :, :end]
+            self._layers[layer] = k.new_empty(self._shape), v.new_empty(self._shape)
+        (keys, values), T = self._layers[layer], k.size(2)
+        keys.narrow(2, self.length, T).copy_(k)
+        values.narrow(2, self.length, T).copy_(v)
+        return keys.narrow(2, 0, self.length + T), values.narrow(2, 0, self.length + T)
 
     def truncate(self, length: int) -> None:
         """Forget every token from position `length` on."""
@@ -166,6 +166,8 @@ class Attention(nn.Module):
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, H, T, D), (B, K, T, D) twice
         if caches is None:
             y = self.attend(q, k, v)
+        elif B == 1:
+            y = self.attend(q, *caches[0].append(self.layer, k, v))
         else:  # each text has a length of its own
             y = torch.cat([self.attend(q, *cache.append(self.layer, k, v)) for q, k, v, cache
                            in zip(q.split(1), k.split(1), v.split(1), caches, strict=True)])  # (B, H, T, D)

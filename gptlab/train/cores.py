@@ -2,7 +2,7 @@
 
 A small model's operations take microseconds, and to share each one costs as much again: threads wait for each other some
 hundred times an update, and as soon as anything else wants a core, all wait for the one it holds up. Side by side they meet
-once an update (benchmarks/side_by_side.py). Knows torch and nothing of ours.
+once an update (benchmarks/throughput.py). Knows nothing of models.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import torch
 from torch import Tensor, nn
 
+from gptlab.threads import keep_to_one_core
+
 MOST_COPIED = 2**28  # numbers in the gradients of all cores but one: a gigabyte
 
 
@@ -23,15 +25,17 @@ class Cores:
     def __init__(self, count: int):
         self.count = count
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="gptlab-core")
-        together, before = threading.Barrier(count), torch.get_num_threads()
+        together = threading.Barrier(count)
 
-        def begin() -> None:
+        def begin(_: int) -> None:
             together.wait()  # so that each thread takes one of these
-            torch.get_num_threads()  # has torch settle the thread's number now; it would overwrite ours at the first operation
-            torch.set_num_threads(1)
+            keep_to_one_core()
 
-        self.map(lambda _: begin(), range(count))
-        torch.set_num_threads(before)  # it is also what threads made later begin with
+        try:
+            self.map(begin, range(count))
+        except BaseException:
+            together.abort()  # none may wait for a thread that could not be made
+            raise
 
     def map(self, function: Callable, *items: Iterable) -> list:
         """What `function` gives for each of the items, in their order, when all cores are done; raises what the first raised.
@@ -47,8 +51,10 @@ class Cores:
 
         tasks = [self._pool.submit(work, first) for first in range(min(self.count, len(items)))]
         wait(tasks)  # also where one has failed: none may go on behind the caller's back
-        for task in tasks:
-            task.result()
+        failed = [task.exception() for task in tasks if task.exception() is not None]
+        tasks.clear()  # a failure that knew of them would hold what it failed on in memory, going round in a circle
+        if failed:
+            raise failed.pop(0)
         return results
 
 
@@ -57,20 +63,22 @@ def mine() -> Cores | None:
     count = torch.get_num_threads()
     if count == 1:
         return None
-    if _of_thread.cores is None or _of_thread.cores.count != count:
-        _of_thread.cores = Cores(count)
-    return _of_thread.cores
+    if count not in _of_thread.cores:
+        _of_thread.cores[count] = Cores(count)
+    return _of_thread.cores[count]
 
 
 class _OfThread(threading.local):
-    cores: Cores | None = None
+    def __init__(self):
+        self.cores: dict[int, Cores] = {}
 
 
 _of_thread = _OfThread()
 
 
 def fits(count: int, parameters: Sequence[nn.Parameter]) -> bool:
-    """Whether there is memory to spare for the gradients that all of `count` cores but one hold besides."""
+    """Whether the gradients that all of `count` cores but one hold besides stay small. Not whether there is room for them: what
+    is free differs from one moment to the next, and the same run would not be the same."""
     return (count - 1) * sum(parameter.numel() for parameter in parameters) <= MOST_COPIED
 
 

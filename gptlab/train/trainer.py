@@ -21,6 +21,7 @@ from gptlab.events import Alert, Evaluation, Event, Step
 from gptlab.model.gpt import GPT
 from gptlab.train import cores, optim
 from gptlab.train.batches import Batches
+from gptlab.train.clock import Clock
 from gptlab.train.device import (LOWER_MODEL, TooLittleMemory, autocast, available_threads, explain_out_of_memory,
                                  is_out_of_memory, pick_device, pick_precision, random_states, release_memory, set_random_states,
                                  threads_by_environment)
@@ -28,24 +29,6 @@ from gptlab.train.evaluation import evaluation_sets, mean_loss
 from gptlab.train.plan import Plan
 
 FETCH_SECONDS = 0.25  # how long losses may stay on the device
-
-
-class Clock:
-    """Work time in seconds: starts when made, stands still between pause() and resume(), continues a saved value."""
-
-    def __init__(self, time_seconds: float = 0.0):
-        self._before, self._since = time_seconds, time.perf_counter()
-
-    @property
-    def time_seconds(self) -> float:
-        return self._before + (time.perf_counter() - self._since if self._since is not None else 0.0)
-
-    def pause(self) -> None:
-        self._before, self._since = self.time_seconds, None
-
-    def resume(self) -> None:
-        if self._since is None:
-            self._since = time.perf_counter()
 
 
 @dataclass
