@@ -17,6 +17,9 @@ from gptlab.train.plan import Plan
 from gptlab.train.trainer import Trainer
 
 
+really_update = choosing.Trials.update
+
+
 @pytest.fixture
 def machine(monkeypatch):
     """Pretends to be one. `seconds(threads, precision, sequences)`: of an update, by which its clock moves; `asked`: for how
@@ -78,10 +81,15 @@ def test_what_takes_long_is_not_tried(machine):
 
 def test_a_machine_too_busy_to_find_out_keeps_the_usual(machine):
     machine.seconds = lambda threads, *_: 5.0
-    assert "4 threads (this machine is too busy to try others)" in chosen().words and len(machine.tried) == 1
+    assert "4 threads (this machine is too busy to try others)" in chosen().words and len(machine.tried) == 2
     machine.tried.clear()
     machine.seconds = lambda threads, *_: 5.0 if len(machine.tried) == 2 else 0.01  # the third one
     assert "4 threads (this machine is too busy to try others)" in chosen().words and len(machine.tried) == 3
+
+
+def test_a_slow_first_update_is_no_sign_of_a_busy_machine(machine):
+    machine.seconds = lambda *_: 0.01 if machine.tried else 5.0
+    assert "4 threads (1 would be about as fast)" in chosen().words
 
 
 def test_what_else_the_machine_does_makes_no_difference(machine):
@@ -137,6 +145,35 @@ def test_a_batch_is_bounded_by_memory_text_and_update(machine):
     machine.rate = 1.0
     machine.free = 10**12
     assert chosen(batch_size=None).words.endswith("batches of 64 (an update takes long as it is).")
+
+
+def test_making_a_model_however_slow_it_is_makes_no_difference(machine, monkeypatch):
+    """It is made once, for all sizes; each batch is as large as it says."""
+    made, sizes = [], []
+
+    class SlowToMake(Trainer):
+        def __init__(self, *args, **kwargs):
+            machine.now += 10.0
+            made.append(self)
+            super().__init__(*args, **kwargs)
+
+        def _accumulate_gradients(self):
+            assert self.plan.batches_per_update == 1 and self.micro_batch_size == self.batches.batch_size
+            loss = super()._accumulate_gradients()
+            sizes.append(self.batches.batch_size)
+            return loss
+
+        def update(self):
+            super().update()
+            self.stepping_seconds = self.step * 0.001  # ever more is ever better
+
+        def flush(self):
+            return []
+    monkeypatch.setattr(choosing, "Trainer", SlowToMake)
+    monkeypatch.setattr(choosing.Trials, "update", really_update)
+    machine.cores = 1
+    assert chosen(batch_size=None).batch_size == 2048 and len(made) == 1
+    assert sizes == [size for size in (64, 128, 256, 512, 1024, 2048) for _ in range(3)]
 
 
 def test_until_it_is_chosen_a_batch_counts_as_the_usual_one():

@@ -19,13 +19,14 @@ import torch
 from gptlab.config import RunConfig
 from gptlab.data.dataset import Dataset
 from gptlab.model import estimate
+from gptlab.train.batches import Batches
 from gptlab.train.device import (available_threads, matrix_rate, pick_device, pick_precision, release_memory,
                                  threads_by_environment, using_threads)
 from gptlab.train.trainer import Trainer
 
 COMPARING_SECONDS = 0.2    # at least, for threads and for number formats
 GIVING_UP_SECONDS = 0.8    # at most, about, before each of them has been timed once
-GROWING_SECONDS = 0.5      # about, for batch sizes
+GROWING_SECONDS = 0.5      # of updates, about, for batch sizes
 LONGEST_UPDATE = 0.04      # seconds, by its operations: longer ones are not tried; they keep all threads busy
 EFFICIENCY = 0.5           # of the matrix rate that a whole update reaches, roughly
 LONGEST_PART = 0.25        # … of a part of it, where the whole one takes ten times as long
@@ -88,7 +89,7 @@ class Trials:
         self._operations = estimate.flops_per_token(config.model, self.vocab_size) * self.context_length  # of a sequence
         self.batch_size = config.train.sequences(self.context_length)  # to compare threads and formats with
         self.fitted = True  # whether the last update was done in one go
-        self._trainer: Trainer | None = None
+        self._made: Trainer | None = None
 
     @functools.cached_property
     def _rate(self) -> float:
@@ -109,14 +110,7 @@ class Trials:
 
     def update(self, sequences: int, precision: str) -> float:
         """Seconds of one update; see `fitted`. Raises TrainingError where not even one sequence fits the memory."""
-        if self._trainer is None or self._trainer.batches.batch_size != sequences:
-            import torch._dynamo  # noqa: F401  seconds that torch's first optimizer takes, the run's own one too: not to be timed
-            self._trainer = None  # first, for its memory
-            trial = self.config.replace({"model.dropout": 0.0, "train.batch_size": sequences, "train.tokens_per_update": None,
-                                         "train.eval_batches": 1})
-            generator = torch.Generator().manual_seed(self.config.train.seed)
-            self._trainer = Trainer(trial, self.dataset, device=self.device, precision=precision, generator=generator)
-        trainer = self._trainer
+        trainer = self._trainer(sequences)
         if trainer.precision != precision:
             trainer.use_precision(precision)
         before = trainer.stepping_seconds
@@ -125,12 +119,26 @@ class Trials:
         self.fitted = trainer.micro_batch_size == sequences
         return trainer.stepping_seconds - before
 
+    def _trainer(self, sequences: int) -> Trainer:
+        """One for batches of so many; the model is made once, which takes long where it is large."""
+        if self._made is None:
+            import torch._dynamo  # noqa: F401  seconds that torch's first optimizer takes, the run's own one too: not to be timed
+            trial = self.config.replace({"model.dropout": 0.0, "train.batch_size": sequences, "train.tokens_per_update": None,
+                                         "train.eval_batches": 1})
+            generator = torch.Generator().manual_seed(self.config.train.seed)
+            self._made = Trainer(trial, self.dataset, device=self.device, generator=generator)
+        trainer, train = self._made, self.config.train
+        if trainer.batches.batch_size != sequences:
+            trainer.batches = Batches(self.dataset.train, self.context_length, sequences, train.order, train.seed)
+            trainer.micro_batch_size = sequences
+            trainer.change({"train.batch_size": sequences})
+        return trainer
+
 
 def compare(options: Sequence[Any], update: Callable[[Any], float]) -> dict[Any, float] | None:
     """The least seconds of an `update` with each of the options: what else the machine does meanwhile only adds. In turns, so
     that it meets all of them alike. None where the machine is too busy to find out in time."""
-    if update(options[0]) > GIVING_UP_SECONDS:
-        return None
+    update(options[0])  # the first one of all is slow, however idle the machine
     times: dict[Any, list[float]] = {option: [] for option in options}
     started = time.perf_counter()
     while True:
@@ -139,7 +147,7 @@ def compare(options: Sequence[Any], update: Callable[[Any], float]) -> dict[Any,
             if time.perf_counter() - started > GIVING_UP_SECONDS and min(map(len, times.values())) < 2:
                 return None
         if time.perf_counter() - started > COMPARING_SECONDS and len(times[options[0]]) >= 3:
-            return {option: min(taken[1:]) for option, taken in times.items()}  # the first one is slow
+            return {option: min(taken[1:]) for option, taken in times.items()}  # the first one makes its threads
 
 
 def _threads(trials: Trials) -> tuple[int, str]:
@@ -202,18 +210,18 @@ def _batch_size(trials: Trials, precision: str) -> tuple[int, str]:
         return trials.config.train.batch_size, ""
     sizes, limit = candidates(trials, precision)
     speeds: dict[int, float] = {}  # sequences a second
-    until = time.perf_counter() + GROWING_SECONDS
+    left = GROWING_SECONDS
     for size in sizes:
         expected = 3 * (size / speeds[size // 2] if size // 2 in speeds else trials.seconds_by_operations(size))
-        if time.perf_counter() + expected > until:
+        if expected > left:
             limit = "larger ones would take long to try" if speeds else "an update takes long as it is"
             break
-        trials.update(size, precision)  # the first one is slow
-        seconds = min(trials.update(size, precision) for _ in range(2))
+        _, *seconds = taken = [trials.update(size, precision) for _ in range(3)]  # the first one is slow
+        left -= sum(taken)
         if not trials.fitted:
             limit = "larger ones do not fit the memory"
             break
-        speeds[size] = size / seconds
+        speeds[size] = size / min(seconds)
         if speeds[size] < 1.05 * max([speed for other, speed in speeds.items() if other < size], default=0.0):
             limit = "larger ones are hardly faster"
             break
