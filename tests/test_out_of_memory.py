@@ -82,6 +82,26 @@ def test_memory_that_runs_out_in_a_later_part_of_an_update_costs_nothing_but_tim
     assert trainer.batches.state_dict() == whole.batches.state_dict()
 
 
+def test_a_try_that_fails_leaves_no_trace_in_dropout_masks(monkeypatch):
+    """It has drawn some when memory runs out in its backward pass: what follows is the run that had computed in parts all along."""
+    settings, data, sound = config(dropout=0.3, tokens_per_update=64), dataset(), GPT.loss
+    parts = Trainer(settings, data)
+    parts.micro_batch_size = 2
+    expected = everything(parts)
+
+    def loss(model, ids, targets, reduction="mean"):
+        value = sound(model, ids, targets, reduction)
+        if model.training and len(ids) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return value
+    monkeypatch.setattr(GPT, "loss", loss)
+    events = everything(Trainer(settings, data))
+    [alert] = alerts(events)
+    assert alert.message.endswith("in parts of 2; the result is the same but for dropout's draws.")
+    events.remove(alert)
+    assert untimed(events) == untimed(expected)
+
+
 def test_a_batch_of_one_that_does_not_fit_says_what_to_change_and_leaves_all_as_it_was(memory):
     settings, data = config(), dataset()
     expected, trainer = everything(Trainer(settings, data)), Trainer(settings, data)

@@ -241,6 +241,7 @@ class Trainer:
         Raises TooLittleMemory where not even one sequence fits.
         """
         position, before, lack = self.batches.state_dict(), self.micro_batch_size, ""
+        states = random_states(self.device) if self.config.model.dropout else {}  # a try that fails has drawn some masks already
         while True:
             try:
                 loss = self._accumulate_gradients()
@@ -251,6 +252,7 @@ class Trainer:
                 lack = str(error).partition("\n")[0]
             self.optimizer.zero_grad(set_to_none=True)
             self.batches.load_state_dict(position)
+            set_random_states(self.device, states)
             release_memory(self.device)
             if self.micro_batch_size == 1:
                 self.micro_batch_size = before
@@ -292,9 +294,10 @@ class Trainer:
 
     def _memory_alert(self, evidence: str) -> Alert:
         step, batch_size = self.step + 1, self.batches.batch_size
+        same = "the same but for dropout's draws" if self.config.model.dropout else "the same"
         return Alert(step=step, time_seconds=self.clock.time_seconds, code="out_of_memory", severity="info", evidence=evidence,
                      message=f"Memory ran out at step {step:,}: from here on, batches of {batch_size} are computed in parts of "
-                             f"{self.micro_batch_size}; the result is the same.",
+                             f"{self.micro_batch_size}; the result is {same}.",
                      remedy="Nothing has to be done. If training has become slow, close what else uses this machine's memory; "
                             "for the next run, lower model.context_length, model.n_embd or model.n_layer.")
 
