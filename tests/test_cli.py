@@ -472,10 +472,11 @@ def test_running_out_of_memory_is_one_clear_line(trained, gptlab, monkeypatch, c
 def test_evaluate_measures_in_the_precision_of_the_run():
     from gptlab.cli.text import precision_of
 
-    def chosen(precision: str) -> str:
-        return precision_of(RunConfig().replace({"train.precision": precision}), "cpu")
+    def chosen(precision: str, trained_with: tuple[str, str] | None = None) -> str:
+        return precision_of(RunConfig().replace({"train.precision": precision}), "cpu", trained_with)
     assert (chosen("bf16"), chosen("fp32"), chosen("auto")) == ("bf16", "fp32", "fp32")
     assert chosen("fp16") == "fp32"  # which a processor cannot do
+    assert chosen("auto", ("cpu", "bf16")) == "bf16" and chosen("auto", ("cuda", "bf16")) == "fp32"
 
 
 def test_a_model_of_sums_is_asked_some(gptlab, monkeypatch):

@@ -1,7 +1,6 @@
 """The range test: rates that rise exponentially, a sensible suggestion, and nothing else moved."""
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +8,8 @@ import torch
 from test_trainer import config, dataset
 
 from gptlab.train import rate_finder
+from gptlab.train.choosing import Choice
+from gptlab.train.device import using_threads
 from gptlab.train.rate_finder import HIGHEST, LOWEST, RangeTest, range_test, trial, with_rate
 from gptlab.train.trainer import Trainer
 
@@ -110,8 +111,24 @@ def test_what_would_take_too_long_is_refused_with_what_to_lower(monkeypatch):
 
 
 def test_a_batch_size_left_to_the_machine_is_the_one_a_run_would_choose(monkeypatch):
-    monkeypatch.setattr(rate_finder, "choose", lambda *_: SimpleNamespace(batch_size=4))
+    monkeypatch.setattr(rate_finder, "choose", lambda *_: Choice("cpu", None, "fp32", 4, "Chosen."))
     assert ended(config(batch_size=None), dataset()).losses == ended(config(batch_size=4), dataset()).losses
+
+
+def test_threads_and_format_are_those_a_run_would_choose(monkeypatch):
+    """For the updates alone: whoever shows the test goes on with as many threads as before."""
+    used, sound = [], Trainer.update
+
+    def update(trainer):
+        used.append((torch.get_num_threads(), trainer.precision))
+        sound(trainer)
+    monkeypatch.setattr(Trainer, "update", update)
+    monkeypatch.setattr(rate_finder, "choose", lambda *_: Choice("cpu", 3, "bf16", 4, "Chosen."))
+    with using_threads(2):
+        tests = range_test(config(), dataset())
+        next(tests)
+        next(tests)
+        assert torch.get_num_threads() == 2 and len(used) == 4 and set(used) == {(3, "bf16")}
 
 
 def test_a_text_that_is_too_short_is_refused_in_plain_words():

@@ -17,7 +17,7 @@ from gptlab.data.tokenizers import Tokenizer
 from gptlab.generate.generator import generate as tokens_of
 from gptlab.generate.generator import generate_side_by_side
 from gptlab.model.gpt import GPT
-from gptlab.runs.checkpoint import load_model
+from gptlab.runs.checkpoint import computed_with, find_checkpoint, load_model
 from gptlab.train.batches import EvaluationWindows
 from gptlab.train.device import explain_out_of_memory, pick_device, pick_precision
 from gptlab.train.evaluation import mean_loss
@@ -75,13 +75,14 @@ def evaluate(options: argparse.Namespace) -> dict:
     workspace = workspace_of(options)
     run = workspace.find_run(options.run)
     device = pick_device("auto")
-    model, tokenizer, config = load_model(run, options.checkpoint, device=device)
+    saved = find_checkpoint(run, options.checkpoint)
+    model, tokenizer, config = load_model(run, saved.step, device=device)
     if options.text is None:
         tokens = open_dataset(workspace.dataset_of(run)).val
     else:
         tokens = tokens_of_file(Path(options.text), tokenizer)
     windows = EvaluationWindows(tokens, config.model.context_length, tokenizer.end_of_text)
-    loss = mean_loss(model, windows, precision_of(config, device))
+    loss = mean_loss(model, windows, precision_of(config, device, computed_with(saved)))
     n_bytes = windows.n_bytes(tokenizer.byte_lengths())
     result = {"loss": loss, "perplexity": math.exp(loss), "bits_per_byte": loss * windows.n_targets / math.log(2) / n_bytes,
               "tokens": windows.n_targets}
@@ -113,8 +114,13 @@ def exact_match(model: GPT, tokenizer: Tokenizer, tokens: np.ndarray) -> float:
     return right / len(asked)
 
 
-def precision_of(config: RunConfig, device: str) -> str:
-    """The number format that the run was trained in, or this device's own where it lacks that."""
+def precision_of(config: RunConfig, device: str, trained_with: tuple[str, str] | None) -> str:
+    """The number format that the run was trained in, or this device's own where it lacks that.
+
+    `trained_with` is the device and the format of the training, where a checkpoint says so: "auto" may have become any.
+    """
+    if trained_with is not None and trained_with[0] == device:
+        return trained_with[1]
     try:
         return pick_precision(config.train.precision, device)
     except ValueError:

@@ -154,6 +154,13 @@ def work_time(saved: Saved) -> float:
     return _read_state(saved.path)["trainer"].get("time_seconds", 0.0)
 
 
+def computed_with(saved: Saved) -> tuple[str, str] | None:
+    """The device and the number format of the training up to a checkpoint; None where that began from another run's weights and
+    has not gone on yet. Raises RunError where it is damaged."""
+    state = _read_state(saved.path)["trainer"]
+    return (state["device"], state["precision"]) if "precision" in state else None
+
+
 def restore(run: RunDir, trainer: Trainer) -> tuple[int, str] | None:
     """Brings `trainer` to the newest whole checkpoint: (its step, what is wrong with the newest, or ""). None: there is none.
 

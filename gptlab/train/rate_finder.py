@@ -18,7 +18,7 @@ from gptlab.data.dataset import Dataset
 from gptlab.events import Step
 from gptlab.model import estimate
 from gptlab.train.choosing import EFFICIENCY, choose
-from gptlab.train.device import explain_out_of_memory, matrix_rate, pick_device, pick_precision
+from gptlab.train.device import explain_out_of_memory, matrix_rate, pick_device, pick_precision, using_threads
 from gptlab.train.plan import Plan
 from gptlab.train.trainer import Trainer
 
@@ -125,22 +125,26 @@ def range_test(config: RunConfig, dataset: Dataset) -> Iterator[RangeTest]:
     tried = trial(config)
     _refuse_if_hopeless(tried, dataset)
     with explain_out_of_memory():
-        if tried.train.batch_size is None:
-            tried = tried.replace({"train.batch_size": choose(tried, dataset).batch_size})
-        trainer = Trainer(tried, dataset, generator=torch.Generator().manual_seed(config.train.seed))
-        _update(trainer, LOWEST)  # the first one is slow
+        choice = choose(tried, dataset)
+        trainer = Trainer(tried.replace({"train.batch_size": choice.batch_size}), dataset, device=choice.device,
+                          precision=choice.precision, generator=torch.Generator().manual_seed(config.train.seed))
+
+        def update(rate: float) -> float:
+            with using_threads(choice.threads):  # no longer than this: who asks for more has a number of their own
+                return _update(trainer, rate)
+        update(LOWEST)  # the first one is slow
         seconds = -trainer.stepping_seconds
-        _update(trainer, LOWEST)
+        update(LOWEST)
         seconds += trainer.stepping_seconds
         if (updates := min(UPDATES, int(MOST_SECONDS / seconds))) < FEWEST_UPDATES:
             raise ValueError(_too_slow(seconds))
         rates = np.geomspace(LOWEST, HIGHEST, updates).tolist()
-        _update(trainer, rates[0])
+        update(rates[0])
         began = trainer.stepping_seconds
         test = RangeTest(updates, seconds=seconds)
         yield test
         for following in [*rates[1:], HIGHEST]:
-            loss = _update(trainer, following)  # of the batch before the weights move: what the rate before led to
+            loss = update(following)  # of the batch before the weights move: what the rate before led to
             test = _with(test, rates[len(test.rates)], loss, trainer.diverged)
             test = dataclasses.replace(test, seconds=(trainer.stepping_seconds - began) / max(1, len(test.rates)))
             yield test
