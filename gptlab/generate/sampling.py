@@ -49,7 +49,9 @@ def choose(logits: Tensor, settings: SampleConfig, generator: torch.Generator,
     if not torch.isfinite(total):
         raise ValueError("The model's output is not a number, so its weights are broken: choose an earlier checkpoint.")
     allowed = logits[:vocab_size]
-    probabilities = next_token_probabilities(allowed, settings.temperature, settings.top_k, settings.top_p, settings.greedy)
-    greedy = settings.greedy or settings.temperature == 0
-    token = int(probabilities.argmax() if greedy else torch.multinomial(probabilities, 1, generator=generator))
+    if settings.greedy or settings.temperature == 0:
+        token = int(allowed.argmax())
+    else:
+        probabilities = next_token_probabilities(allowed, settings.temperature, settings.top_k, settings.top_p)
+        token = int(torch.multinomial(probabilities, 1, generator=generator))
     return token, float(logits[token] - total)

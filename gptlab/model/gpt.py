@@ -78,6 +78,11 @@ def build_norm(config: ModelConfig) -> nn.Module:
     return nn.LayerNorm(config.n_embd, eps=config.norm_epsilon, bias=config.bias)
 
 
+def dropped(x: Tensor, share: float, training: bool) -> Tensor:
+    """`x` without a `share` of its numbers, while training. (Asking torch to do nothing takes time, too: a token has many.)"""
+    return F.dropout(x, share) if training and share > 0 else x
+
+
 class KVCache:
     """The keys and values of the tokens of one text, so that its next token costs one step and not a whole text.
 
@@ -172,7 +177,7 @@ class Attention(nn.Module):
             y = torch.cat([self.attend(q, *cache.append(self.layer, k, v)) for q, k, v, cache
                            in zip(q.split(1), k.split(1), v.split(1), caches, strict=True)])  # (B, H, T, D)
         y = y.transpose(1, 2).reshape(B, T, C)  # (B, H, T, D) -> (B, T, C)
-        return F.dropout(self.out(y), self.dropout, self.training)
+        return dropped(self.out(y), self.dropout, self.training)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """What the last T of S tokens take from all up to themselves: q (B, H, T, D), k and v (B, K, S, D) -> (B, H, T, D)."""
@@ -204,7 +209,7 @@ class MLP(nn.Module):
             x = F.relu(x).square()
         else:
             x = F.gelu(x, approximate="tanh" if self.kind == "gelu_tanh" else "none")  # the exact one is faster on a CPU
-        return F.dropout(self.down(x), self.dropout, self.training)
+        return dropped(self.down(x), self.dropout, self.training)
 
 
 class Block(nn.Module):
@@ -298,7 +303,7 @@ class GPT(nn.Module):
         x = self.token_embedding(ids)  # (B, T, C)
         if self.position_embedding is not None:
             x = x + self.position_embedding.weight[positions]
-        x = F.dropout(x, self.config.dropout, self.training)
+        x = dropped(x, self.config.dropout, self.training)
         rope = (self.rope_cos[positions], self.rope_sin[positions]) if self.config.positions == "rope" else None
         for block in self.blocks:
             x = block(x, rope, caches)
