@@ -20,12 +20,13 @@ def ended(settings, data) -> RangeTest:
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_rates_rise_exponentially_until_the_loss_blows_up(optimizer):
+def test_rates_rise_exponentially_until_the_loss_has_risen_again(optimizer):
     tests = list(range_test(config(optimizer=optimizer), dataset()))
     last = tests[-1]
     assert [len(one.rates) for one in tests] == list(range(len(tests))) and not any(one.ended for one in tests[:-1])
     assert last.rates[0] == LOWEST and np.diff(np.log(last.rates)) == pytest.approx(math.log(HIGHEST / LOWEST) / 99)
-    assert last.ended == "blown up" and 50 < len(last.rates) <= 100
+    assert last.ended == "blown up" or optimizer == "muon" and last.ended == "highest"  # no step of Muon's is ever large
+    assert 50 < len(last.rates) <= 100 and last.smoothed[-1] > 1.5 * min(last.smoothed)
     assert len(last.losses) == len(last.rates) and all(map(math.isfinite, last.losses))
     assert 1e-3 <= last.suggested_learning_rate <= 1e-1
 
