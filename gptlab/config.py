@@ -177,13 +177,15 @@ class TrainConfig:
     grad_clip: float | None = setting(1.0, "Clip gradients at", "Scale gradients down to this norm. Empty: never.",
                                       minimum=0.01, maximum=1000.0, step=0.1)
     precision: str = setting("auto", "Precision", "Number format of the matrix products. auto: the fastest here, found by "
-                             "timing: bf16 (or fp16) on most GPUs, mostly fp32 on a processor.", choices=("auto", "fp32", "bf16", "fp16"))
+                             "timing: bf16 (or fp16) on most GPUs, mostly fp32 on a processor.",
+                             choices=("auto", "fp32", "bf16", "fp16"))
     compile: str = setting("auto", "Compile", "Also compile the training step, beside the training, which goes on; the faster "
                            "of both is kept. auto: on an NVIDIA GPU, where minutes are left.", choices=("auto", "on", "off"))
     device: str = setting("auto", "Device", "Where to train. auto: an NVIDIA GPU, else Apple's, else the processor.",
                           choices=("auto", "cpu", "cuda", "mps"))
     seed: int = setting(1337, "Seed", "Same seed, same run on the same machine with as many threads and the same number "
-                      "format, which are chosen by timing: set OMP_NUM_THREADS and Precision to pin them.", minimum=0, maximum=2**31 - 1, step=1)
+                      "format, which are chosen by timing: set OMP_NUM_THREADS and Precision to pin them.",
+                      minimum=0, maximum=2**31 - 1, step=1)
     order: str = setting("epoch", "Order", "Read all the text once an epoch, shuffled; or pick windows at random.",
                          choices=("epoch", "random"))
     eval_every: int = setting(200, "Evaluate every", "Steps between measurements of the loss on unseen text. Also done "

@@ -83,7 +83,7 @@ def test_memory_that_runs_out_in_a_later_part_of_an_update_costs_nothing_but_tim
 
 
 def test_a_try_that_fails_leaves_no_trace_in_dropout_masks(monkeypatch):
-    """It has drawn some when memory runs out in its backward pass: what follows is the run that had computed in parts all along."""
+    """It has drawn some when its backward pass fails: what follows is the run that had computed in parts all along."""
     settings, data, sound = config(dropout=0.3, tokens_per_update=64), dataset(), GPT.loss
     parts = Trainer(settings, data)
     parts.micro_batch_size = 2
