@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shutil
 import signal
 import socket
 import sys
@@ -46,8 +48,19 @@ def serve(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         pass
     print("Stopping: a run that is training saves itself first.", file=sys.stderr)
     lab.preparations.close()
-    lab.jobs.stop_all(SECONDS_TO_STOP)
+    in_time = lab.jobs.stop_all(SECONDS_TO_STOP)
     demo.close(verbose=False)
+    if not in_time:
+        cut_off()
+
+
+def cut_off() -> None:
+    """End the process under a run that does not stop. Were Python to end as usual, the run would go on while the threads that
+    it counts on are taken away, and would note that down as an error; this way it shows as interrupted, as after a crash."""
+    print(f"The run did not stop within {SECONDS_TO_STOP} s and is cut off: resume goes on from its last checkpoint.",
+          file=sys.stderr, flush=True)
+    shutil.rmtree(os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)  # app.py does not come to it
+    os._exit(1)
 
 
 def launch_somewhere(parser: argparse.ArgumentParser, lab: Lab, args: argparse.Namespace):
