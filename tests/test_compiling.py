@@ -1,7 +1,10 @@
 """The compiled step: when it is tried, that nothing but the pace changes with it, and that nobody waits for it or is left behind."""
 
+import errno
+import gc
 import threading
 import time
+import weakref
 
 import pytest
 import torch
@@ -156,11 +159,61 @@ def test_without_a_compiler_training_goes_on_and_says_why(workspace, at_once, mo
     assert trajectory(run) == trajectory(plain)
 
 
+def test_whatever_compiling_raises_ends_no_run(workspace, at_once, monkeypatch):
+    def missing(*_):
+        raise ImportError("there is no inductor in this torch")
+    monkeypatch.setattr(switching, "CompiledLoss", missing)
+    run = tiny_run(workspace, train__compile="on")
+    assert worker.run(run.path) == "finished"
+    assert "Training goes on without compiling: ImportError: there is no inductor in this torch." in reasons(run)
+
+
+@pytest.mark.parametrize("moment", ["compiling", "timed", "kept"])
+def test_smaller_parts_of_a_batch_end_it(workspace, at_once, monkeypatch, moment):
+    """After a lack of memory a loss that was compiled for more sequences would never be used, whatever is said of it."""
+    monkeypatch.setattr(switching, "WORTH", 0.0)
+    monkeypatch.setattr(switching, "Work", lambda *given, **to: Process(*given, **to, lasts_seconds=0.05))
+    trainer, said = trainer_of(workspace, train__compile="on", train__max_steps=100), ""
+    switch, deadline = switching.Switching(trainer), time.monotonic() + 60
+    while "without compiling" not in said:
+        assert time.monotonic() < deadline
+        trainer.update()
+        trainer.flush()
+        said = switch.poll(True)
+        if moment == "kept" and said or moment == "compiling" and switch.compiling or (
+                moment == "timed" and isinstance(trainer.loss, CompiledLoss) and not said):
+            trainer.micro_batch_size = 4
+    assert said == ("Training goes on without compiling: memory ran out, and since then 4 sequences are computed at a time "
+                    "instead of 8.")
+    assert trainer.loss == trainer.model.loss and not switch.compiling
+
+
+def test_a_full_disk_leaves_no_process_and_no_model_behind(workspace, at_once, monkeypatch):
+    monkeypatch.setattr(switching, "Work", lambda *given, **to: Process(*given, **to, lasts_seconds=600.0))
+    models, update, run = [], Trainer.update, tiny_run(workspace, train__compile="on")
+
+    def failing(trainer):
+        models[:] = [weakref.ref(trainer.model)]
+        if trainer.step == 20:
+            raise RuntimeError("boom")
+        update(trainer)
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(Trainer, "update", failing)
+    monkeypatch.setattr("gptlab.train.trainer.FETCH_SECONDS", 0.0)
+    monkeypatch.setattr("gptlab.runs.telling.EventLog.close", full)
+    with pytest.raises(OSError, match="No space left"):
+        worker.run(run.path)
+    gc.collect()
+    assert [process.ended for process in Process.begun] == [True] and models[0]() is None
+
+
 def test_what_fails_is_said_in_a_clause():
-    assert "no C++ compiler" in compiling._plain(RuntimeError("InvalidCxxCompiler: No working C++ compiler found in x: ('g++')"))
-    assert "Triton" in compiling._plain(RuntimeError("Cannot find a working triton installation."))
-    assert "not enough memory" in compiling._plain(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"))
-    assert compiling._plain(KeyError("a\nb")) == "KeyError: 'a\\nb'"
+    assert "no C++ compiler" in compiling.in_a_clause(RuntimeError("InvalidCxxCompiler: No working C++ compiler found in x: ('g++')"))
+    assert "Triton" in compiling.in_a_clause(RuntimeError("Cannot find a working triton installation."))
+    assert "not enough memory" in compiling.in_a_clause(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"))
+    assert compiling.in_a_clause(KeyError("a\nb")) == "KeyError: 'a\\nb'"
 
 
 @pytest.mark.parametrize("how", ["close", "stand_still"])
@@ -173,10 +226,10 @@ def test_no_process_is_left_behind(workspace, monkeypatch, how):
         trainer.update()
         trainer.flush()
         switch.poll(True)
-    process = switch._work._process
+    work, process = switch._work, switch._work._process
     assert process.is_alive()
     getattr(switch, how)()
-    process.join(10)
+    work.wait(30)  # of two threads that wait for one process, a system tells only one that it is over
     assert not process.is_alive() and not switch.compiling
     deadline = time.monotonic() + 10
     while how == "stand_still" and not switch.compiling:

@@ -14,7 +14,7 @@ from concurrent.futures import Future
 import torch
 
 from gptlab.runs.beside import Work
-from gptlab.train.compiling import CompiledLoss, CompilingError, can_pay, fill_cache
+from gptlab.train.compiling import CompiledLoss, CompilingError, can_pay, fill_cache, in_a_clause
 from gptlab.train.trainer import Trainer
 
 PACE_SECONDS = 5.0       # of updates from which it is known how long the run will take
@@ -66,22 +66,35 @@ class Switching:
         seconds_left = (trainer.total_steps - trainer.step) * seconds_per_step
         if train.compile == "auto" and not can_pay(trainer.device, seconds_left):
             return
-        started = time.monotonic()
         try:
-            yield from self._fill_cache()
-            compiled = CompiledLoss(trainer.model, trainer.micro_batch_size)
-            compiled.prepare(trainer.device, trainer.precision)
-        except CompilingError as problem:
-            yield f"Training goes on without compiling: {problem}."
-            return
+            yield from self._compile()
+        except Exception as problem:  # of whatever kind: a gain that is not to be had ends no run
+            trainer.loss = trainer.model.loss
+            yield f"Training goes on without compiling: {in_a_clause(problem)}."
+
+    def _compile(self) -> Generator[str, None, None]:
+        """Tries it, and leaves the faster one in place, as long as batches are computed in the parts that it was compiled for."""
+        trainer, started = self._trainer, time.monotonic()
+        size = trainer.micro_batch_size
+        yield from self._fill_cache(size)
+        compiled = CompiledLoss(trainer.model, size)
+        compiled.prepare(trainer.device, trainer.precision)
         seconds = time.monotonic() - started
-        gain, step = (yield from self._compare(compiled)), trainer.step
-        if gain >= WORTH:
-            trainer.loss = compiled
-            yield f"Compiled after {seconds:.0f} s: {gain:.2f} times as fast from step {step:,} on."
-        else:
+        gain, step = (yield from self._compare(compiled, size)), trainer.step
+        if gain < WORTH:
             trainer.loss = trainer.model.loss
             yield f"Compiled after {seconds:.0f} s, which gained nothing here: training goes on as before."
+            return
+        trainer.loss = compiled
+        yield f"Compiled after {seconds:.0f} s: {gain:.2f} times as fast from step {step:,} on."
+        while True:
+            self._check_size(size)
+            yield ""
+
+    def _check_size(self, size: int) -> None:
+        """Raises CompilingError where a loss compiled for so many sequences would never be used any more."""
+        if (now := self._trainer.micro_batch_size) != size:
+            raise CompilingError(f"memory ran out, and since then {now} sequences are computed at a time instead of {size}")
 
     def _pace(self, least_seconds: float = 0.0) -> Generator[str, None, float]:
         """Seconds an update takes, over at least so many seconds of them. By the host's clock where nothing is under way."""
@@ -91,26 +104,29 @@ class Switching:
             yield ""
         return (trainer.stepping_seconds - seconds) / (trainer.step - step)
 
-    def _fill_cache(self) -> Generator[str, None, None]:
-        """Until a process of its own has compiled the loss. Raises CompilingError."""
+    def _fill_cache(self, size: int) -> Generator[str, None, None]:
+        """Until a process of its own has compiled the loss of so many sequences. Raises CompilingError."""
         trainer, over = self._trainer, Future()
-        self._work = Work("Compiling", fill_cache, trainer.config.model, trainer.model.vocab_size, trainer.micro_batch_size,
+        self._work = Work("Compiling", fill_cache, trainer.config.model, trainer.model.vocab_size, size,
                           trainer.device, trainer.precision, torch.get_num_threads(), told=lambda _: None, ended=over.set_result)
         try:
             while not (over.done() and self._fetched):
                 yield ""
+                self._check_size(size)
         finally:
             self._work.end()
             self._work = None
         if problem := over.result():
             raise CompilingError(problem)
 
-    def _compare(self, compiled: CompiledLoss) -> Generator[str, None, float]:
-        """How many times as fast the compiled step is as the plain one; both in turn, so that a busier moment slows both."""
+    def _compare(self, compiled: CompiledLoss, size: int) -> Generator[str, None, float]:
+        """How many times as fast the compiled step is as the plain one; both in turn, so that a busier moment slows both.
+        Raises CompilingError."""
         paces = []
         for _ in range(ROUNDS):
             for loss in (self._trainer.model.loss, compiled):
                 self._trainer.loss = loss
                 paces.append((yield from self._pace()))
+                self._check_size(size)
         plain, fast = statistics.median(paces[2::2]), statistics.median(paces[3::2])
         return plain / fast

@@ -48,8 +48,8 @@ class Telling:
 
     def close(self) -> None:
         """Lets go of the file, and of the trainer and what the Doctor holds of it."""
-        self.log.close()
         self.trainer = self._diagnosis = None
+        self.log.close()
 
     def remember(self, counting: list[Event]) -> None:
         """Takes up what counts of the events that there are, of this stretch and of earlier ones."""

@@ -7,7 +7,6 @@ and the command line; nothing in it knows which.
 from __future__ import annotations
 
 import dataclasses
-import gc
 import logging
 import time
 import traceback
@@ -31,7 +30,7 @@ from gptlab.runs.telling import Telling, if_possible
 from gptlab.runs.workspace import find_dataset
 from gptlab.threads import compute_with
 from gptlab.train.choosing import choose, in_words
-from gptlab.train.device import TooLittleMemory, TrainingError, explain_out_of_memory, using_threads
+from gptlab.train.device import TooLittleMemory, TrainingError, explain_out_of_memory, release_memory, using_threads
 from gptlab.train.trainer import Trainer
 
 PAUSE_SECONDS = 0.05     # between two looks at the commands while paused
@@ -92,16 +91,15 @@ class _Work:
 
     def close(self) -> None:
         """Lets go of files and of the model's memory."""
-        self.telling.close()
+        device = self.trainer.device if self.trainer else "cpu"
         if self.switching is not None:
             self.switching.close()
-        self.switching = None
-        device = self.trainer.device if self.trainer else "cpu"
-        self.trainer = None
-        if device != "cpu":
-            gc.collect()
-            getattr(torch, device).empty_cache()
-        memory.give_back()
+        self.trainer = self.switching = None
+        try:
+            self.telling.close()  # on a full disk it raises
+        finally:
+            release_memory(device)
+            memory.give_back()
 
     # the course of a run
 

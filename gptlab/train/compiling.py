@@ -18,6 +18,7 @@ from torch import Tensor
 from gptlab.config import ModelConfig, TrainConfig
 from gptlab.model import estimate
 from gptlab.model.gpt import GPT
+from gptlab.threads import compute_with
 from gptlab.train.device import autocast, is_out_of_memory, random_states, set_random_states
 
 TOLERANCE = {"fp32": 1e-4, "fp16": 5e-3, "bf16": 2e-2}  # of the loss: sums in another order, and fewer roundings between
@@ -73,7 +74,7 @@ class CompiledLoss:
             torch.autograd.grad(loss, parameters)
             compiled = loss.item()
         except Exception as error:
-            raise CompilingError(_plain(error)) from error
+            raise CompilingError(in_a_clause(error)) from error
         finally:
             set_random_states(device, states)
         if not abs(compiled - plain) <= TOLERANCE[precision] * abs(plain):
@@ -86,7 +87,7 @@ def fill_cache(config: ModelConfig, vocab_size: int, batch_size: int, device: st
     """For a process of its own: compiles the loss of such a model, so that it then lies in the compiler's cache on the disk,
     where `CompiledLoss.prepare` finds it in a moment. Raises ValueError with the clause that CompilingError has."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(threads)  # is part of what is compiled
+    compute_with(threads)  # is part of what is compiled
     if device == "cuda":
         torch.backends.cuda.matmul.fp32_precision = "tf32"  # as in training: it is part of what is compiled, too
         free, total = torch.cuda.mem_get_info()
@@ -95,10 +96,8 @@ def fill_cache(config: ModelConfig, vocab_size: int, batch_size: int, device: st
         _check_memory(config, vocab_size, batch_size, device, precision)
         model = GPT(config, vocab_size, torch.Generator()).to(device)
         CompiledLoss(model, batch_size).prepare(device, precision)
-    except CompilingError as error:
-        raise ValueError(str(error)) from error
     except Exception as error:
-        raise ValueError(_plain(error)) from error
+        raise ValueError(in_a_clause(error)) from error
 
 
 def _check_memory(config: ModelConfig, vocab_size: int, batch_size: int, device: str, precision: str) -> None:
@@ -114,8 +113,10 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _plain(error: Exception) -> str:
-    """Why there is no compiled loss, as a clause."""
+def in_a_clause(error: Exception) -> str:
+    """Why there is no compiled loss, for who reads of it."""
+    if isinstance(error, CompilingError):
+        return str(error)
     text = f"{type(error).__name__}: {error}"
     if "CxxCompiler" in text or "Compiler: " in text:
         return "there is no C++ compiler on this machine"
