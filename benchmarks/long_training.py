@@ -5,6 +5,8 @@
 A worker trains on the built-in stories, writes every event, evaluates and saves; a thread beside it notes the step and the
 process's memory twice a second. What is compared: the median pace of the steps' own events over a stretch after the first
 hundredth and over the last one, as long; and the resident memory there.
+Exit code 1 where the run did not finish, or the last stretch is slower than LEAST_PACE times the first, or takes more than
+MOST_MEMORY times its memory.
 """
 
 from __future__ import annotations
@@ -38,7 +40,11 @@ SETTINGS = {"data.source": "stories", "data.documents": 500, "model.n_layer": 1,
             "model.context_length": 16, "train.batch_size": 2, "train.warmup_steps": 10, "sample.max_new_tokens": 16}
 
 
-def main() -> None:
+LEAST_PACE = 0.9
+MOST_MEMORY = 1.05
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=100_000)
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
@@ -62,6 +68,14 @@ def main() -> None:
         print(f"{name:>6}: from step {first:,}: {result[name]['steps_per_second']:,} steps/s, {result[name]['megabytes']} MB")
     if options.json:
         print(json.dumps(result))
+    return 0 if state == "finished" and as_it_began(result["begin"], result["end"]) else 1
+
+
+def as_it_began(begin: dict, end: dict) -> bool:
+    """Whether the last stretch is as fast and as small as the first; of memory, where the run was long enough to see it."""
+    seen = begin["megabytes"] is not None and end["megabytes"] is not None
+    return (end["steps_per_second"] >= LEAST_PACE * begin["steps_per_second"]
+            and (not seen or end["megabytes"] <= MOST_MEMORY * begin["megabytes"]))
 
 
 class Watch(threading.Thread):
@@ -86,4 +100,4 @@ class Watch(threading.Thread):
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
