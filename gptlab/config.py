@@ -361,7 +361,7 @@ def clashes(config: RunConfig) -> list[str]:
     if model.kv_heads >= 1 and model.n_head % model.kv_heads:
         problems.append(f"{model.n_head} heads cannot share {model.kv_heads} key/value heads: set model.n_kv_head to one "
                         f"of {[n for n in range(1, model.n_head + 1) if model.n_head % n == 0]}.")
-    if train.min_learning_rate > train.max_learning_rate:
+    if train.min_learning_rate > train.max_learning_rate > 0:
         problems.append(f"train.min_learning_rate {train.min_learning_rate:g} is above train.max_learning_rate "
                         f"{train.max_learning_rate:g}: set train.min_learning_rate to {train.max_learning_rate:g} or less.")
     tokens_per_batch = (1 if train.batch_size is None else train.batch_size) * model.context_length

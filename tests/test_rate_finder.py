@@ -143,3 +143,9 @@ def test_the_final_rate_comes_along_where_it_would_be_above():
     lower = with_rate(settings, 0.0004)
     assert lower == {"train.max_learning_rate": 0.0004, "train.min_learning_rate": 0.00004}
     assert settings.replace(lower).train.max_learning_rate == 0.0004
+
+
+def test_a_rate_in_the_valley_did_as_well_as_the_suggested_one_before_it():
+    found = curve(valley)
+    assert found.did_as_well(0.01) and not found.did_as_well(0.0005) and not found.did_as_well(0.9)
+    assert not found.did_as_well(5.0) and not RangeTest(100, ended="blown up").did_as_well(0.01)

@@ -76,6 +76,13 @@ class RangeTest:
         rate = self._first_below(MOST_OF_THE_WAY)
         return None if rate is None else float(f"{rate:.0e}")
 
+    def did_as_well(self, rate: float) -> bool:
+        """Whether the smoothed loss was no higher at `rate`, one of those that were tried, than at the suggested one."""
+        if self.suggested_learning_rate is None or not self.rates[0] <= rate <= self.rates[-1]:
+            return False
+        at, suggested = np.interp(np.log([rate, self.suggested_learning_rate]), np.log(self.rates), self.smoothed)
+        return bool(at <= suggested)
+
     def _first_below(self, share: float) -> float | None:
         """The first rate at which so much of the fall was done."""
         smoothed = self.smoothed

@@ -44,8 +44,8 @@ class NextRun:
         preset = draft_preset(draft)
         as_meant = not changed and preset.dataset and name == self.lab.preparations.find(preset.config.data)
         expected = preset.expect.get(self.lab.device, preset.expect["cpu"]) if as_meant else ""
-        return {"sentence": words_train.next_run(name, preset.title, len(changed), found and found.total_seconds, expected,
-                                                 found.choice.words if found else ""),
+        uses = found.choice.words if found and self.lab.jobs.current is None else ""  # else the run's own line says it
+        return {"sentence": words_train.next_run(name, preset.title, len(changed), found and found.total_seconds, expected, uses),
                 "command": model_facts.command(self.lab, draft), "dataset": name, "tokenizer": manifest["tokenizer"],
                 "baselines": manifest["baselines"], "total_steps": total_steps(config),
                 "settled": found is not None or not self.estimates.pending}

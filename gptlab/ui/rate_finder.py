@@ -83,7 +83,10 @@ class RateFinder:
         test = finding.test
         rate = present if type(present) in (int, float) and 0 < present <= 1 else None
         drawn = None if asked.get("have") == finding.begun else _figure(test, rate)
-        return {"told": form.page_names(test.told), "rate": test.suggested_learning_rate, "at": finding.begun, "figure": drawn}
+        told = form.page_names(test.told)
+        if rate and rate != test.suggested_learning_rate and test.did_as_well(rate):
+            told += f" {RATE['as_well'].format(rate=f'{rate:g}')}"
+        return {"told": told, "rate": test.suggested_learning_rate, "at": finding.begun, "figure": drawn}
 
 
 def _progress(test: RangeTest | None) -> dict:

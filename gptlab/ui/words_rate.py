@@ -12,6 +12,7 @@ RATE = {  # what the page reads in the browser; {names} are filled in there
     "others": "Settings other than these are being tested: {going}",
     "plot": "Loss against learning rate. {told}",
     "lines": "Thin: the loss of each batch. Thick: the same, evened out.",
+    "as_well": "What is set, {rate}, did at least as well: it can stay.",
     "use": "Use {rate}", "in_use": "{rate} is set ✓", "command": COMMAND, "copy": "Copy", "copied": "Copied",
     "copy_refused": "This browser did not let it be copied", "unreachable": "GPT Lab does not answer: is it still running?"}
 
