@@ -2,7 +2,6 @@
 
 import os
 import random
-from pathlib import Path
 
 import pytest
 
@@ -12,13 +11,6 @@ os.environ.setdefault("OMP_NUM_THREADS", str(CORES))
 
 WORDS = ("the cat sat on a mat and then it saw two birds in an old tree while rain fell over every roof of this small "
          "town until night came").split()
-
-
-def pytest_collection_modifyitems(items):
-    """One worker at a time drives a browser; other files stay whole, for what their tests share."""
-    browser = Path(__file__).parent / "browser"
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("browser" if browser in item.path.parents else item.path.stem))
 
 
 @pytest.fixture(scope="session")
