@@ -103,7 +103,7 @@ def test_stopped_and_resumed(workspace, uncut):
 @pytest.fixture
 def slow(workspace, monkeypatch):
     """(settings, a run that nothing happened to), whose evaluations take 32 batches of one window each."""
-    monkeypatch.setattr(evaluation, "CPU_BATCH_TOKENS", 16)
+    monkeypatch.setattr(evaluation, "CORE_BATCH_TOKENS", 1)
     settings = {"train__max_steps": 20, "sample__max_new_tokens": 1}
     return settings, finished_run(workspace, "slow", **settings)
 
