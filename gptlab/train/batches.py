@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
-IGNORED = -100  # a target that does not count
+from gptlab.model.cross_entropy import IGNORED
 
 
 def tokens_per_epoch(n_tokens: int, context_length: int, order: str) -> int:

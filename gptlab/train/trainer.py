@@ -19,6 +19,7 @@ from gptlab.config import RunConfig
 from gptlab.data.dataset import Dataset
 from gptlab.events import Alert, Evaluation, Event, Step
 from gptlab.model.gpt import GPT
+from gptlab.threads import compute_with
 from gptlab.train import cores, optim
 from gptlab.train.batches import Batches
 from gptlab.train.clock import Clock
@@ -216,7 +217,7 @@ class Trainer:
             if self.config.train.precision == "auto" and self.precision != state["precision"]:
                 self.use_precision(state["precision"])
             if self.device == "cpu" and threads_by_environment() is None:
-                torch.set_num_threads(min(state["threads"], available_threads()))
+                compute_with(min(state["threads"], available_threads()))
         if state["scaler"]:  # empty where the run had none so far, such as on a processor
             self.scaler.load_state_dict(state["scaler"])
         self.batches.load_state_dict(state["batches"])
