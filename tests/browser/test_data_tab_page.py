@@ -145,6 +145,11 @@ CHOSEN = "document.querySelector('#source input:checked').value"
 LOOKING = "document.querySelector('#preview [aria-busy=true]')"
 
 
+def asks(page):
+    """A context: returns once the page has asked for a look after what is done within, however quick the answer is."""
+    return page.expect_request(lambda request: "queue/join" in request.url and '"number"' in (request.post_data or ""))
+
+
 def wait_until_looked(page):
     """Returns once everything that was chosen is looked at."""
     wait_until_quiet(page)
@@ -159,13 +164,14 @@ def table(page, tmp_path):
     (tmp_path / "news.csv").write_text("headline,body\n" + rows, encoding="utf-8")
     tab(page, "Data")
     wait_until(page, shows("#preview", "characters"))
-    page.locator("#upload input[type=file]").set_input_files(tmp_path / "news.csv")
+    with asks(page):
+        page.locator("#upload input[type=file]").set_input_files(tmp_path / "news.csv")
     return page
 
 
 def test_the_text_chosen_last_is_what_is_shown_however_slow_a_look_before_it(table):
     """The preview of a file came after that of the text chosen next, and stayed."""
-    wait_until(table, f"{CHOSEN} === 'file' && {LOOKING}")
+    assert table.evaluate(CHOSEN) == "file"
     table.get_by_label("Arithmetic", exact=True).check()
     wait_until(table, shows("#preview", "="))
     wait_until_looked(table)
@@ -175,8 +181,8 @@ def test_the_text_chosen_last_is_what_is_shown_however_slow_a_look_before_it(tab
     table.get_by_label("Your own files", exact=True).check()
     wait_until(table, shows("#preview", "The text below headline 1 "))
     table.get_by_text("Clean it first", exact=True).click()
-    table.get_by_label("Nearly the same document twice", exact=True).check()
-    wait_until(table, LOOKING)
+    with asks(table):
+        table.get_by_label("Nearly the same document twice", exact=True).check()
     table.get_by_label("Stories", exact=True).check()
     wait_until(table, "!document.querySelector('#preview').innerText.includes('headline')")
     wait_until_looked(table)
@@ -185,8 +191,9 @@ def test_the_text_chosen_last_is_what_is_shown_however_slow_a_look_before_it(tab
 
 def test_a_column_that_was_chosen_is_not_put_back_by_a_look_that_began_before(table):
     wait_until(table, shows("#preview", "The text below headline 1 "))
-    table.get_by_label("Bytes", exact=True).check()
-    wait_until(table, LOOKING)
+    wait_until_looked(table)
+    with asks(table):
+        table.get_by_label("Bytes", exact=True).check()
     table.locator("#text-column input").click()
     table.get_by_role("option", name="headline").click()
     wait_until(table, shows("#preview .texts pre", "Headline 0 of all"))
