@@ -101,8 +101,12 @@ class ModelConfig:
                              "rotation of queries and keys (rope), or not at all.", choices=("learned", "rope", "none"))
     rope_theta: float = setting(10_000.0, "RoPE base", "The base of the rotary wavelengths.",
                                 minimum=100.0, maximum=10_000_000.0, step=100.0)
-    norm: str = setting("layernorm", "Normalisation", "LayerNorm (GPT-2) or RMSNorm (Llama).",
-                        choices=("layernorm", "rmsnorm"))
+    causal: bool = setting(True, "Causal mask", "Each token sees only what stands before it. Without the mask the model sees the "
+                           "very token it is to predict: its loss falls to nothing and its texts are noise.")
+    residual: bool = setting(True, "Residual connections", "Each part of a block adds to the stream. Without: each part replaces it, "
+                             "and what a token is has to survive every layer.")
+    norm: str = setting("layernorm", "Normalisation", "LayerNorm (GPT-2), RMSNorm (Llama), or none, to see what it is good for.",
+                        choices=("layernorm", "rmsnorm", "none"))
     norm_epsilon: float = setting(1e-5, "Norm epsilon", "Keeps the normalisation from dividing by zero.",
                                   minimum=1e-8, maximum=1e-2, step=1e-6)
     mlp: str = setting("gelu", "MLP", "The feed-forward part of a block: GELU (exact; or by tanh, as in GPT-2's "
@@ -110,7 +114,15 @@ class ModelConfig:
     mlp_hidden: int | None = setting(None, "MLP width", "Width inside the feed-forward part. Empty: 4 times the width, "
                                      "or for SwiGLU 8/3 of it, rounded up to a multiple of 8.",
                                      minimum=8, maximum=65_536, step=8, unit="channels")
-    bias: bool = setting(False, "Biases", "Add a learned bias in every linear layer and LayerNorm, as GPT-2 does.")
+    n_expert: int | None = setting(None, "Experts", "Mixture of experts: each block has so many SwiGLU parts instead of one, and "
+                                   "a router that sends each token to a few of them. Empty: no experts.",
+                                   minimum=2, maximum=128, step=1, unit="experts")
+    n_expert_active: int = setting(2, "Experts a token", "How many of the experts each token goes through.",
+                                   minimum=1, maximum=128, step=1, unit="experts")
+    expert_balance: float = setting(0.01, "Balance of experts", "How strongly the router is kept from sending all to a few experts. "
+                                    "0: not at all.", minimum=0.0, maximum=1.0, step=0.005)
+    bias: bool = setting(False, "Biases", "Add a learned bias in every linear layer and LayerNorm, as GPT-2 does; "
+                         "never in experts.")
     qk_norm: bool = setting(False, "QK-norm", "Normalise queries and keys: steadier at high learning rates.")
     tie_embeddings: bool = setting(True, "Tie embeddings", "Use one table both to read tokens and to predict them.")
     embedding_deviation: float = setting(0.02, "Spread of embeddings", "Standard deviation of the tables that tokens (and positions) "
@@ -181,6 +193,8 @@ class TrainConfig:
                              choices=("auto", "fp32", "bf16", "fp16"))
     compile: str = setting("auto", "Compile", "Also compile the training step, beside the training, which goes on; the faster "
                            "of both is kept. auto: on an NVIDIA GPU, where minutes are left.", choices=("auto", "on", "off"))
+    gradient_checkpointing: bool = setting(False, "Gradient checkpointing", "Keep only what goes into each block and compute the rest "
+                                           "again on the way back: far less memory, about a third more time.")
     device: str = setting("auto", "Device", "Where to train. auto: an NVIDIA GPU, else Apple's, else the processor.",
                           choices=("auto", "cpu", "cuda", "mps"))
     seed: int = setting(1337, "Seed", "Same seed, same run on the same machine with as many threads and the same number "
@@ -361,6 +375,12 @@ def clashes(config: RunConfig) -> list[str]:
     if model.kv_heads >= 1 and model.n_head % model.kv_heads:
         problems.append(f"{model.n_head} heads cannot share {model.kv_heads} key/value heads: set model.n_kv_head to one "
                         f"of {[n for n in range(1, model.n_head + 1) if model.n_head % n == 0]}.")
+    if model.n_expert is not None:
+        if model.mlp != "swiglu":
+            problems.append(f"Experts are SwiGLU parts, but model.mlp is {model.mlp}: set model.mlp to swiglu, or leave model.n_expert empty.")
+        if model.n_expert_active > model.n_expert:
+            problems.append(f"A token cannot go through {model.n_expert_active} of {model.n_expert} experts: set "
+                            f"model.n_expert_active to {model.n_expert} or less.")
     if train.min_learning_rate > train.max_learning_rate > 0:
         problems.append(f"train.min_learning_rate {train.min_learning_rate:g} is above train.max_learning_rate "
                         f"{train.max_learning_rate:g}: set train.min_learning_rate to {train.max_learning_rate:g} or less.")

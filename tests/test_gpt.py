@@ -20,6 +20,8 @@ VARIETY = [
     dict(LLAMA_SHAPE, n_kv_head=2, tie_embeddings=False),
     dict(LLAMA_SHAPE, bias=True, qk_norm=True, n_kv_head=1),
     dict(positions="none", norm="rmsnorm", mlp="relu2", n_kv_head=2),
+    dict(LLAMA_SHAPE, n_expert=4, qk_norm=True),
+    dict(GPT2_SHAPE, norm="none", residual=False),
 ]
 
 
@@ -54,24 +56,45 @@ def copy_from_gpt2(model: GPT, theirs) -> None:
         mine.bias.data.copy_(other.bias)
 
 
-def copy_from_llama(model: GPT, theirs) -> None:
-    """Llama (and Qwen 3) keep queries, keys, values, gate and up apart."""
+def copy_from_llama(model: GPT, theirs, mlp: bool = True) -> None:
+    """Llama (and Qwen 3) keep queries, keys, values, gate and up apart. `mlp`: what is no expert."""
     model.token_embedding.weight.data.copy_(theirs.model.embed_tokens.weight)
     model.final_norm.weight.data.copy_(theirs.model.norm.weight)
     if model.output is not None:
         model.output.weight.data.copy_(theirs.lm_head.weight)
     for block, layer in zip(model.blocks, theirs.model.layers, strict=True):
-        attention, mlp = layer.self_attn, layer.mlp
+        attention = layer.self_attn
         block.attention_norm.weight.data.copy_(layer.input_layernorm.weight)
         block.mlp_norm.weight.data.copy_(layer.post_attention_layernorm.weight)
         block.attention.qkv.weight.data.copy_(torch.cat([attention.q_proj.weight, attention.k_proj.weight,
                                                          attention.v_proj.weight]))
         block.attention.out.weight.data.copy_(attention.o_proj.weight)
-        block.mlp.up.weight.data.copy_(torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight]))
-        block.mlp.down.weight.data.copy_(mlp.down_proj.weight)
+        if mlp:
+            block.mlp.up.weight.data.copy_(torch.cat([layer.mlp.gate_proj.weight, layer.mlp.up_proj.weight]))
+            block.mlp.down.weight.data.copy_(layer.mlp.down_proj.weight)
         if block.attention.q_norm is not None:
             block.attention.q_norm.weight.data.copy_(attention.q_norm.weight)
             block.attention.k_norm.weight.data.copy_(attention.k_norm.weight)
+
+
+def both_learn(model: GPT, theirs, ids: torch.Tensor) -> None:
+    """Checks that the logits are the same, and leaves the gradients of one step's loss with both."""
+    logits = theirs(ids).logits
+    torch.testing.assert_close(model(ids), logits, atol=1e-4, rtol=0)
+    F.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten()).backward()
+    model.loss(ids[:, :-1], ids[:, 1:]).backward()
+
+
+def gradients_of(theirs):
+    """The same model with its gradients in the place of its weights: so they go the weights' way into ours."""
+    for parameter in theirs.parameters():
+        parameter.data = parameter.grad
+    return theirs
+
+
+def assert_same_gradients(model: GPT, expected: GPT) -> None:
+    for (name, mine), theirs in zip(model.named_parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, theirs.data, atol=1e-4, rtol=1e-3, msg=lambda text, name=name: f"{name}: {text}")
 
 
 @pytest.mark.parametrize("n_layer, n_head, n_embd, context_length", [(1, 1, 8, 8), (3, 4, 48, 24), (2, 12, 96, 64)])
@@ -81,8 +104,10 @@ def test_logits_equal_hugging_face_gpt2(n_layer, n_head, n_embd, context_length)
     model = build(61, n_layer=n_layer, n_head=n_head, n_embd=n_embd, context_length=context_length, **GPT2_SHAPE)
     copy_from_gpt2(model, theirs.transformer)
     ids = random_ids((2, context_length), 61)
-    with torch.no_grad():
-        torch.testing.assert_close(model(ids), theirs(ids).logits, atol=1e-4, rtol=0)
+    both_learn(model, theirs, ids)
+    expected = GPT(model.config, 61)
+    copy_from_gpt2(expected, gradients_of(theirs).transformer)
+    assert_same_gradients(model, expected)
 
 
 @pytest.mark.parametrize("family, n_head, n_kv_head, n_embd, tied, theta", [
@@ -98,9 +123,10 @@ def test_logits_equal_hugging_face_llama(family, n_head, n_kv_head, n_embd, tied
     model = build(61, n_layer=3, n_head=n_head, n_kv_head=n_kv_head, n_embd=n_embd, context_length=40, mlp_hidden=88,
                   rope_theta=theta, tie_embeddings=tied, qk_norm=family == "Qwen3", **LLAMA_SHAPE)
     copy_from_llama(model, theirs)
-    ids = random_ids((2, 40), 61)
-    with torch.no_grad():
-        torch.testing.assert_close(model(ids), theirs(ids).logits, atol=1e-4, rtol=0)
+    both_learn(model, theirs, random_ids((2, 40), 61))
+    expected = GPT(model.config, 61)
+    copy_from_llama(expected, gradients_of(theirs))
+    assert_same_gradients(model, expected)
 
 
 def test_squared_relu_is_its_formula():
@@ -148,7 +174,10 @@ def test_a_later_token_never_changes_earlier_logits(settings):
     changed[0, 9] = (changed[0, 9] + 1) % 50
     with torch.no_grad():
         before, after = model(ids), model(changed)
-    assert torch.equal(before[:, :9], after[:, :9])
+    if model.config.n_expert is None:
+        assert torch.equal(before[:, :9], after[:, :9])
+    else:  # how many rows an expert multiplies at once rounds differently
+        torch.testing.assert_close(before[:, :9], after[:, :9], atol=1e-5, rtol=0)
     assert (before[:, 9:] - after[:, 9:]).abs().amax(dim=-1).min() > 1e-3  # and every later one sees it
 
 
@@ -158,6 +187,36 @@ def test_the_gradient_reaches_every_parameter(settings):
     model.loss(random_ids((4, 16), 9), random_ids((4, 16), 9, seed=1)).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+
+
+def test_without_a_causal_mask_every_token_sees_the_next():
+    model, ids = shake(build(causal=False)), random_ids((1, 16))
+    changed = ids.clone()
+    changed[0, 9] = (changed[0, 9] + 1) % 50
+    with torch.no_grad():
+        assert ((model(ids) - model(changed)).abs().amax(dim=(0, 2)) > 1e-4).all()
+
+
+def test_without_residual_connections_the_stream_is_what_the_last_part_wrote():
+    model, ids = shake(build(residual=False)), random_ids((1, 16))
+    model.blocks[-1].mlp.down.weight.data.zero_()
+    assert model.hidden(ids).abs().max() == 0 < shake(build()).hidden(ids).abs().max()
+
+
+@pytest.mark.parametrize("settings", [*VARIETY, dict(dropout=0.3)])
+def test_gradient_checkpointing_changes_no_gradient_and_keeps_less(settings):
+    ids, kept, gradients = random_ids((2, 17)), [], []
+    for checkpointing in (False, True):
+        model, sizes = shake(build(n_layer=4, **settings)).train(), {}
+        model.checkpointing = checkpointing
+        torch.manual_seed(1)
+        with torch.autograd.graph.saved_tensors_hooks(lambda x, sizes=sizes: (sizes.setdefault(x.data_ptr(), x), x)[1], lambda x: x):
+            loss = model.loss(ids[:, :-1], ids[:, 1:])
+        loss.backward()
+        kept.append(sum(x.numel() for x in sizes.values()))
+        gradients.append([p.grad for p in model.parameters()])
+    torch.testing.assert_close(*gradients, atol=1e-6, rtol=1e-5)
+    assert kept[1] < 0.6 * kept[0]
 
 
 def test_without_positions_a_last_token_sees_a_bag_of_words():

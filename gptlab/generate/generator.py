@@ -35,12 +35,13 @@ class Reader:
     """Feeds a growing text of any length to a model whose context is limited.
 
     When the text outgrows the context, its last context_length // 2 tokens are kept and read afresh. The rule is the
-    same with a cache (which only saves work) and without: the logits are equal.
+    same with a cache (which only saves work) and without: the logits are equal. A model without a causal mask has no cache:
+    what it makes of a token depends on those after it.
     """
 
     def __init__(self, model: GPT, use_cache: bool = True):
         self.model = model
-        self.cache = model.new_cache() if use_cache else None
+        self.cache = model.new_cache() if use_cache and model.config.causal else None
         self.one_core = OneCore()
         self._ids: list[int] = []
 

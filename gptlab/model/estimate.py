@@ -7,6 +7,8 @@ in attention need more.
 
 from __future__ import annotations
 
+import dataclasses
+
 from gptlab.config import ModelConfig, TrainConfig
 
 FLOAT_BYTES = 4         # weights, gradients and what the optimizer remembers are always kept in fp32
@@ -22,18 +24,32 @@ def parameters(config: ModelConfig, vocab_size: int) -> dict[str, int]:
     """How many learned numbers each part of the model has; `vocab_size` is the tokenizer's. `output` is 0 if tied."""
     C, L, D = config.n_embd, config.n_layer, config.head_size
     qkv = (config.n_head + 2 * config.kv_heads) * D
-    up = config.hidden * (2 if config.mlp == "swiglu" else 1)
     bias = int(config.bias)
-    norm = C * (2 if config.norm == "layernorm" and config.bias else 1)
+    norm = {"none": 0, "rmsnorm": C, "layernorm": C * (1 + bias)}[config.norm]
     tokens = table_rows(config, vocab_size) * C
     return {
         "token_embedding": tokens,
         "position_embedding": config.context_length * C if config.positions == "learned" else 0,
         "attention": L * ((C + bias) * qkv + (C + bias) * C),
-        "mlp": L * ((C + bias) * up + (config.hidden + bias) * C),
+        "mlp": L * mlp_parameters(config),
         "norms": (2 * L + 1) * norm + (2 * L * D if config.qk_norm else 0),
         "output": 0 if config.tie_embeddings else tokens,
     }
+
+
+def mlp_parameters(config: ModelConfig, active: bool = False) -> int:
+    """Of one block's MLP or of its experts and their router; `active`: of those that one token goes through."""
+    C, hidden, up = config.n_embd, config.hidden, config.hidden * (2 if config.mlp == "swiglu" else 1)
+    if config.n_expert is not None:
+        return C * config.n_expert + (config.n_expert_active if active else config.n_expert) * C * (up + hidden)
+    bias = int(config.bias)
+    return (C + bias) * up + (hidden + bias) * C
+
+
+def active_parameters(config: ModelConfig, vocab_size: int) -> int:
+    """How many of all parameters one token passes: all, but for the experts it does not go through."""
+    left_out = mlp_parameters(config) - mlp_parameters(config, active=True)
+    return total_parameters(config, vocab_size) - config.n_layer * left_out
 
 
 def total_parameters(config: ModelConfig, vocab_size: int) -> int:
@@ -89,12 +105,11 @@ def flops_per_token(config: ModelConfig, vocab_size: int) -> float:
     half the context on average (PaLM's appendix B, with causality counted).
     """
     attention = config.n_layer * 12 * config.n_embd * (config.context_length + 1) / 2
-    return 6.0 * matrix_numbers(config, vocab_size) + attention
+    return 6.0 * matrix_numbers(config, vocab_size, active=True) + attention
 
 
-def matrix_numbers(config: ModelConfig, vocab_size: int) -> int:
-    """Numbers in the matrices that every token is multiplied with: the blocks' and the output table's."""
-    C = config.n_embd
+def matrix_numbers(config: ModelConfig, vocab_size: int, active: bool = False) -> int:
+    """Numbers in the blocks' matrices and the output table; `active`: in those that one token is multiplied with."""
+    C, no_bias = config.n_embd, dataclasses.replace(config, bias=False)
     qkv = (config.n_head + 2 * config.kv_heads) * config.head_size
-    up = config.hidden * (2 if config.mlp == "swiglu" else 1)
-    return config.n_layer * C * (qkv + C + up + config.hidden) + table_rows(config, vocab_size) * C
+    return config.n_layer * (C * (qkv + C) + mlp_parameters(no_bias, active)) + table_rows(config, vocab_size) * C

@@ -1,8 +1,8 @@
 """The whole decoder, read top to bottom: token ids in, logits for each next token out.
 
 One pre-norm transformer that covers GPT-2 (learned positions, LayerNorm, GELU, biases) and Llama (rotary positions,
-RMSNorm, SwiGLU, grouped-query attention) by settings alone. Knows `ModelConfig` and nothing of data, training or
-sampling.
+RMSNorm, SwiGLU, grouped-query attention), Qwen3 (QK-norm too), and experts in place of the MLP (`experts.py`) by settings
+alone, and can do without each of its parts. Knows `ModelConfig` and nothing of data, training or sampling.
 
 Letters for shapes: B batch, T tokens, C channels (n_embd), H heads, K key/value heads, D channels of a head, V rows in
 the token table.
@@ -17,9 +17,11 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from gptlab.config import ModelConfig
 from gptlab.model.cross_entropy import cross_entropy
+from gptlab.model.experts import Experts, balance_loss
 
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -73,6 +75,8 @@ class RMSNorm(nn.RMSNorm):
 
 def build_norm(config: ModelConfig) -> nn.Module:
     """The normalisation before each part of a block and before the output."""
+    if config.norm == "none":
+        return nn.Identity()
     if config.norm == "rmsnorm":
         return RMSNorm(config.n_embd, eps=config.norm_epsilon)
     return nn.LayerNorm(config.n_embd, eps=config.norm_epsilon, bias=config.bias)
@@ -156,7 +160,7 @@ class Attention(nn.Module):
         self.out = Linear(config.n_embd, config.n_embd, bias=config.bias)
         self.q_norm = RMSNorm(self.D, eps=config.norm_epsilon) if config.qk_norm else None
         self.k_norm = RMSNorm(self.D, eps=config.norm_epsilon) if config.qk_norm else None
-        self.dropout = config.dropout
+        self.dropout, self.causal = config.dropout, config.causal
 
     def forward(self, x: Tensor, rope: tuple[Tensor, Tensor] | None, caches: Sequence[KVCache] | None) -> Tensor:
         B, T, C = x.shape
@@ -180,13 +184,13 @@ class Attention(nn.Module):
         return dropped(self.out(y), self.dropout, self.training)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """What the last T of S tokens take from all up to themselves: q (B, H, T, D), k and v (B, K, S, D) -> (B, H, T, D)."""
+        """What the last T of S tokens take from all up to themselves (without a causal mask, from all): q (B, H, T, D), k and v (B, K, S, D) -> (B, H, T, D)."""
         T, S = q.size(2), k.size(2)
         mask = None
-        if 1 < T < S:  # several tokens behind a cached text: row i sees it all and i new ones
+        if self.causal and 1 < T < S:  # several tokens behind a cached text: row i sees it all and i new ones
             mask = torch.ones(T, S, dtype=torch.bool, device=q.device).tril(diagonal=S - T)  # (T, S)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=self.dropout if self.training else 0.0,
-                                              is_causal=1 < T == S, enable_gqa=self.K != self.H)
+                                              is_causal=self.causal and 1 < T == S, enable_gqa=self.K != self.H)
 
 
 class MLP(nn.Module):
@@ -200,7 +204,7 @@ class MLP(nn.Module):
         self.up = Linear(config.n_embd, config.hidden * (2 if config.mlp == "swiglu" else 1), bias=config.bias)
         self.down = Linear(config.hidden, config.n_embd, bias=config.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, routed: list[Tensor] | None = None) -> Tensor:
         x = self.up(x)  # (B, T, hidden), twice as wide for SwiGLU
         if self.kind == "swiglu":
             gate, value = x.chunk(2, dim=-1)
@@ -213,18 +217,23 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then MLP; each reads the normalised stream and adds to it."""
+    """Attention, then MLP or experts; each reads the normalised stream and adds to it, or without residual connections takes
+    its place."""
 
     def __init__(self, config: ModelConfig, layer: int):
         super().__init__()
         self.attention_norm = build_norm(config)
         self.attention = Attention(config, layer)
         self.mlp_norm = build_norm(config)
-        self.mlp = MLP(config)
+        self.mlp = MLP(config) if config.n_expert is None else Experts(config)
+        self.residual = config.residual
 
-    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor] | None, caches: Sequence[KVCache] | None) -> Tensor:
-        x = x + self.attention(self.attention_norm(x), rope, caches)
-        return x + self.mlp(self.mlp_norm(x))
+    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor] | None, caches: Sequence[KVCache] | None,
+                routed: list[Tensor] | None) -> Tensor:
+        y = self.attention(self.attention_norm(x), rope, caches)
+        x = x + y if self.residual else y
+        y = self.mlp(self.mlp_norm(x), routed)
+        return x + y if self.residual else y
 
 
 class GPT(nn.Module):
@@ -237,6 +246,7 @@ class GPT(nn.Module):
     def __init__(self, config: ModelConfig, vocab_size: int, generator: torch.Generator | None = None):
         super().__init__()
         self.config = config
+        self.checkpointing = False  # in training, keep only what goes into each block and compute it again on the way back
         self.vocab_size = max(vocab_size, config.vocab_size or 0)
         self.token_embedding = Embedding(self.vocab_size, config.n_embd)
         learned = config.positions == "learned"
@@ -271,11 +281,12 @@ class GPT(nn.Module):
                 parameter.normal_(0.0, self.config.embedding_deviation, generator=generator)
             elif name == "output.weight":
                 parameter.normal_(0.0, 0.02, generator=generator)
-            elif name.endswith(("attention.out.weight", "mlp.down.weight")):
+            elif name.endswith(("attention.out.weight", "mlp.down.weight", "mlp.down")):  # the last: of all experts
                 parameter.normal_(0.0, 0.02 / math.sqrt(writers), generator=generator)
             else:
-                parameter.normal_(0.0, 1 / math.sqrt(parameter.size(1)), generator=generator)
-        self.final_norm.weight.fill_(first_gain(self.config, self.vocab_size))
+                parameter.normal_(0.0, 1 / math.sqrt(parameter.size(-1)), generator=generator)
+        if self.config.norm != "none":
+            self.final_norm.weight.fill_(first_gain(self.config, self.vocab_size))
 
     def forward(self, ids: Tensor, caches: Sequence[KVCache] | None = None) -> Tensor:
         """Logits (B, T, V) for the token after each of `ids` (B, T) int64.
@@ -290,8 +301,8 @@ class GPT(nn.Module):
         """As `forward`, for the token after the last of `ids` alone: (B, V)."""
         return self.logits(self.hidden(ids, caches)[:, -1])  # (B, C) -> (B, V)
 
-    def hidden(self, ids: Tensor, caches: Sequence[KVCache] | None = None) -> Tensor:
-        """The stream (B, T, C) behind the last block."""
+    def hidden(self, ids: Tensor, caches: Sequence[KVCache] | None = None, routed: list[Tensor] | None = None) -> Tensor:
+        """The stream (B, T, C) behind the last block. What each layer's router said, (B T, E), is appended to `routed`."""
         B, T = ids.shape
         starts = [0] if caches is None else [cache.length for cache in caches]
         if max(starts) + T > self.config.context_length:
@@ -306,7 +317,10 @@ class GPT(nn.Module):
         x = dropped(x, self.config.dropout, self.training)
         rope = (self.rope_cos[positions], self.rope_sin[positions]) if self.config.positions == "rope" else None
         for block in self.blocks:
-            x = block(x, rope, caches)
+            if self.checkpointing and self.training and torch.is_grad_enabled():
+                x = checkpoint(block, x, rope, caches, routed, use_reentrant=False, preserve_rng_state=self.config.dropout > 0)
+            else:
+                x = block(x, rope, caches, routed)
         for cache in caches or ():
             cache.length += T
         return x
@@ -323,10 +337,16 @@ class GPT(nn.Module):
     def loss(self, ids: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
         """Cross-entropy in nats of `targets` (B, T) after `ids` (B, T); targets of -100 count for nothing.
 
-        "mean" is over the counted targets, "sum" is their sum, "none" gives (B, T) with 0 where not counted.
+        "mean" is over the counted targets, "sum" is their sum, "none" gives (B, T) with 0 where not counted. The gradients
+        of the mean are also those of `expert_balance` times the loss that keeps experts in balance; its value is not.
         """
-        x = self.final_norm(self.hidden(ids)).flatten(0, 1)  # (B * T, C)
+        balanced = self.config.n_expert is not None and reduction == "mean" and torch.is_grad_enabled()
+        routed: list[Tensor] | None = [] if balanced else None
+        x = self.final_norm(self.hidden(ids, routed=routed)).flatten(0, 1)  # (B * T, C)
         loss = cross_entropy(x, self.output_table, targets.flatten(), reduction)
+        if balanced:
+            balance = self.config.expert_balance * balance_loss(routed, self.config.n_expert_active)
+            loss = loss + (balance - balance.detach())
         return loss.view_as(targets) if reduction == "none" else loss
 
     def new_cache(self) -> KVCache:

@@ -25,7 +25,7 @@ class Muon(torch.optim.Optimizer):
     Jordan advises, but scaled as the whole: steps √3 times as long as AdamW's where there are as many of each. Tiny
     Shakespeare's fast recipe is then 0.025 nats lower after 300 steps; scaled as parts, 0.003. Matrices of one shape are
     orthogonalised together, on a processor each core's share of them, and in float32, since bfloat16 is slow there. Holds
-    the memory of both kinds in one `state`.
+    the memory of both kinds in one `state`. A parameter of three dimensions is so many matrices (experts).
     `found_inf`, if set to 1 on the device, leaves everything as it was, as torch's fused optimizers do.
     """
 
@@ -74,8 +74,9 @@ class Muon(torch.optim.Optimizer):
         if self.found_inf is not None:  # a gradient that is no number must not reach the momentum
             gradients = torch.where(self.found_inf > 0, momenta, gradients)
         momenta.lerp_(gradients, 1 - remembered)
-        steps = orthogonalised_in_parts(gradients.lerp_(momenta, remembered), self._parts[parameters[0]])  # Nesterov's look ahead
-        steps *= -rate * 0.2 * max(parameters[0].shape) ** 0.5 * keep
+        directions = gradients.lerp_(momenta, remembered)  # Nesterov's look ahead
+        steps = orthogonalised_in_parts(directions.flatten(0, -3), self._parts[parameters[0]]).view_as(directions)
+        steps *= -rate * 0.2 * max(parameters[0].shape[-2:]) ** 0.5 * keep
         for parameter, momentum, change in zip(parameters, momenta, steps):
             self.state[parameter]["momentum"].copy_(momentum)
             parameter.mul_(1 - rate * decay * keep).add_(change)
@@ -122,7 +123,7 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimi
     loop. Muon takes the matrices inside the blocks.
     """
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}  # a tied table appears once
-    inner = {name for name, p in parameters.items() if p.dim() == 2 and name.startswith("blocks.")}
+    inner = {name for name, p in parameters.items() if p.dim() >= 2 and name.startswith("blocks.")}
     for_muon = inner if config.optimizer == "muon" else set()
     matrices = [p for name, p in parameters.items() if p.dim() >= 2 and name not in for_muon]
     others = [p for p in parameters.values() if p.dim() < 2]
@@ -140,7 +141,7 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimi
 def _parts(model: nn.Module, name: str) -> list[int]:
     """How many rows each of the matrices has that the parameter `name` is made of: queries, keys, values; else all rows."""
     module = model.get_submodule(name.rpartition(".qkv.")[0]) if ".qkv." in name else None
-    return [model.get_parameter(name).size(0)] if module is None else [heads * module.D for heads in (module.H, module.K, module.K)]
+    return [model.get_parameter(name).size(-2)] if module is None else [heads * module.D for heads in (module.H, module.K, module.K)]
 
 
 def learning_rate(step: int, total_steps: int | None, config: TrainConfig) -> float:

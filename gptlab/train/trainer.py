@@ -70,6 +70,7 @@ class Trainer:
             torch.manual_seed(train.seed)
         with explain_out_of_memory():
             self.model = GPT(config.model, dataset.tokenizer.vocab_size, generator).to(self.device)
+        self.model.checkpointing = train.gradient_checkpointing
         self.loss = self.model.loss  # of an update's batches; a compiled one may take its place
         self._parameters = list(self.model.parameters())
         self.optimizer = optim.build_optimizer(self.model, train)
