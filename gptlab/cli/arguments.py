@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gptlab.config import all_settings
+from gptlab.exchange.formats import FORMATS, NUMBER_FORMATS
 from gptlab.presets import DEFAULT_PRESET, presets
 from gptlab.runs.changes import LIMITS, LIVE
 
@@ -108,6 +109,13 @@ def _handing_out(command: Command) -> None:
                       _out("the file to write (default: stdout)"))
     metrics.add_argument("--table", choices=("steps", "evaluations"), default="steps",
                          help="one row a step, or one a measurement on unseen text (default: %(default)s)")
+    export = command("export", "exporting.export", "Write the model for other programs, or as a script to take home.", _run(),
+                     _checkpoint())
+    export.add_argument("--format", choices=FORMATS, required=True, help="hf: a folder for Hugging Face's transformers; gguf: for "
+                        "llama.cpp and Ollama; script: one readable file that trains it anew")
+    export.add_argument("--out", metavar="DIR", type=Path, required=True, help="the folder to make")
+    export.add_argument("--number-format", choices=NUMBER_FORMATS, default="f32", help="of gguf alone: how exact its numbers are "
+                        "(default: %(default)s)")
     command("bundle", "handing.bundle", "Pack a run and its data into one zip, to open on another machine.", _run(), _out())
     opening = command("open", "handing.open_", "Take a bundle's run and data into the workspace.")
     opening.add_argument("file", metavar="FILE", type=Path, help="what `bundle` wrote")

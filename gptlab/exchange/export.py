@@ -19,15 +19,14 @@ from gptlab.data.dataset import open_dataset
 from gptlab.data.errors import DataError
 from gptlab.data.tokenizers import Tokenizer
 from gptlab.events import Sample
+from gptlab.exchange.formats import FORMATS
 from gptlab.model.gpt import GPT
 from gptlab.runs.checkpoint import find_checkpoint, load_model
 from gptlab.runs.disk import check_space, explained, remove_tree, replace, temporary_sibling
 from gptlab.runs.rundir import RunDir
 from gptlab.runs.workspace import find_dataset
 
-FORMATS = ("hf", "gguf", "script")
 PROMPT_TOKENS = 256
-NUMBER_FORMATS = ("f32", "f16", "q8_0")  # of GGUF; the others keep every number as it is
 
 Progress = Callable[[float, str], None]  # the share that is done, and what is being done
 
