@@ -4,10 +4,26 @@ import os
 import random
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 # Pinned before torch is imported, here and in what tests start: where runs are compared bit for bit, none may choose by timing.
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 os.environ.setdefault("OMP_NUM_THREADS", str(CORES))
+
+
+
+class FilesAndBrowser(LoadScopeScheduling):
+    """A worker takes one file after the other, and one of them all that drive a browser: two apps, each with a browser, would be
+    too much for two cores."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "browser" if "/browser/" in file else file
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return FilesAndBrowser(config, log)
+
 
 WORDS = ("the cat sat on a mat and then it saw two birds in an old tree while rain fell over every roof of this small "
          "town until night came").split()

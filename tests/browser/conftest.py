@@ -16,7 +16,6 @@ from waiting import PATIENCE_SECONDS, wait_until
 from gptlab.config import DataConfig
 from gptlab.data.dataset import prepare
 from gptlab.presets import DEFAULT_PRESET, preset
-from gptlab.runs.lock import FileLock
 from gptlab.runs.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,16 +51,6 @@ class App:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def alone(tmp_path_factory):
-    """Two browsers, each with an app, would be too much for two cores: of the tests that run at a time, one drives a browser."""
-    lock = FileLock(tmp_path_factory.getbasetemp().parent / "browser.lock")
-    while not lock.acquire(timeout_seconds=60):
-        pass
-    yield
-    lock.release()
 
 
 @pytest.fixture(scope="session")
