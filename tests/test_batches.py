@@ -73,6 +73,18 @@ def test_the_stream_depends_on_the_seed_alone_and_goes_on_where_it_stopped(order
     assert starts(resumed, 1) == expected[12:15]
 
 
+@pytest.mark.parametrize("order, expected", [("epoch", [38, 6, 14, 70, 22, 78]), ("random", [42, 1, 77, 68, 13, 55])])
+def test_a_run_that_was_begun_with_numpys_random_numbers_goes_on_with_them(order, expected):
+    """They were numpy's first: what a checkpoint of then goes on with must not be shuffled anew in the middle of an epoch."""
+    batches = Batches(np.arange(103), 8, 3, order, seed=1)
+    starts(batches, 12)
+    batches.load_state_dict({"position": 3})
+    assert starts(batches, 2) == expected
+    again = Batches(np.arange(103), 8, 3, order, seed=1)
+    again.load_state_dict(batches.state_dict())
+    assert starts(again, 30) == starts(batches, 30)
+
+
 def test_a_text_shorter_than_the_context_is_refused_with_what_to_set():
     Batches(np.arange(16), 8, 1, "epoch", 0)
     Batches(np.arange(9), 8, 1, "random", 0)

@@ -40,6 +40,7 @@ class Batches:
         self.tokens_per_epoch = tokens_per_epoch(len(tokens), context_length, order)
         self._windows = sliding_window_view(np.asarray(tokens), context_length + 1)  # (N − T, T + 1), a view: nothing is read yet
         self._position = 0  # windows handed out
+        self._draws = "torch"  # whose random numbers; numpy's in a run that was begun when they were those
         self._shuffled: tuple[int, np.ndarray] | None = None  # an epoch and where its windows begin
 
     def next(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -57,18 +58,19 @@ class Batches:
         """Go to where the stream is after `batches` batches."""
         self._position = batches * self.batch_size
 
-    def state_dict(self) -> dict[str, int]:
-        """The position in the stream, for `load_state_dict`."""
-        return {"position": self._position}
+    def state_dict(self) -> dict[str, int | str]:
+        """The position in the stream and whose random numbers shuffle it, for `load_state_dict`."""
+        return {"position": self._position, "draws": self._draws}
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
+    def load_state_dict(self, state: dict[str, int | str]) -> None:
         """Continue exactly where `state` was taken."""
-        self._position = state["position"]
+        self._position, self._draws = state["position"], state.get("draws", "numpy")
+        self._shuffled = None
 
     def _starts(self, position: int, count: int) -> np.ndarray:
         """Where in the text the windows number `position` … `position + count - 1` of the stream begin; (count,)."""
         if self.order == "random":
-            return np.random.default_rng((self.seed, position)).integers(0, len(self._windows), count)
+            return self._random(position).integers(0, len(self._windows), count)
         per_epoch, starts = self.tokens_per_epoch // self.context_length, []
         while count > 0:
             epoch, index = divmod(position, per_epoch)
@@ -78,10 +80,27 @@ class Batches:
 
     def _epoch_starts(self, epoch: int) -> np.ndarray:
         if self._shuffled is None or self._shuffled[0] != epoch:
-            random = np.random.default_rng((self.seed, epoch))
+            random = self._random(epoch)
             T, per_epoch = self.context_length, self.tokens_per_epoch // self.context_length
-            self._shuffled = epoch, random.permutation(per_epoch) * T + random.integers(0, T)
+            self._shuffled = epoch, random.permutation(per_epoch) * T + random.integers(0, T, 1)
         return self._shuffled[1]
+
+    def _random(self, number: int) -> _Random | np.random.Generator:
+        """What draws for an epoch, or for a batch at a position: from the seed and that number alone."""
+        return _Random(self.seed, number) if self._draws == "torch" else np.random.default_rng((self.seed, number))
+
+
+class _Random:
+    """Torch's random numbers in the shape of numpy's generator: a script with nothing but torch can draw the same."""
+
+    def __init__(self, seed: int, number: int):
+        self._generator = torch.Generator().manual_seed((seed * 1_000_003 + number) % 2**32)  # it takes no more bits than that
+
+    def permutation(self, n: int) -> np.ndarray:
+        return torch.randperm(n, generator=self._generator).numpy()
+
+    def integers(self, low: int, high: int, count: int) -> np.ndarray:
+        return torch.randint(low, high, (count,), generator=self._generator).numpy()
 
 
 class EvaluationWindows:
