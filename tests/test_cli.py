@@ -457,26 +457,15 @@ def test_evaluate_gives_the_loss_that_training_saw(trained, gptlab):
     assert best["tokens"] == manifest["val_tokens"] - 1
 
 
-@pytest.mark.parametrize("command, works", [("generate", "generate_side_by_side"), ("evaluate", "mean_loss")])
+@pytest.mark.parametrize("command, works", [("generate", "gptlab.cli.text.generate_side_by_side"),
+                                            ("evaluate", "gptlab.runs.evaluating.mean_loss")])
 def test_running_out_of_memory_is_one_clear_line(trained, gptlab, monkeypatch, command, works):
-    from gptlab.cli import text
-
-    def fail(*_):
+    def fail(*_, **__):
         raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
-    monkeypatch.setattr(text, works, fail)
+    monkeypatch.setattr(works, fail)
     code, nothing, said = gptlab(command, "tiny")
     assert code == 1 and nothing is None and "ran out of memory: close what else uses it" in said
     assert "train.batch_size" not in said  # no setting of a trained run can be lowered
-
-
-def test_evaluate_measures_in_the_precision_of_the_run():
-    from gptlab.cli.text import precision_of
-
-    def chosen(precision: str, trained_with: tuple[str, str] | None = None) -> str:
-        return precision_of(RunConfig().replace({"train.precision": precision}), "cpu", trained_with)
-    assert (chosen("bf16"), chosen("fp32"), chosen("auto")) == ("bf16", "fp32", "fp32")
-    assert chosen("fp16") == "fp32"  # which a processor cannot do
-    assert chosen("auto", ("cpu", "bf16")) == "bf16" and chosen("auto", ("cuda", "bf16")) == "fp32"
 
 
 def test_a_model_of_sums_is_asked_some(gptlab, monkeypatch):
@@ -501,6 +490,9 @@ def test_evaluate_a_text(trained, gptlab, text_file, small_text):
     code, result, _ = gptlab("evaluate", "tiny", "--text", text_file)
     assert code == 0 and result["tokens"] == len(small_text)  # the first has no past, end-of-text is one more
     assert result["bits_per_byte"] == pytest.approx(result["loss"] / np.log(2), rel=1e-3)
-    text_file.write_text("Füße " * 100, encoding="utf-8")
-    code, _, said = gptlab("evaluate", "tiny", "--text", text_file)
-    assert code == 1 and "ü" in said
+    for content, words in (("Füße " * 100, "ü"), ("", "is empty")):
+        text_file.write_text(content, encoding="utf-8")
+        code, _, said = gptlab("evaluate", "tiny", "--text", text_file)
+        assert code == 1 and words in said
+    text_file.write_text("Two birds.", encoding="utf-8")  # too short to train on
+    assert gptlab("evaluate", "tiny", "--text", text_file)[1]["tokens"] == 11

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import math
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 
+from gptlab.cli.line import Line
 from gptlab.cli.options import settings_of, workspace_of
 from gptlab.config import DataConfig, RunConfig, SampleConfig
 from gptlab.data.dataset import open_dataset
@@ -17,12 +18,10 @@ from gptlab.data.tokenizers import Tokenizer
 from gptlab.generate.generator import generate as tokens_of
 from gptlab.generate.generator import generate_side_by_side
 from gptlab.model.gpt import GPT
-from gptlab.runs.checkpoint import computed_with, find_checkpoint, load_model
-from gptlab.train.batches import EvaluationWindows
-from gptlab.train.device import explain_out_of_memory, pick_device, pick_precision
-from gptlab.train.evaluation import mean_loss
-
-MAKE_ROOM = "close what else uses it, such as a training, or hide the GPU by setting CUDA_VISIBLE_DEVICES to -1."
+from gptlab.runs.checkpoint import load_model
+from gptlab.runs.evaluating import MAKE_ROOM
+from gptlab.runs.evaluating import evaluate as evaluate_run
+from gptlab.train.device import explain_out_of_memory, pick_device
 
 MOST_SUMS = 200  # that a model of arithmetic is asked
 
@@ -66,31 +65,27 @@ def sampling(config: RunConfig, options: argparse.Namespace) -> SampleConfig:
     return config.replace({**settings_of(options), **given}).sample
 
 
-@explain_out_of_memory(MAKE_ROOM)
 def evaluate(options: argparse.Namespace) -> dict:
-    """The loss over all of the run's held-out text, or of a file's: nats per token, perplexity, bits per byte.
+    """The loss on the run's held-out text, as its chart has it, or on a file's: nats per token, perplexity, bits per byte.
 
     A model of the built-in sums is also asked some of those held out: `exact_match` is the share it answers right.
     """
     workspace = workspace_of(options)
     run = workspace.find_run(options.run)
-    device = pick_device("auto")
-    saved = find_checkpoint(run, options.checkpoint)
-    model, tokenizer, config = load_model(run, saved.step, device=device)
     if options.text is None:
-        tokens = open_dataset(workspace.dataset_of(run)).val
+        text, dataset = None, workspace.dataset_of(run)
     else:
-        tokens = tokens_of_file(Path(options.text), tokenizer)
-    windows = EvaluationWindows(tokens, config.model.context_length, tokenizer.end_of_text)
-    loss = mean_loss(model, windows, precision_of(config, device, computed_with(saved)))
-    n_bytes = windows.n_bytes(tokenizer.byte_lengths())
-    result = {"loss": loss, "perplexity": math.exp(loss), "bits_per_byte": loss * windows.n_targets / math.log(2) / n_bytes,
-              "tokens": windows.n_targets}
+        file = DataConfig(source=str(Path(options.text).resolve()))
+        text, dataset = read_documents(file, fewest_characters=1).documents, None
+    with Line() as line:
+        measured = evaluate_run(run, options.checkpoint, text, dataset=dataset, progress=line.show)
     if not options.json:
-        print(f"loss {loss:.4f}, perplexity {result['perplexity']:.2f}, {result['bits_per_byte']:.4f} bits per byte, over "
-              f"{windows.n_targets:,} tokens")
-    if options.text is None and config.data.source == "arithmetic":
-        result["exact_match"] = exact_match(model, tokenizer, tokens)
+        print(f"loss {measured.loss:.4f}, perplexity {measured.perplexity:.2f}, {measured.bits_per_byte:.4f} bits per byte, over "
+              f"{measured.tokens:,} tokens")
+    result = dataclasses.asdict(measured)
+    if dataset is not None and run.config().data.source == "arithmetic":
+        model, tokenizer, _ = load_model(run, options.checkpoint, device=pick_device("auto"))
+        result["exact_match"] = exact_match(model, tokenizer, open_dataset(dataset).val)
         if not options.json:
             print(f"exact match: {result['exact_match']:.1%} of unseen sums answered right")
     return result
@@ -112,22 +107,3 @@ def exact_match(model: GPT, tokenizer: Tokenizer, tokens: np.ndarray) -> float:
         answer = "".join(token.text for token in tokens_of(model, tokenizer, prompt, settings))
         right += sums_right(question + answer)[0]
     return right / len(asked)
-
-
-def precision_of(config: RunConfig, device: str, trained_with: tuple[str, str] | None) -> str:
-    """The number format that the run was trained in, or this device's own where it lacks that.
-
-    `trained_with` is the device and the format of the training, where a checkpoint says so: "auto" may have become any.
-    """
-    if trained_with is not None and trained_with[0] == device:
-        return trained_with[1]
-    try:
-        return pick_precision(config.train.precision, device)
-    except ValueError:
-        return pick_precision("auto", device)
-
-
-def tokens_of_file(path: Path, tokenizer: Tokenizer) -> np.ndarray:
-    """A file's documents as the model sees text: ids, end-of-text after each. Raises DataError or UnknownCharacters."""
-    documents = read_documents(DataConfig(source=str(path.resolve()))).documents
-    return np.concatenate([np.append(tokenizer.encode(text), tokenizer.end_of_text) for text in documents])

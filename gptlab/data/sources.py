@@ -54,11 +54,12 @@ class Builtin:
 
 
 def read_documents(config: DataConfig, most_characters: int | None = None, *, into: BinaryIO | None = None,
-                   tell: Callable[[float], None] = lambda share: None) -> Source:
+                   fewest_characters: int = FEWEST_CHARACTERS, tell: Callable[[float], None] = lambda share: None) -> Source:
     """The documents of a built-in, of files or of folders, or about so many characters of their beginning: `share` says how much
     that is. They are written to `into`, an empty file, or kept in memory. `tell` is told the share read (0 to 1).
 
-    Raises DataError: one sentence that says what to do; OSError where `into` takes no more.
+    Raises DataError: one sentence that says what to do, also where files hold fewer than `fewest_characters`; OSError where
+    `into` takes no more.
     """
     writer = DocumentWriter(into or io.BytesIO())
     if config.source in BUILTINS:
@@ -68,10 +69,10 @@ def read_documents(config: DataConfig, most_characters: int | None = None, *, in
             writer.add(text)
         return Source(config.source, writer.documents(), floor_logprobs=logprobs, drawn=logprobs is not None)
     source = _read_files(config, most_characters, writer, tell)
-    if source.documents.characters < FEWEST_CHARACTERS:
+    if source.documents.characters < fewest_characters:
         count = source.documents.characters
         characters = "1 character" if count == 1 else f"{count} characters"
-        raise DataError(f"{source.name} holds only {characters} of text: at least {FEWEST_CHARACTERS} "
+        raise DataError(f"{source.name} holds only {characters} of text: at least {fewest_characters} "
                         "are needed, and some thousands for a model to learn anything.")
     return source
 

@@ -33,8 +33,10 @@ def evaluation_sets(config: RunConfig, dataset: Dataset) -> tuple[EvaluationWind
 
 
 def mean_loss(model: GPT, windows: EvaluationWindows, precision: str = "fp32",
-              should_halt: Callable[[], bool] | None = None) -> float | None:
+              should_halt: Callable[[], bool] | None = None,
+              tell: Callable[[float], None] = lambda share: None) -> float | None:
     """Nats per target over all of `windows`; None where `should_halt` turned true before a batch. Leaves the model's mode.
+    `tell` is told the share done (0 to 1).
 
     It does not depend on how many windows fit a batch: sums over targets are added up in float64. Where memory runs out, it
     goes on with half as many.
@@ -65,6 +67,7 @@ def mean_loss(model: GPT, windows: EvaluationWindows, precision: str = "fp32",
                     else:
                         sums.append(total(ids, targets))
                     done += len(ids)
+                    tell(done / len(windows))
             except (RuntimeError, MemoryError) as error:
                 if windows_at_once == 1 or not is_out_of_memory(error):
                     raise
