@@ -181,7 +181,7 @@ class ByteTokenizer(Tokenizer):
     @classmethod
     def of_all_bytes(cls) -> ByteTokenizer:
         """The only one there is."""
-        model = byte_level(models.BPE(vocab=_letters_of_bytes(), merges=[]), use_regex=False)
+        model = byte_level(models.BPE(vocab=letters_of_bytes(), merges=[]), use_regex=False)
         model.add_special_tokens([END_OF_TEXT])
         return cls(model)
 
@@ -285,7 +285,7 @@ def opened(model: HFTokenizer) -> Tokenizer:
             and len(settings["added_tokens"]) == 1):
         return CharTokenizer(model, end_of_text)
     if (model_type == "BPE" and splitting.get("type") == "ByteLevel" and not splitting["use_regex"]
-            and settings["model"]["vocab"] == _letters_of_bytes() and end_of_text == 256):
+            and settings["model"]["vocab"] == letters_of_bytes() and end_of_text == 256):
         return ByteTokenizer(model)
     byte_level = (settings["decoder"] or {}).get("type") == "ByteLevel"
     ours = (model_type == "BPE" and byte_level and not settings["normalizer"] and splitting.get("type") == "ByteLevel"
@@ -295,7 +295,7 @@ def opened(model: HFTokenizer) -> Tokenizer:
 
 def _pieces(model: HFTokenizer) -> list[bytes]:
     """The bytes of every id of a byte-level model; b"" for special tokens and ids without a token."""
-    byte_of = {letter: byte for letter, byte in _letters_of_bytes().items()}
+    byte_of = {letter: byte for letter, byte in letters_of_bytes().items()}
     added = model.get_added_tokens_decoder()
     vocabulary = model.get_vocab(with_added_tokens=True)
     pieces = [b""] * (max(vocabulary.values()) + 1)
@@ -307,7 +307,7 @@ def _pieces(model: HFTokenizer) -> list[bytes]:
     return pieces
 
 
-def _letters_of_bytes() -> dict[str, int]:
+def letters_of_bytes() -> dict[str, int]:
     """GPT-2's printable letter for each byte: itself where printable Latin-1, else one from U+0100 on."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in printable]
