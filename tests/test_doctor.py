@@ -8,6 +8,7 @@ spikes, divergence, a plateau, reciting, an overflow of fp16.
 import dataclasses
 import math
 import random
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,11 +16,12 @@ import numpy as np
 import pytest
 import torch
 
-from gptlab.config import RunConfig, all_settings
+from gptlab.config import DataConfig, RunConfig, SampleConfig, all_settings
 from gptlab.data import baselines
-from gptlab.data.dataset import Dataset
+from gptlab.data.dataset import Dataset, open_dataset, prepare
 from gptlab.data.ngrams import overlap
 from gptlab.events import Alert, Checkpoint, Evaluation, Sample, Setting, Status, Step, from_json, to_json
+from gptlab.generate.generator import generate
 from gptlab.model.gpt import GPT
 from gptlab.presets import preset
 from gptlab.train.doctor import Doctor
@@ -112,6 +114,7 @@ ILL = {
     "learning_rate_too_low": (ENOUGH, {"train.max_learning_rate": 1e-6}, None),
     "overfitting": (LITTLE, BY_HEART, None),
     "val_unlike_train": (dataset(TEXT, words(1200, letters="qxzjkvwyfm")), {}, None),
+    "sees_the_answer": (ENOUGH, {"model.causal": False}, None),
     "leakage": (dataset(TEXT[:4000], TEXT[1000:2000]), {"train.max_steps": 400}, None),
     "val_below_train": (dataset(half_noise(TEXT), UNSEEN), {}, None),
     "plateau": (dataset(np.random.default_rng(0).integers(0, END, 40_000), np.random.default_rng(1).integers(0, END, 4000)),
@@ -140,6 +143,42 @@ def check_form(alert: Alert):
         assert changes.keys() <= {name for name, _ in all_settings()}
         RunConfig().replace({"train.min_learning_rate": 0.0} | changes)
     assert from_json(to_json(alert)) == alert
+
+
+def test_a_model_without_the_mask_falls_below_the_best_possible_and_writes_noise(tmp_path):
+    """The cheating demo on built-in stories, whose best possible loss is known. An evaluation as early as that said that unseen
+    text stands in the training text, which it does not."""
+    prepare(DataConfig(source="stories", documents=400), tmp_path / "stories")
+    data = open_dataset(tmp_path / "stories")
+    settings = SMALL | {"model.causal": False, "model.positions": "rope", "model.n_layer": 2, "model.n_embd": 48,
+                        "train.optimizer": "muon", "train.max_steps": 150}
+    trainer, alerts = Trainer(RunConfig().replace(settings), data), []
+    doctor = doctor_for(trainer.config, data)
+    for new in trainer.run():
+        alerts += [alert for event in new for alert in doctor.see(event)]
+    [alert] = alerts
+    floor = data.manifest["baselines"]["entropy_floor"]
+    assert alert.code == "sees_the_answer" and alert.severity == "warning" and alert.step < 150
+    assert [one for one in alert.evidence.split() if one.startswith("0.")][0] < f"{floor:.2f}"
+    assert f"the best possible without seeing the answer is {floor:.2f}" in alert.evidence
+    assert alert.actions == [{"action": "new", "changes": {"model.causal": True}}]
+    trainer.model.eval()
+    drawn = SampleConfig(max_new_tokens=60, temperature=1.0)
+    text = "".join(token.text for token in generate(trainer.model, data.tokenizer, "The cat", drawn))
+    known = set(re.findall("[a-z]+", data.tokenizer.decode(data.train[:40_000]).lower()))
+    inside = re.findall("[a-z]+", text.lower())[1:-1]  # the first goes on from the prompt, the last is cut off
+    assert text and sum(word in known for word in inside) <= len(inside) / 2, text
+
+
+def test_a_model_without_the_mask_that_learns_slowly_is_told_all_the_same():
+    """Of an easy text the best possible is so low that a demo may be over before."""
+    manifest = ENOUGH.manifest | {"baselines": {**ENOUGH.manifest["baselines"], "bigram": 2.4, "entropy_floor": 0.35}}
+    losses = [max(0.9, 3.0 - step / 50) for step in range(300)]  # half of 2.4 after 90 steps
+    doctor = Doctor(RunConfig().replace(SMALL | {"model.causal": False}), manifest)
+    [alert] = [alert for event in stream(losses) for alert in doctor.see(event)]
+    assert alert.code == "sees_the_answer" and 140 <= alert.step <= 160
+    honest = Doctor(RunConfig().replace(SMALL), manifest)
+    assert [alert for event in stream(losses) for alert in honest.see(event)] == []
 
 
 # --- healthy runs ---

@@ -145,6 +145,11 @@ def test_captions(workspace):
     floor = {**baselines, "entropy_floor": 0.5, "uniform": 4.5, "bigram": 3.0}
     (learning.path / "manifest.json").write_text(json.dumps({**learning.manifest(), "baselines": floor}), encoding="utf-8")
     assert f"{int(100 * (4.5 - good) / 4.0)}\N{NO-BREAK SPACE}% of the way" in caption(contender(learning))
+    low = {**floor, "entropy_floor": 3.0}
+    (learning.path / "manifest.json").write_text(json.dumps({**learning.manifest(), "baselines": low}), encoding="utf-8")
+    assert "below the best possible" in caption(contender(learning))
+    blind = told(tiny_run(workspace, model__causal=False), losses=(4.0, 0.1))
+    assert "without the causal mask each token looks at the one it is to predict" in caption(contender(blind))
 
 
 def test_the_report_of_a_comparison(workspace):

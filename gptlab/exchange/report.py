@@ -26,6 +26,7 @@ NAMED = 3    # runs at most for a heading to hold their names
 SMALL = 290  # pixels: the height of figures that stand three in a row
 UNITS = {"char": "characters", "byte": "bytes", "bpe": "pieces of words", "file": "tokens"}
 LEARNT = {"char": "spelling", "byte": "spelling", "bpe": "which pieces make words", "file": "which pieces make words"}
+IMPOSSIBLE = 0.95  # of the best possible loss: below that no chance goes
 SECTION_TITLES = {"data": "Data", "model": "Model", "train": "Training", "sample": "Sample texts"}
 SWATCHES = ("none", "9 5", "3 3", "9 4 3 4", "14 5", "14 4 3 4", "8 3 2 3 2 3", "2 5")  # the DASHES of plots.py, for SVG
 QUANTITIES = {"val_loss": "loss on unseen text (val)", "val_bits_per_byte": "bits per byte of unseen text",
@@ -85,6 +86,10 @@ def caption(one: Contender) -> str:
         return "Nothing was measured on unseen text yet."
     uniform, floor = baselines["uniform"], baselines.get("entropy_floor")
     tokenizer = one.manifest["tokenizer"]
+    if not one.config.model.causal or (floor is not None and best.val_loss < IMPOSSIBLE * floor):
+        return (f"A loss of {best.val_loss:.3f} says nothing here: " + (
+            "it is below the best possible, which nothing reaches without having seen the answers." if one.config.model.causal else
+            "without the causal mask each token looks at the one it is to predict."))
     if baselines.get("bigram") is not None and best.val_loss < baselines["bigram"]:
         said = f"Has learnt {LEARNT.get(tokenizer, LEARNT['file'])}; beats counting pairs"
         if floor is not None:

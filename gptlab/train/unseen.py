@@ -1,13 +1,15 @@
-"""Diseases that show between the training text and unseen text: learnt by heart, too different, too alike.
+"""Diseases that show between the training text and unseen text: learnt by heart, too different, too alike, or copied from
+where the answer stands.
 
 The rule for every threshold: a healthy run, however little unseen text it has, must not be alarmed.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
-from gptlab.events import Alert, Evaluation, Sample
+from gptlab.events import Alert, Evaluation, Sample, Step
 from gptlab.train.case import BETTER, Case, alert, other_split
 
 OVERFIT_NATS = 0.1         # val above its best by this, and by OVERFIT_SHARE of it: chance and late wobbles stay below
@@ -22,9 +24,43 @@ OVERLAP_EPOCHS = 2         # once so much was read, looking for copies costs lit
 EASIER = 0.1               # val below train by this share of it, as often in a row as for overfitting; chance picks of
                            # documents differ by up to 8 % (26 pages of Python's documentation)
 LEAK_OVERLAP = 0.5         # share of val's long stretches that stand in train word for word; unrelated text has under 0.1
+TOO_GOOD = 0.95            # of the best possible loss: below it chance alone does not go
+FAR_BELOW_PAIRS = 0.5      # … or of counting pairs, where the best possible is not known, or still far off so many steps later
+PATIENT_STEPS = 50
+SEEING_STEPS = 10          # in the mean of whose losses that shows
 COPIED_SAMPLES = 4         # in a row, half of which stands in the training text …
 COPIED_SHARE = 0.5
 COPIED_GAP = 0.15          # … while unseen text is this much harder, or the text itself repeats (stories do)
+
+
+class SeesTheAnswer:
+    """Without the causal mask a model looks up the token that it is to predict. Told by the losses of single updates, for they
+    collapse within a hundred, long before an evaluation may come."""
+
+    looks_at = (Step,)
+
+    def __init__(self):
+        self.losses: deque[float] = deque(maxlen=SEEING_STEPS)
+        self.since: int | None = None  # the step since which counting pairs is far behind
+
+    def see(self, event: Step, case: Case) -> Alert | None:
+        if case.causal:
+            return None
+        self.losses.append(event.loss)
+        loss, floor, pairs = sum(self.losses) / len(self.losses), case.baselines["entropy_floor"], case.baselines["bigram"]
+        if len(self.losses) < SEEING_STEPS or not loss < FAR_BELOW_PAIRS * pairs:
+            return None
+        self.since = event.step if self.since is None else self.since
+        if loss > TOO_GOOD * floor and event.step < self.since + PATIENT_STEPS:  # nothing is above a floor nobody knows
+            return None
+        best = "" if math.isnan(floor) else f" and the best possible without seeing the answer is {floor:.2f}"
+        return alert(event, "sees_the_answer", "warning", "The model sees the answer: without the causal mask each token looks at "
+                     "the very token it is to predict, and copies it. So its loss falls to nothing, and says nothing; and what it "
+                     "writes is noise, for there no next token stands yet that it could copy.",
+                     f"By step {event.step:,} the loss has fallen to {loss:.2f}. Counting pairs gives {pairs:.2f}{best}. "
+                     "model.causal is off.",
+                     "For the next run turn model.causal on: each token then sees only what stands before it, and the model has to "
+                     "learn what comes next.", {"action": "new", "changes": {"model.causal": True}})
 
 
 class Overfitting:
@@ -42,7 +78,7 @@ class Overfitting:
             self.best, self.worse = event, 0
             if self.better is None or event.val_loss < self.better.val_loss * (1 - BETTER):
                 self.better = event
-        if event.epoch <= 1 or "val_unlike_train" in case.said:
+        if event.epoch <= 1 or "val_unlike_train" in case.said or not case.causal:
             return None
         rise = max(OVERFIT_NATS, OVERFIT_SHARE * self.best.val_loss, case.chance / 2)
         bad = event.val_loss > self.best.val_loss + rise and event.train_loss < self.best.train_loss
@@ -78,7 +114,7 @@ class ValUnlikeTrain:
         self.seen = 0
 
     def see(self, event: Evaluation, case: Case) -> Alert | None:
-        if event.epoch > UNSEEN_EPOCHS:
+        if event.epoch > UNSEEN_EPOCHS or not case.causal:
             return None
         gap = event.val_loss - event.train_loss
         unlike = gap > max(UNLIKE_SHARE * event.train_loss, case.chance)
@@ -103,7 +139,7 @@ class ValTooGood:
         self.overlap: float | None = None
 
     def see(self, event: Evaluation, case: Case) -> Alert | None:
-        if event.step == 0:
+        if event.step == 0 or not case.causal:
             return None
         gap = event.val_loss - event.train_loss
         self.below = self.below + 1 if -gap > max(EASIER * event.train_loss, case.chance) else 0

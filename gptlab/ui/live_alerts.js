@@ -113,7 +113,8 @@ class Alerts {
   // What a button does, in words: "Lower the learning rate to 0.0003 now".
   label({action, changes = {}, step}, history) {
     const {remedies, settings} = this.words, said = Object.entries(changes);
-    const value = one => one === null ? this.words.no_value : typeof one === 'number' ? plainNumber(one) : String(one);
+    const value = one => one === null ? this.words.no_value : typeof one === 'boolean' ? this.words.steer[one ? 'yes' : 'no']
+      : typeof one === 'number' ? plainNumber(one) : String(one);
     if (action === 'set' && said.length === 1 && said[0][0] === 'train.max_learning_rate') {
       const before = history.settings.findLast(one => said[0][0] in one.changes)?.changes[said[0][0]]
         ?? Math.max(...history.curves.columns.learning_rate);

@@ -53,12 +53,15 @@ function referenceLines(baselines, words, unit) {
   ].filter(one => one.value !== null && one.value !== undefined);
 }
 
+const IMPOSSIBLE = 0.95;  // of the best possible loss: below that no chance goes
+
 // One sentence on where the run stands: what it has learnt so far, and whether it now learns by heart.
 function caption(history, baselines, words, unit) {
   const say = (name, values = {}) => fill(words.captions[name], {...unit, ...values});
   const now = history.evaluations.at(-1), best = history.best;
   if (!now) return say('before');
   if (now.val_loss === null) return say('broken');
+  if (history.alerts.some(one => one.code === 'sees_the_answer')) return say('sees');
   if (memorising(history.evaluations, best)) return say('memorising');
   if (now.val_loss > best.val_loss + Math.max(0.3, 0.3 * best.val_loss)) return say('lost', {step: whole(best.step)});
   const {uniform, unigram, bigram, entropy_floor: floor} = baselines;
@@ -67,6 +70,7 @@ function caption(history, baselines, words, unit) {
   const so_far = history.evaluations.length === 1 ? history.smooth ?? Infinity : Infinity;
   const loss = Math.min(best.val_loss, so_far), gap = now.val_loss - now.train_loss;
   if (gap > Math.max(0.3, 0.2 * now.val_loss)) return say('gap', {gap: gap.toFixed(2)});
+  if (floor != null && loss < IMPOSSIBLE * floor) return say('impossible');
   if (bigram != null && loss < bigram) {
     const share = floor == null ? null : Math.min(100, Math.floor(100 * (uniform - loss) / (uniform - floor)));
     return say(share === null ? 'pairs' : share < 95 ? 'closer' : 'close', {share});

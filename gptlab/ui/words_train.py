@@ -88,6 +88,8 @@ LIVE = {  # what the live view says; it reads these in the browser. {names} are 
         "pairs": "Has learnt {learnt}; now beats counting pairs.",
         "closer": "Has learnt {learnt}; now beats counting pairs: {share} % of the way to the best possible.",
         "close": "Nearly as good as can be: {share} % of the way from pure guessing to the best possible.",
+        "sees": "It sees the answer: each token looks at the one it is to predict, so this loss says nothing about learning.",
+        "impossible": "Below the best possible, which nothing reaches without having seen the answers: this loss says nothing.",
         "gap": "Far better on text it has seen than on unseen (gap {gap}): beginning to learn it by heart.",
         "last_samples": "All steps are done: writing its last samples.",
         "lost": "Has lost what it had learnt: it was best at step {step}.",

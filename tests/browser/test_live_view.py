@@ -211,6 +211,7 @@ FLOOR = {**BASELINES, "entropy_floor": 1.0}
 @pytest.mark.parametrize("baselines, losses, name", [
     (BASELINES, [], "before"), (BASELINES, [4.05], "guessing"), (BASELINES, [4.05, 3.5], "hardly"),
     (BASELINES, [4.05, 2.9], "single"), (BASELINES, [4.05, 2.3], "pairs"), (FLOOR, [4.05, 2.3], "closer 56"), (FLOOR, [4.05, 1.15], "close 95"),
+    (FLOOR, [4.05, 0.6], "impossible"),
     (BASELINES, [4.05, 1.5, 1.6, 1.8], "memorising"), (BASELINES, [4.05, 1.5, 1.505, 1.51], "gap"),
     (BASELINES, [4.05, 1.5, 2.8], "lost"),
     ({name: None for name in BASELINES}, [4.05, 1.5], ""), (BASELINES, [4.05, math.nan], "broken")])
@@ -218,7 +219,7 @@ def test_one_sentence_says_where_the_run_stands(scripts, baselines, losses, name
     lines = "".join(to_json(evaluation(n * 10, loss, train=4 - n)) + "\n" for n, loss in enumerate(losses))
     said = scripts.evaluate("""([lines, baselines]) => { const history = new RunHistory(); history.add(lines);
         const names = ['broken', 'before', 'guessing', 'hardly', 'single', 'pairs', 'closer', 'close', 'memorising', 'gap',
-          'lost'];
+          'lost', 'impossible'];
         const words = {captions: Object.fromEntries(names.map(name => [name, name + ' {share}']))};
         return caption(history, baselines, words, {}); }""", [lines, baselines])
     assert said.removesuffix(" {share}") == name  # the share of (4.0 - loss) in (4.0 - 1.0)
