@@ -1,6 +1,8 @@
 """Streaming text from a model: within its context, up to its stops, and never half a character."""
 
 import itertools
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,7 +13,7 @@ from gptlab.data.documents import Documents
 from gptlab.data.learning import build_tokenizer
 from gptlab.data.tokenizers import UnknownCharacters
 from gptlab.generate.generator import Reader, StopFilter, generate, generate_side_by_side
-from gptlab.generate.one_core import OneCore
+from gptlab.generate.ahead import ahead
 from gptlab.model.gpt import GPT, KVCache
 
 CONTEXT = 16
@@ -125,11 +127,51 @@ def test_one_core_is_one_cores_and_no_other_threads_matter():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        assert OneCore().run(torch.get_num_threads) == 1
+        assert next(ahead(torch.get_num_threads() for _ in range(1))) == 1
         with ThreadPoolExecutor(1) as new:
             assert torch.get_num_threads() == new.submit(torch.get_num_threads).result() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_what_is_made_ahead_is_bounded_in_order_and_ends_with_who_takes_it():
+    made, threads = [], threading.active_count()
+
+    def items():
+        for item in range(100):
+            made.append(item)
+            yield item
+
+    taking = ahead(items())
+    assert [next(taking), next(taking)] == [0, 1]
+    deadline = time.monotonic() + 10
+    while len(made) < 4 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    taking.close()
+    assert made == [0, 1, 2, 3] and threading.active_count() == threads
+    assert list(ahead(iter(range(5)))) == [0, 1, 2, 3, 4]
+    failing = ahead(1 // number for number in (1, 0))
+    assert next(failing) == 1
+    with pytest.raises(ZeroDivisionError):
+        next(failing)
+    assert threading.active_count() == threads
+
+
+def test_weights_may_change_once_a_text_is_no_longer_taken():
+    """A training goes on right after a sample that was stopped: nothing may read the model then."""
+    tokenizer = tokenizer_of("char")
+    model, reading = build(tokenizer.vocab_size), []
+    next_logits = model.next_logits
+    model.next_logits = lambda *arguments: (reading.append(1), next_logits(*arguments), reading.append(-1))[1]
+    for _ in range(5):
+        tokens = generate(model, tokenizer, "the fox", SampleConfig(max_new_tokens=1000, stop=("never",)))
+        for _ in range(7):
+            next(tokens)
+        tokens.close()
+        count = len(reading)
+        assert sum(reading) == 0
+        time.sleep(0.02)
+        assert len(reading) == count
 
 
 def test_greedy_follows_the_likeliest_and_reports_its_logprob():

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from gptlab.generate.one_core import OneCore
+from gptlab.generate.ahead import ahead
 from gptlab.threads import compute_with
 
 
@@ -36,7 +36,7 @@ def test_several_that_begin_at_once_leave_the_number_for_threads_to_come(monkeyp
 
     def begin():
         together.wait()
-        numbers.append(OneCore().run(torch.get_num_threads))
+        numbers.append(next(ahead(torch.get_num_threads() for _ in range(1))))
     threads = [threading.Thread(target=begin) for _ in range(4)]
     for thread in threads:
         thread.start()

@@ -6,6 +6,7 @@ Knows how to feed a model within its context, when to stop, and what of the text
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from gptlab.config import SampleConfig
 from gptlab.data.tokenizers import StreamDecoder, Tokenizer
-from gptlab.generate.one_core import OneCore
+from gptlab.generate.ahead import ahead
 from gptlab.generate.sampling import choose
 from gptlab.model.gpt import GPT
 
@@ -42,7 +43,6 @@ class Reader:
     def __init__(self, model: GPT, use_cache: bool = True):
         self.model = model
         self.cache = model.new_cache() if use_cache and model.config.causal else None
-        self.one_core = OneCore()
         self._ids: list[int] = []
 
     def read(self, ids: Sequence[int]) -> Tensor:
@@ -68,10 +68,7 @@ def read_side_by_side(readers: Sequence[Reader], pieces: Sequence[Sequence[int]]
     for i in set(range(len(readers))).difference(steps):
         logits[i] = _next_logits([readers[i]], [unread[i]])[0]
     if steps:
-        together = [readers[i] for i in steps], [unread[i] for i in steps]
-        on_cpu = together[0][0].model.token_embedding.weight.device.type == "cpu"
-        rows = readers[0].one_core.run(_next_logits, *together) if on_cpu else _next_logits(*together)
-        logits.update(zip(steps, rows, strict=True))
+        logits.update(zip(steps, _next_logits([readers[i] for i in steps], [unread[i] for i in steps]), strict=True))
     return [logits[i] for i in range(len(readers))]
 
 
@@ -126,48 +123,71 @@ def generate_side_by_side(model: GPT, tokenizer: Tokenizer, prompts: Sequence[st
     """(number of the prompt, its next token), in turns: for each prompt what `generate` gives, in far less time.
 
     The weights are read once for the next token of all texts. Texts end each by itself. Takes the memory of one cache
-    for each prompt.
+    for each prompt. On a processor the model is a token or two ahead of what was taken, on a thread that ends with this
+    iterator: close it before the weights change.
     """
-    texts = [_Text(Reader(model, use_cache), tokenizer, prompt, settings) for prompt in prompts]
-    return _take_turns(texts, should_stop)
+    drawings = [_Drawing(Reader(model, use_cache), tokenizer, prompt, settings) for prompt in prompts]
+    return _shown(drawings, [_Text(tokenizer, drawing.ids, settings) for drawing in drawings], should_stop)
 
 
-def _take_turns(texts: list[_Text], should_stop: Callable[[], bool]) -> Iterator[tuple[int, Token]]:
-    growing = dict(enumerate(texts))
+def _shown(drawings: list[_Drawing], texts: list[_Text], should_stop: Callable[[], bool]) -> Iterator[tuple[int, Token]]:
+    turns = _turns(drawings)
+    first = next(turns, {})  # whole prompts are read by all cores, single tokens by one
+    on_cpu = drawings and drawings[0].reader.model.token_embedding.weight.device.type == "cpu"
+    following = ahead(turns) if on_cpu else turns
+    for turn in itertools.chain([first], following):
+        for i, (id, logprob, last) in turn.items():
+            if not drawings[i].ended:  # else it was drawn before its text was known to have ended
+                text, drawings[i].ended = texts[i].grow(id, last, should_stop)
+                yield i, Token(id, text, logprob)
+        if all(drawing.ended for drawing in drawings):
+            return
+
+
+def _turns(drawings: list[_Drawing]) -> Iterator[dict[int, tuple[int, float, bool]]]:
+    """Each turn: for every text that goes on its next token, {number: (id, log-probability, whether it must be the last)}."""
+    growing = dict(enumerate(drawings))
     while growing:
-        logits = read_side_by_side([text.reader for text in growing.values()], [text.ids for text in growing.values()])
-        for (i, text), row in zip(list(growing.items()), logits, strict=True):
-            token = text.grow(row, should_stop)
-            if text.ended:
-                del growing[i]
-            yield i, token
+        logits = read_side_by_side([drawing.reader for drawing in growing.values()], [drawing.ids for drawing in growing.values()])
+        drawn = {i: drawing.draw(row) for (i, drawing), row in zip(growing.items(), logits, strict=True)}
+        yield drawn
+        growing = {i: drawing for i, drawing in growing.items() if not (drawing.ended or drawn[i][-1])}
 
 
-class _Text:
-    """One text that grows: what of it is to be read next, and what may be shown."""
+class _Drawing:
+    """The tokens of one text that grows. May run ahead of what is shown of it."""
 
     def __init__(self, reader: Reader, tokenizer: Tokenizer, prompt: str, settings: SampleConfig):
         self.reader = reader
         self.ids = [int(i) for i in tokenizer.encode(prompt)] or [tokenizer.end_of_text]  # to be read next
-        self.ended = False
+        self.ended = False  # set by who shows the text
         self._tokenizer, self._settings, self._count = tokenizer, settings, 0
         self._generator = torch.Generator().manual_seed(settings.seed)
-        self._stops = StopFilter(settings.stop)
-        self._decoder = StreamDecoder(tokenizer)
-        for id in self.ids:
-            self._decoder.push(id)  # some tokenizers' first word depends on what stands before it
 
-    def grow(self, logits: Tensor, should_stop: Callable[[], bool]) -> Token:
-        """The next token, drawn from its logits (V,)."""
+    def draw(self, logits: Tensor) -> tuple[int, float, bool]:
+        """The next token's id, drawn from its logits (V,), its log-probability, and whether it must be the last."""
         id, logprob = choose(logits, self._settings, self._generator, self._tokenizer.vocab_size)
         self.ids, self._count = [id], self._count + 1
+        return id, logprob, id == self._tokenizer.end_of_text or self._count == self._settings.max_new_tokens
+
+
+class _Text:
+    """What may be shown of one text that grows, and when it has ended."""
+
+    def __init__(self, tokenizer: Tokenizer, prompt_ids: Sequence[int], settings: SampleConfig):
+        self._stops = StopFilter(settings.stop)
+        self._decoder = StreamDecoder(tokenizer)
+        for id in prompt_ids:
+            self._decoder.push(id)  # some tokenizers' first word depends on what stands before it
+
+    def grow(self, id: int, last: bool, should_stop: Callable[[], bool]) -> tuple[str, bool]:
+        """The piece to append for the next token, and whether it is the last: because it must be, or for a stop."""
         text = self._stops.push(self._decoder.push(id))
         if self._stops.stopped:
-            self.ended = True
-        elif id == self._tokenizer.end_of_text or self._count == self._settings.max_new_tokens or should_stop():
-            self.ended = True
-            text += self._last_piece()
-        return Token(id, text, logprob)
+            return text, True
+        if last or should_stop():
+            return text + self._last_piece(), True
+        return text, False
 
     def _last_piece(self) -> str:
         """What is still held back at the end, without a character that never became whole."""
