@@ -151,13 +151,19 @@ def load_model(run: RunDir | Path, which: str | int = "best", *, device: str = "
 
 def work_time(saved: Saved) -> float:
     """The run's seconds of work up to a checkpoint. Raises RunError where it is damaged."""
-    return _read_state(saved.path)["trainer"].get("time_seconds", 0.0)
+    return noted(saved).get("time_seconds", 0.0)
+
+
+def noted(saved: Saved) -> dict:
+    """The trainer's `state_dict` at a checkpoint without its tensors; {"step": 0} where a fork begins. Raises RunError where it is
+    damaged."""
+    return _read_state(saved.path)["trainer"]
 
 
 def computed_with(saved: Saved) -> tuple[str, str] | None:
     """The device and the number format of the training up to a checkpoint; None where that began from another run's weights and
     has not gone on yet. Raises RunError where it is damaged."""
-    state = _read_state(saved.path)["trainer"]
+    state = noted(saved)
     return (state["device"], state["precision"]) if "precision" in state else None
 
 
