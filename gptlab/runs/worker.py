@@ -20,7 +20,7 @@ from gptlab.config import ConfigError, RunConfig
 from gptlab.data.dataset import Dataset, open_dataset
 from gptlab.data.sources import DataError
 from gptlab.events import Checkpoint, Evaluation, Event, Sample, Setting, Status
-from gptlab.runs import checkpoint, samples
+from gptlab.runs import checkpoint, chosen, samples
 from gptlab.runs.changes import LIVE, live_changes, value_of
 from gptlab.runs.control import Control
 from gptlab.runs.disk import RunError, remove_temporaries
@@ -130,17 +130,18 @@ class _Work:
             self.take_up(counting)
 
     def make_trainer(self, config: RunConfig, dataset: Dataset, goes_on: bool) -> Trainer:
-        """The trainer; for a run that only begins, with what the machine is best at. The batch size that is chosen stands in
-        `config.json` from then on, the rest in checkpoints: a run chooses once."""
+        """The trainer; for a run that only begins, with what the machine is best at, or what its twin began with. The batch size
+        that is chosen stands in `config.json` from then on, the rest in checkpoints: a run chooses once."""
         if goes_on:
             return Trainer(config, dataset)
-        choice = choose(config, dataset)
+        choice = chosen.kept(self.run, config.train) or choose(config, dataset)
+        chosen.keep(self.run, choice)
         if choice.threads is not None:
             compute_with(choice.threads)
         if config.train.batch_size is None:
-            chosen = {"train.batch_size": choice.batch_size}
-            self.run.write_config(self.run.config().replace(chosen))
-            config = config.replace(chosen)
+            batch = {"train.batch_size": choice.batch_size}
+            self.run.write_config(self.run.config().replace(batch))
+            config = config.replace(batch)
         self.machine = choice.words
         return Trainer(config, dataset, precision=choice.precision)
 

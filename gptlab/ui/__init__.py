@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gradio as gr
 
-from gptlab.ui import data_tab, model_tab, page, people, playground_tab, run_card, runs_tab, train_tab, words
+from gptlab.ui import data_tab, model_tab, page, people, playground_tab, run_card, runs_tab, train_tab, twin, words
 from gptlab.ui.lab import NEW_DRAFT, Lab, Page, kept_by_browser
 
 TABS = {"data": data_tab, "model": model_tab, "train": train_tab, "playground": playground_tab, "runs": runs_tab}
@@ -22,6 +22,7 @@ def build(lab: Lab) -> gr.Blocks:
                 with gr.Tab(words.TABS[name], id=name, elem_id=f"{name}-tab"):
                     tab.build(lab, this)
         run_card.build(lab)
+        twin.build(lab, this)
         page.connect(lab, this, header)
         people.connect(this)
     return demo

@@ -1,5 +1,6 @@
-// Two to eight runs side by side, as compare_view.shown tells of them; all of it is shown as text, and Plotly is told no
-// name. live_text.js stands before it in the same function. Gradio gives `element`, `props`, `trigger` and `watch`.
+// Two to eight runs side by side, as compare_view.Comparisons tells of them; all of it is shown as text, and Plotly is told no
+// name. live_text.js stands before it in the same function. Gradio gives `element`, `props`, `server`, `trigger`
+// and `watch`.
 
 const P = window.Plotly;  // kept: gr.Plot puts an older one in its place
 const MARKERS = ['circle', 'square', 'diamond', 'triangle-up', 'cross', 'x', 'triangle-down', 'pentagon'];
@@ -9,10 +10,11 @@ const MOST_MARKERS = 12;  // on a line: enough to tell it from others
 const MARGIN = {l: 52, r: 34, t: 10, b: 44}, LABEL_HEIGHT = 17;  // pixels
 const UNITS = [[7200, 3600], [180, 60], [0, 1]];  // seconds from which on a unit of time is used, and how long it is
 const SVG = 'http://www.w3.org/2000/svg';
-const words = props.words;
+const words = props.words, ALIVE = new Set(['running', 'paused', 'queued']);
 const box = element.querySelector('.compare'), plot = box.querySelector('.compare-plot');
 const part = name => box.querySelector(`.compare-${name}`);
-let found = null, home = null;
+const SECONDS_BETWEEN_QUESTIONS = 3, SHARE_OF_TIME = 20;  // at least; and so many times as long as an answer took
+let found = null, home = null, opened = 0;
 
 function options(select, labels) {
   select.replaceChildren(...Object.entries(labels).map(([value, label]) => Object.assign(make('option', '', label), {value})));
@@ -23,6 +25,7 @@ function called(run, i, name = run.name) {
   const node = make('span', 'compare-run'), letter = make('b', '', run.letter);
   letter.style.setProperty('color', `var(--run-${i})`);
   node.append(letter, ` ${name}`);
+  if (ALIVE.has(run.state) && name === run.name) node.append(make('small', 'compare-state', words.states[run.state]));
   return node;
 }
 
@@ -175,7 +178,7 @@ function draw() {
   const title = text => ({text, font: quiet, standoff: 8});
   P.react(plot, curves, {
     paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)', showlegend: false, hovermode: 'closest', margin: MARGIN,
-    dragmode: matchMedia('(pointer: coarse)').matches ? false : 'zoom', uirevision: `${found.at} ${quantity} ${axis}`,
+    dragmode: matchMedia('(pointer: coarse)').matches ? false : 'zoom', uirevision: `${opened} ${quantity} ${axis}`,
     font: {family: getComputedStyle(box).fontFamily, color: colour('--body-text-color')},
     hoverlabel: {bgcolor: colour('--block-background-fill'), bordercolor: grid, font: {color: colour('--body-text-color')}},
     xaxis: {...frame, range: home.x, showgrid: false, title: title(seconds ? words.times[unit] : words.axes[axis])},
@@ -194,26 +197,56 @@ function draw() {
   setText(part('legend'), words.legends[quantity]);
 }
 
-function show() {
-  found = props.value?.runs ? props.value : null;
-  box.hidden = !found;
-  if (!found) return;
+// What is known of the runs, anew; what somebody chose to see of it stays.
+function fillIn() {
   setText(part('note'), found.note);
   results();
   settings();
   lines();
   family();
   setText(part('drawing'), found.drawing);
-  part('quantity').value = found.main;
-  options(part('prompt'), found.samples.map(one => one.prompt || words.nothing));
+  const prompt = part('prompt'), labels = found.samples.map(one => one.prompt || words.nothing), before = prompt.selectedOptions[0]?.text;
+  options(prompt, labels);
+  if (labels.includes(before)) prompt.value = labels.indexOf(before);
   const asked = found.samples.length > 0;
   part('asked').hidden = !asked;
   part('drawing').hidden = !asked;
   part('unasked').hidden = asked;
   part('texts').replaceChildren();
   if (asked) texts();
-  part('reset').hidden = true;
   draw();
+}
+
+let asking = false;
+
+// Asks for more while one of the runs trains or waits, and this is seen; the longer it takes to read them, the more seldom.
+async function follow(seconds) {
+  await new Promise(resolve => setTimeout(resolve, 1000 * seconds));
+  if (!element.isConnected) return;
+  let took = 0;
+  if (found?.alive && !asking && box.offsetParent && document.visibilityState === 'visible') {
+    const mine = found, begun = performance.now();
+    asking = true;
+    const told = await server.news({runs: found.runs.map(run => run.run), mark: found.mark}).catch(() => null);
+    asking = false;
+    took = (performance.now() - begun) / 1000;
+    if (told && found === mine) {
+      found = told;
+      fillIn();
+    }
+  }
+  follow(Math.max(SECONDS_BETWEEN_QUESTIONS, SHARE_OF_TIME * took));
+}
+follow(SECONDS_BETWEEN_QUESTIONS);
+
+function show() {
+  found = props.value?.runs ? props.value : null;
+  box.hidden = !found;
+  if (!found) return;
+  opened = found.at;
+  part('quantity').value = found.main;
+  part('reset').hidden = true;
+  fillIn();
   const title = box.querySelector('h3');
   title.focus({preventScroll: true});
   title.scrollIntoView({block: 'start'});

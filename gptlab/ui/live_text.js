@@ -87,14 +87,14 @@ function memorising(evaluations, best) {
 
 // Puts text where a person can paste it; whether that worked. A browser lends its clipboard only to this machine's own
 // pages, or over https: elsewhere the old way does.
-async function toClipboard(text) {
+async function toClipboard(text, place = document.body) {
   try {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
     const field = make('textarea', 'live-unseen');
     field.value = text;
-    document.body.append(field);
+    place.append(field);  // an open dialog takes the focus from all that is outside of it
     field.select();
     const done = document.execCommand('copy');
     field.remove();

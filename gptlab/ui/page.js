@@ -5,6 +5,7 @@ window.gptlab = {
   who: '',               // the name this person gave, once
   shownRun: () => null,  // these two until the live view is there: on a slow machine a person is faster
   open: run => { window.gptlab.toOpen = run; },
+  compare: (runs, note) => { window.gptlab.toCompare = {runs, note}; },  // until the Runs tab was opened once
 
   // Asks in a dialog; what was answered: true, or the text of its field; null where the person turned away.
   ask(question, {yes, no, field = null, length = 60}) {

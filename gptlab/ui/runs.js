@@ -13,6 +13,15 @@ compare.addEventListener('click', () => {  // in the order of the table, whateve
   trigger('run_compare', {runs: sorted(list.runs).map(one => one.run).filter(run => ticked.has(run))});
 });
 
+// Runs side by side, asked for from elsewhere in the page, perhaps before this tab was there; `note` says what has happened.
+window.gptlab.compare = (runs, note = '') => {
+  ticked.clear();
+  for (const run of runs) ticked.add(run);
+  list.mark = null;
+  ask();
+  trigger('run_compare', {runs, note});
+};
+
 // Whether what is ticked can be compared, and if not, why not. What is ticked stays so where a search leaves it out.
 function tally() {
   const n = ticked.size, {fewest, most} = words, sentence = words.tally[n > most ? 3 : Math.min(n, 2)];
@@ -68,6 +77,7 @@ function draw() {
   trash.querySelector('.trash-count').textContent = list.trash.length;
   part('compare').hidden = list.runs.filter(one => one.state !== 'damaged').length < words.fewest;
   fillRows(body, rows, row);
+  for (const line of body.rows) line.querySelector('[data-action=tick]').checked = ticked.has(line.dataset.run);
   fillRows(trash.querySelector('ul'), list.trash, deletedItem);
   tally();
 }
@@ -110,3 +120,4 @@ const asking = setInterval(() => {
 }, SECONDS_BETWEEN_QUESTIONS * 1000);
 
 watch('value', () => show(props.value));
+if (window.gptlab.toCompare) window.gptlab.compare(window.gptlab.toCompare.runs, window.gptlab.toCompare.note);

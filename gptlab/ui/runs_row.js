@@ -46,6 +46,9 @@ function menu(one) {
   const summary = create('summary', words.more, {'aria-label': `${words.more}: ${one.name}`, 'data-action': 'more'});
   list.append(button(words.label, 'run_label', one, relabel));
   if (one.state !== 'damaged') list.append(button(words.again, 'run_again', one, now => trigger('run_again', {run: now.run})));
+  if (one.state !== 'damaged') {
+    list.append(...Object.entries(words.dialogs).map(([name, label]) => button(label, `run_${name}`, one, ({run}) => window.gptlab[name](run))));
+  }
   list.append(create('hr'), fileButton(words.download, 'download', one));
   list.append(...Object.entries(words.files).map(([kind, label]) => fileButton(label, kind, one)));
   if (!one.alive) list.append(create('hr'));

@@ -15,7 +15,7 @@ from gptlab.exchange import bundle
 from gptlab.runs import archive
 from gptlab.runs.compare import FEWEST, MOST
 from gptlab.runs.rundir import RunDir
-from gptlab.ui import compare_view, run_files, words_runs
+from gptlab.ui import compare_view, run_files, words_export, words_runs
 from gptlab.ui.lab import EACH, SPEAKS, Lab, Page, guarded, now, say
 from gptlab.ui.live import OPEN
 from gptlab.ui.next_run import again
@@ -31,26 +31,27 @@ SCRIPTS = ("live_text.js", "runs_choice.js", "runs_row.js", "runs.js")  # in thi
 
 def build(lab: Lab, page: Page) -> None:
     """The tab's widgets and what they do. The table asks for its list itself, while it is seen (runs.js)."""
-    runs = RunsList(lab)
+    runs, comparisons = RunsList(lab), compare_view.Comparisons(lab)
 
     def news(mark):  # a plain function, because gradio marks the ones a page may call
         return runs.news_since(mark)
 
+    dialogs = {"twin": words_export.TWIN["open"], "export": words_export.EXPORT["open"], "evaluate": words_export.EVALUATE["open"]}
     table = gr.HTML(elem_id="runs", html_template=(HERE / "runs.html").read_text(encoding="utf-8"),
-                    words={**words_runs.RUNS, "fewest": FEWEST, "most": MOST}, apply_default_css=False, server_functions=[news],
+                    words={**words_runs.RUNS, "fewest": FEWEST, "most": MOST, "dialogs": dialogs}, apply_default_css=False, server_functions=[news],
                     js_on_load="\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS))
     with gr.Row(elem_classes="tight"):
         upload = gr.UploadButton(words_runs.IMPORT_RUN, file_types=[".zip"], elem_id="import-run", size="md", scale=0,
                                  min_width=330)
         file = gr.DownloadButton(elem_id="zip-file", visible="hidden")
     message = gr.HTML(elem_id="runs-message")
-    comparison = compare_view.component()
+    comparison = compare_view.component(comparisons)
     _connect_opening(lab, page, table)
     _connect_changes(runs, page, table, message)
     _connect_trash(runs, page, table, message)
     _connect_import(runs, page, table, upload, message)
     run_files.connect(lab, table.run_file, lambda event: (event.kind, [run_by_id(lab, event.run)]), file, message)
-    compare_view.connect(lab, table, comparison, file, message)
+    compare_view.connect(comparisons, table, comparison, file, message)
 
 
 def _connect_opening(lab: Lab, page: Page, table: gr.HTML) -> None:
