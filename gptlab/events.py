@@ -50,6 +50,15 @@ class Evaluation(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Experts(Event):
+    """How the experts of each layer shared some unseen text, measured beside an evaluation of `step`: `loads` holds for each
+    layer every expert's share of the choices. They sum to 1; each token makes as many choices as it has experts."""
+
+    type = "experts"
+    loads: list[list[float]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sample(Event):
     """A text the model wrote. Events with one `sample_id` grow (each holds the whole text so far) until `done`.
 
@@ -115,7 +124,7 @@ class Setting(Event):
     before: dict[str, Any]
 
 
-EVENT_TYPES: dict[str, type[Event]] = {cls.type: cls for cls in (Step, Evaluation, Sample, Checkpoint, Alert, Status, Setting)}
+EVENT_TYPES: dict[str, type[Event]] = {cls.type: cls for cls in (Step, Evaluation, Experts, Sample, Checkpoint, Alert, Status, Setting)}
 
 
 def to_json(event: Event) -> str:

@@ -184,9 +184,9 @@ def test_a_run_of_days_keeps_no_more_samples_than_it_tells_and_both_prompts_of_e
     for n in range(3000):
         made.add([Sample(step=n, time_seconds=0, sample_id=f"{n}-{i}", epoch=0, prompt=str(i), text="x", token_ids=[], logprobs=[],
                          done=True) for i in range(2)])
-        assert len(made._others) <= 2 * curves.MOST_SAMPLES + 2
+        assert len(made._others) <= 2 * curves.MOST_TOLD + 2
     told = [json.loads(line) for line in made.to_dict()["lines"].splitlines()]
     steps = sorted({one["step"] for one in told})
     assert len(told) == 2 * len(steps) and 200 <= len(told) <= 440 and steps[0] == 0 and steps[-9:] == list(range(2991, 3000))
     gaps = [b - a for a, b in zip(steps[:-9], steps[1:-9])]
-    assert max(gaps) < 6 * 3000 / (curves.MOST_SAMPLES / 2), "the old ones are not evenly spread"
+    assert max(gaps) < 6 * 3000 / (curves.MOST_TOLD / 2), "the old ones are not evenly spread"

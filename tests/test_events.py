@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from gptlab.events import Alert, Checkpoint, Evaluation, Sample, Setting, Status, Step, from_json, to_json
+from gptlab.events import Alert, Checkpoint, Evaluation, Experts, Sample, Setting, Status, Step, from_json, to_json
 
 STEP = Step(step=3, time_seconds=0.25, epoch=0.5, tokens=768, loss=3.125, learning_rate=1e-3, grad_norm=0.7,
             tokens_per_second=None)
@@ -13,6 +13,7 @@ EVENTS = [
     STEP,
     Evaluation(step=0, time_seconds=0.0, epoch=0.0, train_loss=4.1, val_loss=4.2, val_perplexity=66.7,
                val_bits_per_byte=6.05),
+    Experts(step=0, time_seconds=0.0, loads=[[0.25, 0.75], [0.5, 0.5]]),
     Sample(step=9, time_seconds=1.5, sample_id="9-0", epoch=0.1, prompt="Once", text=" upon\na \"time\"\u2028নদী\x85",
            token_ids=[1, 2], logprobs=[-0.5, -1.25], done=False),
     Checkpoint(step=9, time_seconds=1.5, path="checkpoints/step_00000009", kept_as=["best", "last"]),

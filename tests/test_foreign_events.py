@@ -48,7 +48,8 @@ def test_also_of_a_run_that_diverged_and_of_texts_in_any_script():
     (line("sample", text="a\ud800b"), "half a character"), (line("sample", prompt="\udfff"), "half a character"),
     (line("setting", changes={"a": "\ud800"}), "half a character"),
     (line("alert", actions=[{"a": [[[[1]]]]}]), "actions cannot"), (line("alert", actions=[{"step": 10**400}]), "actions cannot"),
-    (line("alert", actions=[1]), "actions cannot")], ids=lambda value: value if isinstance(value, str) else "")
+    (line("alert", actions=[1]), "actions cannot"), (line("experts", loads=[0.5]), "loads cannot"),
+    (line("experts", loads=[["a"]]), "loads cannot"), (line("experts", loads=[[None]]), "loads cannot")], ids=lambda value: value if isinstance(value, str) else "")
 def test_what_would_do_harm_does_not(content, match):
     with pytest.raises(BadBundle, match=match) as caught:
         check_event("events.jsonl", content, 10)

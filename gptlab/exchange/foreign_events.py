@@ -113,6 +113,7 @@ FITS: dict[str, Callable[[Any], bool]] = {  # by the annotation of an event's fi
     "int": whole, "float": _number_or_null, "str": _word, "bool": lambda value: isinstance(value, bool),
     "float | None": lambda value: value is None or number(value), "int | None": lambda value: value is None or whole(value),
     "list[int]": _list_of(whole), "list[float]": _list_of(_number_or_null), "list[str]": _list_of(_word),
+    "list[list[float]]": _list_of(_list_of(number)),
     "list[dict[str, Any]]": _list_of(lambda value: isinstance(value, dict) and _nested(value)),
     "dict[str, Any]": lambda value: isinstance(value, dict) and all(map(_flat, value.values()))}
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from gptlab.events import Event, Sample, Status, Step, to_json
+from gptlab.events import Event, Experts, Sample, Status, Step, to_json
 from gptlab.runs import eventlog
 from gptlab.runs.disk import retry, write_atomic
 from gptlab.runs.history import BUCKETS, CHUNK_BYTES, RunHistory, counting_events, history_of, read_history, smoothed
@@ -26,8 +26,8 @@ FILE = "curves.json"
 LONG_BYTES = 500_000  # of events, from which on a run is told in sum: reading so much takes a browser a moment
 CAPACITY = BUCKETS
 LONGEST_LINE_BYTES = 2**22
-MOST_SAMPLES = 400  # kept of a long run, thinned evenly but for the latest
-LATEST = 9          # steps with samples
+MOST_TOLD = 400  # samples, and loads of experts, kept of a long run, thinned evenly but for the latest
+LATEST = 9       # steps with any
 WENT_BACK = re.compile(rb'"resumed_from_step":\s*-?\d')  # in a line of events; in a text, the quotes would be escaped
 EXTREMES = ("loss", "grad_norm")
 LASTS = ("smooth", "learning_rate", "tokens_per_second", "tokens", "epoch", "time_seconds")
@@ -43,7 +43,7 @@ class Curves:
         self.columns: dict[str, list[float | None]] = {name: [] for name in COLUMNS}
         self._others: dict[Any, str | Event] = {}  # lines, in the order they came; a sample that still grows by its id
         self._told = 0
-        self._sample_steps: dict[str, int] = {}  # by id
+        self._thinned: dict[type, dict[Any, int]] = {Sample: {}, Experts: {}}  # their steps, by the same
 
     def add(self, events: Iterable[Event]) -> None:
         """Takes events that count (`effective_events`), in order."""
@@ -52,13 +52,19 @@ class Curves:
                 if event.step >= 1:  # a run from elsewhere may say anything
                     self._add_step(event)
             elif isinstance(event, Sample):
-                self._others[event.sample_id] = to_json(event) if event.done else event  # as a line it takes a fifth of the room
-                self._sample_steps[event.sample_id] = event.step
-                if len(self._sample_steps) > 2 * MOST_SAMPLES:
-                    self._drop_samples()
+                # as a line it takes a fifth of the room
+                self._tell(event.sample_id, event, to_json(event) if event.done else event)
             elif not isinstance(event, Status):
                 self._told += 1
-                self._others[self._told] = to_json(event)
+                self._tell(self._told, event, to_json(event))
+
+    def _tell(self, key: Any, event: Event, told: str | Event) -> None:
+        self._others[key] = told
+        if (steps := self._thinned.get(type(event))) is not None:
+            steps[key] = event.step
+            if len(steps) > 2 * MOST_TOLD:  # a run of days writes thousands
+                for dropped in _too_many(steps):
+                    del self._others[dropped], steps[dropped]
 
     def _add_step(self, event: Step) -> None:
         columns, index = self.columns, (event.step - 1) // self.width
@@ -99,31 +105,27 @@ class Curves:
                              for i in range(0, len(values), 2)]
         self.width *= 2
 
-    def _too_many(self) -> set[str]:
-        """The ids of samples beyond MOST_SAMPLES: evenly, those of one step together, and never of the latest steps."""
-        if len(self._sample_steps) <= MOST_SAMPLES:
-            return set()
-        steps = sorted(set(self._sample_steps.values()))
-        apart = (steps[-1] - steps[0]) * len(self._sample_steps) / (MOST_SAMPLES * len(steps))
-        kept, wanted = set(steps[-LATEST:]), -math.inf
-        for step in steps:
-            if step >= wanted:
-                kept.add(step)
-                wanted = step + apart
-        return {sample_id for sample_id, step in self._sample_steps.items() if step not in kept}
-
-    def _drop_samples(self) -> None:
-        """Forgets what would not be told any more: a run of days writes thousands."""
-        for sample_id in self._too_many():
-            del self._others[sample_id], self._sample_steps[sample_id]
-
     def to_dict(self) -> dict[str, Any]:
-        """What the page takes over: `width step columns` and the other events as `lines`, samples of a long run thinned."""
-        dropped = self._too_many()
+        """What the page takes over: `width step columns` and the other events as `lines`, samples and loads of a long run thinned."""
+        dropped = {key for steps in self._thinned.values() for key in _too_many(steps)}
         lines = "".join((one if isinstance(one, str) else to_json(one)) + "\n" for key, one in self._others.items()
                         if key not in dropped)
         columns = {name: [_short(value) for value in values] for name, values in self.columns.items()}
         return {"width": self.width, "step": self.step, "columns": columns, "lines": lines}
+
+
+def _too_many(kept: dict[Any, int]) -> set[Any]:
+    """Those beyond MOST_TOLD, given the steps of all: evenly, those of one step together, and never of the latest steps."""
+    if len(kept) <= MOST_TOLD:
+        return set()
+    steps = sorted(set(kept.values()))
+    apart = (steps[-1] - steps[0]) * len(kept) / (MOST_TOLD * len(steps))
+    stay, wanted = set(steps[-LATEST:]), -math.inf
+    for step in steps:
+        if step >= wanted:
+            stay.add(step)
+            wanted = step + apart
+    return {key for key, step in kept.items() if step not in stay}
 
 
 def save(run: RunDir, curves: Curves) -> None:

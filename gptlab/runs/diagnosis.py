@@ -3,7 +3,7 @@
 An error in here must not end a training run: it goes to the log, and the Doctor says no more.
 
 Adds what needs the run's data and model, and so is no business of the Doctor's: how much of a sample is copied from the
-training text, how much of the unseen text stands in it, how strong each attention head is.
+training text, how much of the unseen text stands in it, how strong each attention head is, how experts share the work.
 """
 
 from __future__ import annotations
@@ -12,13 +12,18 @@ import dataclasses
 import logging
 from collections.abc import Callable, Iterable
 
+from torch import Tensor
+
 from gptlab.data import ngrams
-from gptlab.events import Evaluation, Event, Sample, Status
+from gptlab.events import Evaluation, Event, Experts, Sample, Status
+from gptlab.train.batches import IGNORED, EvaluationWindows
 from gptlab.train.doctor import Doctor
+from gptlab.train.expert_loads import expert_loads
 from gptlab.train.heads import head_strengths
 from gptlab.train.trainer import Trainer
 
 HEAD_WINDOWS = 8  # windows of unseen text that heads are judged on: a forward pass, next to an evaluation of many
+LOAD_TOKENS = 4096  # about, of unseen text, that the loads of experts are measured on: with 128 experts, some 30 choices each
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +37,7 @@ class Diagnosis:
         self._trainer = trainer
         self._length = ngrams.stretch_length(dataset.manifest["train_tokens"], dataset.manifest["train_bytes"])
         self._copied: ngrams.Stretches | None = None  # made for the first sample
+        self._routed_text: tuple[Tensor, Tensor] | None = None  # made for the first measurement of loads
         self._doctor: Doctor | None = Doctor(trainer.config, dataset.manifest, val_overlap=lambda: ngrams.overlap(
             dataset.val, dataset.train, 4 * self._length, dataset.tokenizer.end_of_text), from_scratch=from_scratch)
         self._unless_it_fails(lambda: [self._doctor.see(event) for event in earlier])
@@ -52,6 +58,12 @@ class Diagnosis:
             return None
 
     def _told(self, event: Event) -> list[Event]:
+        if isinstance(event, Evaluation) and self._trainer.config.model.n_expert is not None:
+            measured = Experts(step=event.step, time_seconds=event.time_seconds, loads=self._expert_loads())
+            return [*self._with_alerts(event), measured, *self._doctor.see(measured)]
+        return self._with_alerts(event)
+
+    def _with_alerts(self, event: Event) -> list[Event]:
         if isinstance(event, Sample) and event.done and event.copied_share is None:
             if self._copied is None:
                 self._copied = ngrams.Stretches(self._trainer.dataset.train, self._length)
@@ -61,3 +73,15 @@ class Diagnosis:
             ids = next(self._trainer.val_windows.batches(HEAD_WINDOWS))[0].to(self._trainer.device)
             alerts += self._doctor.examine_heads(event, head_strengths(self._trainer.model, ids))
         return [*alerts, event] if isinstance(event, Status) else [event, *alerts]
+
+    def _expert_loads(self) -> list[list[float]]:
+        """Of the model as it is now, on the same windows each time, evenly spaced over the unseen text."""
+        trainer = self._trainer
+        if self._routed_text is None:
+            all_of_it = trainer.val_windows
+            n_windows = max(1, LOAD_TOKENS * len(all_of_it) // all_of_it.n_targets)
+            windows = EvaluationWindows(trainer.dataset.val, trainer.config.model.context_length, trainer.dataset.tokenizer.end_of_text,
+                                        n_windows, by_document=all_of_it.by_document)
+            ids, targets = next(windows.batches(n_windows))
+            self._routed_text = ids.to(trainer.device), (targets != IGNORED).to(trainer.device)
+        return expert_loads(trainer.model, *self._routed_text, trainer.precision)

@@ -122,6 +122,7 @@ def beginning(run: RunDir, which: str | int, changes: dict[str, Any]) -> Beginni
 def fork_settings(config: RunConfig) -> list[str]:
     """The settings that a fork may change: all that the weights, and what they have learnt from, have no part in."""
     free = FREE if config.model.positions == "learned" else (*FREE, "model.context_length")
+    free = free if config.model.n_expert is None else (*free, "model.expert_balance")
     return [name for name, _ in all_settings() if name in free or name.partition(".")[0] in ("train", "sample")]
 
 

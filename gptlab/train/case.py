@@ -25,7 +25,7 @@ class Case:
 
     def __init__(self, config: RunConfig, manifest: dict, val_overlap: Callable[[], float] | None, from_scratch: bool):
         self.train, self.from_scratch, self.val_overlap = config.train, from_scratch, val_overlap
-        self.causal = config.model.causal
+        self.causal, self.model = config.model.causal, config.model
         self.split, self.val_fraction = manifest.get("split"), config.data.val_fraction
         self.total_steps = Plan(config, manifest["train_tokens"]).last_step()
         self.baselines = {name: value if value is not None else math.nan for name, value in manifest["baselines"].items()}

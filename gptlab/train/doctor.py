@@ -2,8 +2,8 @@
 
 `Doctor.see(event)` is told everything a run says, in order, and answers with an `Alert` where a disease shows. It works
 on numbers alone, in bounded memory and microseconds an event; the same events give the same alerts, so a resumed run
-replays its own. The diseases stand in `learning.py` and `unseen.py`, a class each that looks at one or two types of
-events. Knows no files, no page, no model.
+replays its own. The diseases stand in `learning.py`, `unseen.py` and `routing.py`, a class each that looks at one or two types
+of events. Knows no files, no page, no model.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gptlab.config import RunConfig
-from gptlab.events import Alert, Evaluation, Event, Sample, Status, Step
-from gptlab.train import learning, unseen
+from gptlab.events import Alert, Evaluation, Event, Experts, Sample, Status, Step
+from gptlab.train import learning, routing, unseen
 from gptlab.train.case import Case, alert
 
 DEAD_HEAD = 1e-3           # of the middle head of its layer; the weakest seen in healthy runs is at 0.2
 
 # In the order of telling where one evaluation shows several: a cause before what follows from it.
 DISEASES = (learning.FirstLoss, learning.NotANumber, learning.Jumps, learning.WrongRate, learning.Stalled, learning.Clipped,
-            unseen.SeesTheAnswer, unseen.ValUnlikeTrain, unseen.ValTooGood, unseen.Overfitting, unseen.Memorised, learning.Underfitting)
+            unseen.SeesTheAnswer, unseen.ValUnlikeTrain, unseen.ValTooGood, unseen.Overfitting, unseen.Memorised, routing.ExpertStarves,
+            learning.Underfitting)
 
 
 class Doctor:
@@ -34,7 +35,7 @@ class Doctor:
         self._case = Case(config, manifest, val_overlap, from_scratch)
         self._diseases = [disease() for disease in DISEASES]
         self._of_type = {kind: [disease for disease in self._diseases if kind in disease.looks_at]
-                         for kind in (Step, Evaluation, Sample, Status)}
+                         for kind in (Step, Evaluation, Experts, Sample, Status)}
 
     def see(self, event: Event) -> list[Alert]:
         """What `event` shows that was not told before."""
