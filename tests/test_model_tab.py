@@ -31,7 +31,7 @@ def held(draft):
     """What all widgets hold while they show a draft."""
     config = presets()[read_draft(draft)["preset"]].config
     changed = read_draft(draft)["changes"]
-    return {name: form.to_widget(name, changed.get(name, model_tab._value(config, name))) for name in model_tab.SHOWN}
+    return {name: form.to_widget(name, changed.get(name, form.value_of(config, name))) for name in model_tab.SHOWN}
 
 
 def text_of(fragment):
@@ -61,7 +61,7 @@ def test_every_widget_reaches_the_run(name, lab):
     after, moved = model_tab.edited(draft, {**held(draft), name: value})
     assert moved == [name] and list(after["changes"]) == [*needed, name]
     config = draft_config(lab, after)
-    assert form.to_widget(name, model_tab._value(config, name)) == value
+    assert form.to_widget(name, form.value_of(config, name)) == value
     assert set(draft_changes(after)) == {*needed, name}
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import gradio as gr
 
-from gptlab.config import ConfigError, ModelConfig, all_settings, field_type, valid_heads
+from gptlab.config import ConfigError, ModelConfig, RunConfig, all_settings, field_type, valid_heads
 
 FIELDS: dict[str, dataclasses.Field] = dict(all_settings())
 
@@ -27,7 +27,7 @@ MOST_HEADS = 64
 # Two sections have a field of this name; the id without a prefix belongs to the control people look for.
 IDS = {"model.vocab_size": "padded-vocab-size", "data.seed": "data-seed", "sample.seed": "sampling-seed"}
 EMPTY = {"text_column": "automatic", "epochs": "no limit", "max_steps": "no limit", "max_minutes": "no limit",
-         "split": "automatic", "script": "any", "n_kv_head": "as many as heads", "patience": "never", "grad_clip": "never",
+         "split": "automatic", "script": "any", "n_kv_head": "as many as heads", "n_expert": "no experts", "patience": "never", "grad_clip": "never",
          "top_k": "all", "top_p": "all", "eval_batches": "all, up to 262,144 tokens", "tokens_per_update": "one batch",
          "batch_size": "as the machine says"}
 
@@ -40,6 +40,12 @@ def elem_id(name: str) -> str:
 def label(name: str) -> str:
     """What the page calls a setting."""
     return FIELDS[name].metadata["label"]
+
+
+def value_of(config: RunConfig, name: str) -> Any:
+    """A setting's value: "train.max_steps" -> 2000."""
+    section, _, short = name.partition(".")
+    return getattr(getattr(config, section), short)
 
 
 def widget(name: str, value: Any, **overrides: Any) -> gr.components.Component:

@@ -12,8 +12,8 @@ import gradio as gr
 
 from gptlab.config import ConfigError, RunConfig
 from gptlab.presets import presets
-from gptlab.ui import form, model_facts, rate_finder, words
-from gptlab.ui.lab import QUIET, SPEAKS, Lab, Page, change_draft, draft_changes, draft_preset, guarded, read_draft, undo
+from gptlab.ui import ablations, architecture, form, model_facts, rate_finder, words, words_model
+from gptlab.ui.lab import EACH, QUIET, SPEAKS, Lab, Page, change_draft, draft_changes, draft_preset, guarded, read_draft, undo
 
 SHOWN = [name for name in form.FIELDS if not name.startswith("data.")]
 UNCHANGED = object()
@@ -27,26 +27,28 @@ def build(lab: Lab, page: Page) -> None:
     """The tab's widgets and what they do."""
     base, finder = presets()[read_draft(None)["preset"]].config, rate_finder.RateFinder(lab)
     with gr.Row(elem_classes="columns"):
-        with gr.Column(scale=3, min_width=320):
+        with gr.Column(min_width=320):
             chooser = gr.Radio(preset_choices(lab), value=read_draft(None)["preset"], label=words.PRESET, elem_id="preset",
                                elem_classes="cards")
             about = gr.HTML(model_facts.preset_html(lab, None), elem_id="preset-about")
             own_data = gr.Button(words.USE_PRESET_DATA, size="sm", visible=False, elem_id="use-preset-data")
-            widgets, rates = _settings(base, finder)
-        with gr.Column(scale=2, min_width=320, elem_classes="beside"):
+            widgets, rates, switches = _settings(base, finder)
+        with gr.Column(min_width=320, elem_classes="beside"):
             size = gr.HTML(elem_id="model-size")
-            facts = gr.HTML(elem_id="model-facts")
             message = gr.HTML(elem_id="model-message")
+            mend = gr.Button(visible=False, size="sm", elem_id="mend")
+            picture = architecture.component()
             with gr.Row(elem_classes="tight"):
                 back = gr.Button(words.UNDO, size="sm", elem_id="undo", interactive=False)
                 reset = gr.Button(words.RESET, size="sm", elem_id="reset", interactive=False)
-            onward = gr.Button(words.TO_TRAIN, variant="primary", elem_id="to-train")
+                onward = gr.Button(words.TO_TRAIN, variant="primary", size="sm", elem_id="to-train")
+            facts = gr.HTML(elem_id="model-facts")
             with gr.Accordion(words.COMMAND, open=False):
                 command = gr.Textbox(show_label=False, container=False, lines=2, interactive=False, elem_id="model-command",
                                      buttons=["copy"], max_lines=6)
     filled = gr.Textbox(visible="hidden")  # the value of `page.elsewhere` that the widgets show
     boxes = [widgets[name] for name in SHOWN]
-    beside = [size, facts, message, back, reset, command, about, own_data]
+    beside = [size, facts, message, mend, back, reset, command, about, own_data, picture, switches]
 
     @guarded
     def edit(draft, wanted, at, *values):
@@ -60,7 +62,9 @@ def build(lab: Lab, page: Page) -> None:
         return [wanted, *shown(draft)]
 
     def shown(draft):
-        return [read_draft(draft)["preset"], *shown_values(lab, draft), *_beside(lab, draft)]
+        *others, drawn, pressed = _beside(lab, draft)
+        first = architecture.last_shown(lab, draft) if drawn == gr.skip() else drawn  # a page just opened shows none yet
+        return [read_draft(draft)["preset"], *shown_values(lab, draft), *others, first, pressed]
 
     def changed(draft):
         return [draft, *shown(draft)]
@@ -68,6 +72,10 @@ def build(lab: Lab, page: Page) -> None:
     @guarded
     def choose(draft, name):
         return changed(change_draft(draft, words.PRESET, preset=name, changes={}))
+
+    @guarded
+    def toggle(draft, event: gr.EventData):
+        return changed(ablations.toggled(draft, event._data.get("pressed"), event._data.get("last")))
 
     @guarded
     def use_rate(draft, event: gr.EventData):
@@ -81,6 +89,8 @@ def build(lab: Lab, page: Page) -> None:
     chooser.input(choose, [page.draft, chooser], everything, **SPEAKS)
     back.click(guarded(lambda draft: changed(undo(draft))), page.draft, everything, **SPEAKS)
     reset.click(guarded(lambda draft: changed(change_draft(draft, words.RESET, changes={}))), page.draft, everything, **SPEAKS)
+    mend.click(guarded(lambda draft: changed(mended(draft))), page.draft, everything, **SPEAKS)
+    switches.toggle(toggle, page.draft, everything, **{**EACH, "concurrency_limit": 1})  # one after the other, as clicked
     own_data.click(guarded(lambda draft: change_draft(draft, words.TABS["data"], dataset=None)), page.draft, page.draft,
                    **QUIET)
     onward.click(lambda: gr.Tabs(selected="train"), None, page.tabs, **QUIET)
@@ -88,19 +98,21 @@ def build(lab: Lab, page: Page) -> None:
     rates.cancel_rate(guarded(finder.findings.cancel), None, None, **SPEAKS)
     rates.use_rate(use_rate, page.draft, everything, **SPEAKS)
     gr.on([page.demo.load, page.draft.change], guarded(finder.shown), page.draft, rates, trigger_mode="multiple", **QUIET)
-    page.draft.change(guarded(lambda draft: _beside(lab, draft)), page.draft, beside, trigger_mode="multiple", **QUIET)
+    page.draft.change(guarded(lambda draft: _beside(lab, draft)[:-1]), page.draft, beside[:-1], trigger_mode="multiple",
+                      **QUIET)  # not the switches: what was clicked meanwhile would be forgotten
     gr.on([page.demo.load, page.elsewhere.change], refill, [page.draft, page.elsewhere], [filled, *all_shown], **QUIET)
 
 
-def _settings(base: RunConfig, finder: rate_finder.RateFinder) -> tuple[dict[str, gr.components.Component], gr.HTML]:
-    """The widgets by setting, the common ones open, the rest folded; and what finds a learning rate, under that."""
+def _settings(base: RunConfig, finder: rate_finder.RateFinder) -> tuple[dict[str, gr.components.Component], gr.HTML, gr.HTML]:
+    """The widgets by setting, the common ones open, the rest folded; what finds a learning rate, under that; and the switches
+    that take a part of the model away."""
     widgets: dict[str, gr.components.Component] = {}
 
     def add(section: str, common: bool) -> None:
         for name in SHOWN:
             if name.startswith(f"{section}.") and form.FIELDS[name].metadata["common"] == common:
                 own_id = {"elem_id": f"sample-{form.elem_id(name)}"} if section == "sample" else {}
-                widgets[name] = form.widget(name, _value(base, name), **own_id)
+                widgets[name] = form.widget(name, form.value_of(base, name), **own_id)
 
     for section, (title, more) in GROUPS.items():
         gr.Markdown(f"### {title}", elem_classes="group-title")
@@ -109,10 +121,13 @@ def _settings(base: RunConfig, finder: rate_finder.RateFinder) -> tuple[dict[str
             rates = finder.component() if section == "train" else None
         with gr.Accordion(more, open=False, elem_classes="settings"):
             add(section, False)
+        if section == "model":
+            gr.Markdown(f"### {words_model.TAKE_AWAY}", elem_classes="group-title")
+            switches = ablations.component()
     with gr.Accordion(words.SAMPLE_GROUP, open=False, elem_classes="settings"):
         add("sample", True)
         add("sample", False)
-    return widgets, rates
+    return widgets, rates, switches
 
 
 def preset_choices(lab: Lab) -> list[tuple[str, str]]:
@@ -128,7 +143,7 @@ def edited(draft, values: dict) -> tuple[dict, list[str]]:
     new = {}
     for name, held in values.items():
         value = form.from_widget(name, held)
-        if value != _plain(_value(base, name)):
+        if value != _plain(form.value_of(base, name)):
             new[name] = value
     old = draft["changes"]
     moved = [name for name in values if new.get(name, UNCHANGED) != old.get(name, UNCHANGED)]
@@ -144,7 +159,7 @@ def shown_values(lab: Lab, draft) -> list:
         config = base.replace(draft["changes"])
     except ConfigError:
         config = None
-    return [form.show(name, draft["changes"].get(name, _value(base, name)), config and config.model) for name in SHOWN]
+    return [form.show(name, draft["changes"].get(name, form.value_of(base, name)), config and config.model) for name in SHOWN]
 
 
 def _ranges(lab: Lab, draft: dict, moved: list[str]) -> list:
@@ -164,12 +179,13 @@ def _ranges(lab: Lab, draft: dict, moved: list[str]) -> list:
     updates = []
     for name, depends_on in CONSTRAINED.items():
         new = set(moved) & set(depends_on) and (not clash or name == "model.n_head")
-        updates.append(form.show(name, changed.get(name, _value(base, name)), model) if new else gr.skip())
+        updates.append(form.show(name, changed.get(name, form.value_of(base, name)), model) if new else gr.skip())
     return updates
 
 
 def _beside(lab: Lab, draft) -> list:
-    """What stands beside the settings: size, facts, message, Undo, Reset, command, the preset's words, its data."""
+    """What stands beside the settings: size, facts, message and what mends it, Undo, Reset, command, the preset's words, its data,
+    the picture, the switches. Where the settings clash, the last numbers and the last picture stay."""
     draft = read_draft(draft)
     undo_words = words.UNDO + (f": {draft['history'][-1]['what']}" if draft["history"] else "")
     goes_with = draft_preset(draft).dataset
@@ -177,23 +193,38 @@ def _beside(lab: Lab, draft) -> list:
     try:
         size, facts = model_facts.facts_html(lab, draft)
         message = model_facts.message_html(words.changes_count(len(draft_changes(draft))))
+        picture, mends = architecture.shown(lab, draft), {}
     except ConfigError as error:
         message = model_facts.message_html(form.in_words(error), "problem")
-        size = facts = gr.skip()
-    return [size, facts, message, gr.Button(undo_words, interactive=bool(draft["history"])), gr.Button(interactive=has_changes),
+        size = facts = picture = gr.skip()
+        mends = experts_need(draft)
+    mend_words = words_model.set_to({form.label(name): value for name, value in mends.items()})
+    return [size, facts, message, gr.Button(mend_words, visible=bool(mends)), gr.Button(undo_words, interactive=bool(draft["history"])), gr.Button(interactive=has_changes),
             model_facts.command(lab, draft), model_facts.preset_html(lab, draft),
-            gr.Button(words.USE_PRESET_DATA.format(goes_with), visible=_other_data(lab, draft))]
+            gr.Button(words.USE_PRESET_DATA.format(goes_with), visible=_other_data(lab, draft)), picture, ablations.shown(draft)]
+
+
+def experts_need(draft) -> dict:
+    """What else must be set, and to what, for the number of experts in a draft to make a model; nothing where that is no problem."""
+    draft = read_draft(draft)
+    count, kind, active = (draft["changes"].get(name, form.value_of(draft_preset(draft).config, name))
+                           for name in ("model.n_expert", "model.mlp", "model.n_expert_active"))
+    if not isinstance(count, int):
+        return {}
+    too_many = isinstance(active, int) and active > count
+    return ({"model.mlp": "swiglu"} if kind != "swiglu" else {}) | ({"model.n_expert_active": count} if too_many else {})
+
+
+def mended(draft) -> dict:
+    """The draft with what its experts need."""
+    draft, needed = read_draft(draft), experts_need(draft)
+    return change_draft(draft, form.label("model.n_expert"), changes={**draft["changes"], **needed})
 
 
 def _other_data(lab: Lab, draft: dict) -> bool:
     """Whether the preset has data of its own and the draft another."""
     preset = draft_preset(draft)
     return bool(preset.dataset and draft["dataset"]) and lab.preparations.find(preset.config.data) != draft["dataset"]
-
-
-def _value(config: RunConfig, name: str):
-    section, _, short = name.partition(".")
-    return getattr(getattr(config, section), short)
 
 
 def _plain(value):
