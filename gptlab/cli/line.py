@@ -23,5 +23,5 @@ class Line:
         if self._on_terminal:
             print(f"\r\033[K{share:4.0%} {doing}", end="", file=sys.stderr, flush=True)
         elif doing != self._doing:
-            print(f"{doing} …", file=sys.stderr, flush=True)
+            print(doing, file=sys.stderr, flush=True)
         self._doing = doing

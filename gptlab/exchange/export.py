@@ -70,10 +70,15 @@ def export(run: RunDir, out: Path, format: str, *, checkpoint: str | int = "best
            progress: Progress = lambda share, doing: None) -> Exported:
     """Write the model of a checkpoint to the new folder `out`, and check it there.
 
-    Raises ExportError for a folder that is there already and for a mismatch, NoFamily (formats hf and gguf) where other
-    programs have no such model, RunError for a checkpoint that is missing or a full disk: in all cases nothing is left.
+    `number_format` is of gguf alone. Raises ExportError for a folder that is there already and for a mismatch, NoFamily
+    (formats hf and gguf) where other programs have no such model, RunError for a checkpoint that is missing or a full disk:
+    in all cases nothing is left.
     """
     out = Path(out)
+    if format not in FORMATS:
+        raise ExportError(f"There is no format '{format}': choose one of {', '.join(FORMATS)}.")
+    if number_format != "f32" and format != "gguf":
+        raise ExportError(f"Only GGUF has the number format {number_format}: leave it out, or export as gguf.")
     if out.exists():
         raise ExportError(f"{out} is there already: choose another folder, or delete that one first.")
     if not out.parent.is_dir():
@@ -118,7 +123,5 @@ def _write(source: Source, folder: Path, format: str, number_format: str, progre
     if format == "gguf":
         from gptlab.exchange import gguf_file
         return gguf_file.write(source, folder, number_format, progress)
-    if format == "script":
-        from gptlab.exchange import script
-        return script.write(source, folder, progress)
-    raise ExportError(f"There is no format '{format}': choose one of {', '.join(FORMATS)}.")
+    from gptlab.exchange import script
+    return script.write(source, folder, progress)

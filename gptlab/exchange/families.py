@@ -62,7 +62,8 @@ _NO_BIAS = _one_of("bias", (False,), lambda config: "it has biases")
 _OWN_KEYS = Demand("n_kv_head", lambda config: config.kv_heads == config.n_head,
                    lambda config: "its heads share keys and values", "leave model.n_kv_head empty")
 
-# In the order in which, of equally near ones, the nearest is named. A GPT-2 without biases has biases of zero.
+# Of equally near ones the first is named, but for one that would give the model experts or take them. A GPT-2 without biases
+# has biases of zero.
 DEMANDS: dict[Family, tuple[Demand, ...]] = {
     Family("GPT-2", "GPT2LMHeadModel"): (*_parts("learned", "layernorm", "gelu", "gelu_tanh"), _NO_QK_NORM, _OWN_KEYS, _NO_EXPERTS),
     Family("Llama", "LlamaForCausalLM"): (*_LLAMA_PARTS, _NO_QK_NORM, _NO_EXPERTS),
@@ -75,7 +76,7 @@ DEMANDS: dict[Family, tuple[Demand, ...]] = {
 def family_of(config: ModelConfig) -> Family:
     """The family whose models are exactly like this one. Raises NoFamily."""
     missing = {family: [demand for demand in demands if not demand.holds(config)] for family, demands in DEMANDS.items()}
-    nearest = min(missing, key=lambda family: len(missing[family]))
+    nearest = min(missing, key=lambda family: (len(missing[family]), not {_EXPERTS, _NO_EXPERTS}.isdisjoint(missing[family])))
     if missing[nearest]:
         reasons = "; ".join(f"{demand.has(config)} ({demand.remedy})" for demand in missing[nearest])
         raise NoFamily(f"This model belongs to no family that other programs know. The nearest is {nearest.name}, but: {reasons}. "
