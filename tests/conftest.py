@@ -6,6 +6,9 @@ import random
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from gptlab.processors import share_processors
+
+share_processors()  # before torch, as the app and the command line do: two files at a time are beside each other
 # Pinned before torch is imported, here and in what tests start: where runs are compared bit for bit, none may choose by timing.
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 os.environ.setdefault("OMP_NUM_THREADS", str(CORES))
