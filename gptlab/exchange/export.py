@@ -23,6 +23,7 @@ from gptlab.exchange.formats import FORMATS
 from gptlab.model.gpt import GPT
 from gptlab.runs.checkpoint import find_checkpoint, load_model
 from gptlab.runs.disk import check_space, explained, remove_tree, replace, temporary_sibling
+from gptlab.runs.history import counting_events
 from gptlab.runs.rundir import RunDir
 from gptlab.runs.workspace import find_dataset
 
@@ -111,7 +112,7 @@ def _prompt(run: RunDir, tokenizer: Tokenizer) -> str:
         val = open_dataset(find_dataset(run.path.parent.parent / "datasets", run)).val
         return tokenizer.decode(val[:PROMPT_TOKENS])
     except DataError:
-        written = [event.prompt + event.text for event in run.events() if isinstance(event, Sample)]
+        written = [event.prompt + event.text for event in counting_events(run) if isinstance(event, Sample)]
         return written[-1] if written else tokenizer.decode(range(tokenizer.vocab_size))
 
 

@@ -82,7 +82,7 @@ def compare(source: Source, folder: Path) -> tuple[float, str]:
     try:
         with _quiet(transformers):
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval()
+            model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True).float().eval()
             ids = tokenizer(source.prompt)["input_ids"]
             text = tokenizer.decode(ids, skip_special_tokens=True)
             with torch.no_grad():
