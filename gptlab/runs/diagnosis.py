@@ -80,8 +80,9 @@ class Diagnosis:
         if self._routed_text is None:
             all_of_it = trainer.val_windows
             n_windows = max(1, LOAD_TOKENS * len(all_of_it) // all_of_it.n_targets)
-            windows = EvaluationWindows(trainer.dataset.val, trainer.config.model.context_length, trainer.dataset.tokenizer.end_of_text,
-                                        n_windows, by_document=all_of_it.by_document)
+            dataset, context_length = trainer.dataset, trainer.config.model.context_length
+            windows = EvaluationWindows(dataset.val, context_length, dataset.tokenizer.end_of_text, n_windows,
+                                        by_document=all_of_it.by_document)
             ids, targets = next(windows.batches(n_windows))
             self._routed_text = ids.to(trainer.device), (targets != IGNORED).to(trainer.device)
         return expert_loads(trainer.model, *self._routed_text, trainer.precision)

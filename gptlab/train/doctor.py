@@ -19,8 +19,8 @@ DEAD_HEAD = 1e-3           # of the middle head of its layer; the weakest seen i
 
 # In the order of telling where one evaluation shows several: a cause before what follows from it.
 DISEASES = (learning.FirstLoss, learning.NotANumber, learning.Jumps, learning.WrongRate, learning.Stalled, learning.Clipped,
-            unseen.SeesTheAnswer, unseen.ValUnlikeTrain, unseen.ValTooGood, unseen.Overfitting, unseen.Memorised, routing.ExpertStarves,
-            learning.Underfitting)
+            unseen.SeesTheAnswer, unseen.ValUnlikeTrain, unseen.ValTooGood, unseen.Overfitting, unseen.Memorised,
+            routing.ExpertStarves, learning.Underfitting)
 
 
 class Doctor:

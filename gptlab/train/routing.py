@@ -28,15 +28,16 @@ class ExpertStarves:
         self.starved: Counter[tuple[int, int]] = Counter()  # by layer and expert, measurements in a row
 
     def see(self, event: Experts, case: Case) -> Alert | None:
-        if event.step <= case.train.warmup_steps:
+        if event.step <= case.train.warmup_steps or case.model.n_expert is None:  # the events may be from elsewhere
             return None
-        shares = {(layer, expert): (share, share * len(row)) for layer, row in enumerate(event.loads) for expert, share in enumerate(row)}
-        self.starved = Counter({at: self.starved[at] + 1 for at, (_, of_even) in shares.items() if of_even < STARVES})
+        shares = {(layer, expert): share for layer, row in enumerate(event.loads) for expert, share in enumerate(row)}
+        even = 1 / case.model.n_expert
+        self.starved = Counter({at: self.starved[at] + 1 for at, share in shares.items() if share < STARVES * even})
         found = [at for at, times in self.starved.items() if times >= STARVED_MEASUREMENTS]
         if not found or not case.judged(event.step):
             return None
-        named = ", ".join(f"layer {layer + 1} expert {expert + 1} {shares[layer, expert][0]:.2%}" for layer, expert in found[:NAMED])
-        even = 1 / len(event.loads[found[0][0]])
+        named = ", ".join(f"layer {layer + 1} expert {expert + 1} {shares[layer, expert]:.2%}"
+                          for layer, expert in found[:NAMED])
         return alert(event, "expert_starves", "warning", "Some experts get next to nothing to do: they take memory and learn "
                      "nothing.", f"At step {event.step:,}, {len(found)} of {len(shares)} got less than a tenth of an even share "
                      f"({even:.1%} of the choices), for the third time in a row: {named}.", *_remedy(case))
@@ -51,5 +52,5 @@ def _remedy(case: Case) -> tuple:
         return f"For the next run try fewer experts: model.n_expert at {fewer}.", new
     balance = min(MOST_BALANCE, rounded(max(BALANCE, MORE_BALANCE * model.expert_balance)))
     more = {"model.expert_balance": balance}
-    return (f"Raise model.expert_balance from {model.expert_balance:g} to {balance:g}, which sends them tokens again; or for the next "
-            f"run try fewer experts (model.n_expert).", fork(more), {"action": "new", "changes": more})
+    return (f"Raise model.expert_balance from {model.expert_balance:g} to {balance:g}, which sends them tokens again; or for the "
+            "next run try fewer experts (model.n_expert).", fork(more), {"action": "new", "changes": more})

@@ -11,6 +11,7 @@ const chart = new Chart(element.querySelector('#chart').parentElement, words);
 const samples = new Samples(element.querySelector('.live-samples'), words, {
   ask: question => server.pieces({run, ...question}), mark: step => chart.mark(step)});
 const table = new EpochTable(element.querySelector('.live-epochs'), words, samples => server.copied({run, samples}));
+const experts = new ExpertsMap(element.querySelector('.live-experts'), words.experts);
 const alerts = new Alerts(element.querySelector('.live-alerts'), words, async remedy => {
   const agreed = await agreement(remedy.action === 'restore_best' ? 'rollback' : remedy.action);
   if (!agreed) return;
@@ -74,6 +75,7 @@ function show(id, pin) {
   history = new RunHistory();
   chart.clear();
   samples.clear();
+  experts.clear();
   alerts.clear();
   steering.clear();
   render(true);
@@ -206,6 +208,7 @@ function render(now) {
   samples.show(history.samples);
   setHidden(sampleNow, !(state === 'running' || state === 'paused'));
   table.show(history);
+  experts.show(history);
   alerts.show(history, state);
   if (!replaying) steering.show(run, state, history);
   const last = state === 'running' && status.total_steps && history.step >= status.total_steps;

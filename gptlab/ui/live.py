@@ -28,8 +28,9 @@ from gptlab.ui.steering_panel import SteeringPanel
 from gptlab.ui.which_run import named, run_or_none, status_here
 
 HERE = Path(__file__).parent
-SCRIPTS = ("live_history.js", "live_chart.js", "live_text.js", "live_samples.js", "live_table.js", "live_alerts.js",
-           "live_numbers.js", "live_queue.js", "live_replay.js", "live_steer.js", "live.js")  # in this order, as one function
+SCRIPTS = ("live_history.js", "live_chart.js", "live_text.js", "live_samples.js", "live_table.js", "live_experts.js",
+           "live_alerts.js", "live_numbers.js", "live_queue.js", "live_replay.js", "live_steer.js",
+           "live.js")  # in this order, as one function
 OPEN = "run => window.gptlab.open(run)"  # for events whose answer is the id of a run to show
 SLICE_BYTES = 65_536
 NOTE_CHARACTERS = 400
@@ -138,4 +139,5 @@ def live_view(lab: Lab) -> gr.HTML:
         js_on_load="\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS),
         server_functions=[poll, ahead, pieces, copied, steering, foreseen],
         words={**words_train.LIVE, "queue": {**words_train.QUEUE, "who_length": OWNER_CHARACTERS},
-               "notes": words_train.NOTES, "replay": words_train.REPLAY, "steer": words_train.STEER, "settings": {name: form.label(name) for name in form.FIELDS}})
+               "notes": words_train.NOTES, "replay": words_train.REPLAY, "steer": words_train.STEER, "experts": words_train.EXPERTS,
+               "settings": {name: form.label(name) for name in form.FIELDS}})

@@ -3,7 +3,7 @@
 const CAPACITY = 300;  // buckets; the rules here are those of gptlab/runs/curves.py, which sums up long runs
 const EXTREMES = ['loss', 'grad_norm'];
 const LASTS = ['smooth', 'learning_rate', 'tokens_per_second', 'tokens', 'epoch', 'time_seconds'];
-const MOST_SAMPLES = 400, LATEST_SAMPLES = 9;  // kept of a long run, as there
+const MOST_TOLD = 400, LATEST = 9;  // samples, and loads of experts, kept of a long run, as there
 const AXES = {step: null, tokens: 'tokens', epoch: 'epoch', time: 'time_seconds'};  // what a curve can be drawn over
 
 // The steps of a run, however many, in buckets of `width` steps, a power of two that doubles when they are full. Each keeps
@@ -124,11 +124,25 @@ function smoothed(before, loss, step) {
   return before === null ? loss : before + (loss - before) / Math.min(step, Math.max(5, step / 25));
 }
 
+// About MOST_TOLD of what was said in order, evenly over its steps, and the latest. `stepOf`: at which step one was said.
+function thinned(all, stepOf) {
+  const first = stepOf(all[0]), last = stepOf(all.at(-1)), steps = new Set(all.map(stepOf)).size;
+  const apart = (last - first) / (steps * MOST_TOLD / all.length);
+  let kept = -Infinity;
+  return all.filter((one, i) => {
+    const step = stepOf(one);
+    if (step !== kept && step < kept + apart && i < all.length - LATEST) return false;
+    kept = step;
+    return true;
+  });
+}
+
 // What an event needs to be taken, by its kind and as gptlab/events.py has it; "number" may be null: not a finite one.
 const COUNTED = {step: 'number', time_seconds: 'number'}, READ = {...COUNTED, epoch: 'number'};
 const NEEDED = {
   step: {...READ, tokens: 'number', loss: 'number', learning_rate: 'number', grad_norm: 'number', tokens_per_second: 'number'},
   evaluation: {...READ, train_loss: 'number', val_loss: 'number', val_bits_per_byte: 'number'},
+  experts: {...COUNTED, loads: 'list'},
   sample: {...READ, sample_id: 'string', prompt: 'string', text: 'string', token_ids: 'list', logprobs: 'list'},
   checkpoint: COUNTED,
   alert: {...COUNTED, code: 'string', severity: 'string', message: 'string', evidence: 'string', remedy: 'string'},
@@ -148,6 +162,7 @@ class RunHistory {
     Object.assign(this, {resumes, read: 0, limit: Math.min(...resumes)});  // beyond the limit, what comes next is superseded
     this.curves = new Curves();
     this.evaluations = [];
+    this.experts = [];        // how they shared the work, at evaluations
     this.samples = new Map(); // by sample_id, in the order they were begun
     this.checkpoints = [];
     this.alerts = [];
@@ -186,6 +201,7 @@ class RunHistory {
     this.worked = Math.max(this.worked, event.time_seconds);
     if (event.type === 'step') this.curves.add(event);
     else if (event.type === 'evaluation') this.evaluations.push(event);
+    else if (event.type === 'experts') this.takeExperts(event);
     else if (event.type === 'sample') this.takeSample(event);
     else if (event.type === 'checkpoint') this.checkpoints.push(event);
     else if (event.type === 'alert') this.alerts.push(event);
@@ -199,18 +215,15 @@ class RunHistory {
     this.goBack(step);
   }
 
-  // Each holds all of its tokens: of a long run some are kept, evenly over its steps and of a step all or none.
+  // Each holds all of its tokens: of a long run some are kept, those of a step all or none.
   takeSample(event) {
     this.samples.set(event.sample_id, event);
-    if (this.samples.size <= 2 * MOST_SAMPLES) return;
-    const all = [...this.samples], [[, first]] = all, steps = new Set(all.map(([, one]) => one.step)).size;
-    const apart = (event.step - first.step) / (steps * MOST_SAMPLES / all.length);
-    let kept = -Infinity;
-    this.samples = new Map(all.filter(([, {step}], i) => {
-      if (step !== kept && step < kept + apart && i < all.length - LATEST_SAMPLES) return false;
-      kept = step;
-      return true;
-    }));
+    if (this.samples.size > 2 * MOST_TOLD) this.samples = new Map(thinned([...this.samples], ([, one]) => one.step));
+  }
+
+  takeExperts(event) {
+    this.experts.push(event);
+    if (this.experts.length > 2 * MOST_TOLD) this.experts = thinned(this.experts, one => one.step);
   }
 
   // A resumed run goes on from `step`: what came after it no longer counts.
@@ -219,6 +232,7 @@ class RunHistory {
     this.outdated = !this.curves.goBack(step) || this.outdated;
     const counts = event => event.step <= step;
     this.evaluations = this.evaluations.filter(counts);
+    this.experts = this.experts.filter(counts);
     this.checkpoints = this.checkpoints.filter(counts);
     this.alerts = this.alerts.filter(counts);
     this.settings = this.settings.filter(counts);
@@ -240,7 +254,7 @@ class RunHistory {
     Object.assign(past, {seconds, whole: this, worked: Math.min(seconds, this.worked)});
     past.curves = this.curves.until(seconds);
     const counts = event => event.time_seconds <= seconds;
-    for (const name of ['evaluations', 'checkpoints', 'alerts', 'settings']) past[name] = this[name].filter(counts);
+    for (const name of ['evaluations', 'experts', 'checkpoints', 'alerts', 'settings']) past[name] = this[name].filter(counts);
     past.samples = new Map([...this.samples].filter(([, sample]) => counts(sample)));
     return past;
   }

@@ -134,6 +134,19 @@ LIVE = {  # what the live view says; it reads these in the browser. {names} are 
     ],
 }
 
+EXPERTS = {  # how the experts of a run with experts share the work
+    "title": "How the experts share the work", "when": "Measured at", "step": "Step {step}", "layer": "layer", "expert": "expert",
+    "map": "Each layer's experts, and the share of the tokens' choices that went to each: in words beside it",
+    "hover": "layer %{y}, expert %{x}: %{text} of the choices, %{z:.2f} times an even share",
+    "summary": "An even share would be {even} %. The least goes to {least}, the most to {most}.",
+    "place": "layer {layer} expert {expert} ({percent} %)",
+    "range": "Layer {layer}: from {least_percent} % (expert {least}) to {most_percent} % (expert {most}).",
+    "look_for": "Look for an expert that turns a full orange and stays so: next to no token is sent to it, so it learns nothing and "
+                "only takes memory. An alert says so, too.",
+    "not": "Do not read a larger share as a better expert, or its number as a subject: shares are kept alike on purpose, experts "
+           "rarely stand for topics, and expert 1 of one layer has nothing to do with expert 1 of the next.",
+}
+
 REPLAY = {  # the run on view shown again as it went
     "button": "Replay", "state": "Replay", "bar": "Replay of the run", "play": "Play", "pause": "Pause", "speed": "Speed",
     "speeds": [{"name": speed, "label": f"{speed}×"} for speed in (1, 2, 5, 10, 20)], "time": "Time",
