@@ -243,7 +243,14 @@ class SampleConfig:
                                 minimum=1, maximum=100_000, step=1, unit="tokens")
     top_p: float | None = setting(None, "Top-p", "Choose only among the likeliest tokens that together have this "
                                   "probability. Empty: all.", minimum=0.01, maximum=1.0, step=0.01)
-    greedy: bool = setting(False, "Greedy", "Always take the likeliest token; temperature, top-k and top-p then do nothing.")
+    min_p: float | None = setting(None, "Min-p", "Choose only among tokens at least this share as likely as the likeliest. "
+                                  "Empty: all.", minimum=0.001, maximum=1.0, step=0.01)
+    repetition_penalty: float = setting(1.0, "Repetition penalty", "How much less likely a token becomes that stands in the text already: "
+                                        "its logit is divided by this, or multiplied if below 0. 1: not at all.",
+                                        minimum=1.0, maximum=10.0, step=0.05)
+    frequency_penalty: float = setting(0.0, "Frequency penalty", "Taken from a token's logit for each time it stands in the text already. "
+                                       "0: nothing.", minimum=0.0, maximum=10.0, step=0.05)
+    greedy: bool = setting(False, "Greedy", "Always take the likeliest token; temperature, top-k, top-p and min-p then do nothing.")
     seed: int = setting(1337, "Sampling seed", "Same seed, same text.", minimum=0, maximum=2**31 - 1, step=1)
     stop: tuple[str, ...] = setting((), "Stop at", "Stop when the text contains one of these, one a line.")
 

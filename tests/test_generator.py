@@ -266,3 +266,16 @@ def test_cuda_writes_the_same_text_and_bf16_writes():
     assert len(list(generate(model, tokenizer, "the fox", settings))) > 0
     with torch.autocast("cuda", dtype=torch.float16):
         assert len(list(generate(model.float(), tokenizer, "the fox", settings))) > 0
+
+
+def test_penalties_count_the_prompt_and_what_was_written():
+    tokenizer = tokenizer_of("char")
+    model, read = build(tokenizer.vocab_size), [int(i) for i in tokenizer.encode("the fox")]
+    settings = SampleConfig(max_new_tokens=CONTEXT - len(read), greedy=True, frequency_penalty=4.0)
+    written = [token.id for token in generate(model, tokenizer, "the fox", settings)]
+    for id in written:
+        with torch.no_grad():
+            logits = model(torch.tensor([read]))[0, -1]
+        assert id == int((logits - 4.0 * torch.tensor(read).bincount(minlength=len(logits))).argmax())
+        read.append(id)
+    assert written != [token.id for token in generate(model, tokenizer, "the fox", SampleConfig(max_new_tokens=len(written), greedy=True))]

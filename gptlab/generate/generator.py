@@ -16,7 +16,7 @@ from torch import Tensor
 from gptlab.config import SampleConfig
 from gptlab.data.tokenizers import StreamDecoder, Tokenizer
 from gptlab.generate.ahead import ahead
-from gptlab.generate.sampling import choose
+from gptlab.generate.sampling import choose, has_penalties
 from gptlab.model.gpt import GPT
 
 
@@ -163,10 +163,15 @@ class _Drawing:
         self.ended = False  # set by who shows the text
         self._tokenizer, self._settings, self._count = tokenizer, settings, 0
         self._generator = torch.Generator().manual_seed(settings.seed)
+        self._seen: Tensor | None = None  # how often each token stands in the text, (vocab_size,)
+        if has_penalties(settings):
+            self._seen = torch.bincount(torch.tensor(self.ids), minlength=tokenizer.vocab_size)
 
     def draw(self, logits: Tensor) -> tuple[int, float, bool]:
         """The next token's id, drawn from its logits (V,), its log-probability, and whether it must be the last."""
-        id, logprob = choose(logits, self._settings, self._generator, self._tokenizer.vocab_size)
+        id, logprob = choose(logits, self._settings, self._generator, self._tokenizer.vocab_size, self._seen)
+        if self._seen is not None:
+            self._seen[id] += 1
         self.ids, self._count = [id], self._count + 1
         return id, logprob, id == self._tokenizer.end_of_text or self._count == self._settings.max_new_tokens
 

@@ -12,17 +12,20 @@ from torch import Tensor
 from gptlab.config import SampleConfig
 
 
-def next_token_probabilities(logits: Tensor, temperature: float = 1.0, top_k: int | None = None,
-                             top_p: float | None = None, greedy: bool = False) -> Tensor:
+def next_token_probabilities(logits: Tensor, settings: SampleConfig, seen: Tensor | None = None) -> Tensor:
     """Probabilities (V,) of drawing each token, from its logits (V,); float32.
 
-    First temperature (0 is greedy: the likeliest token alone), then only the `top_k` likeliest, then only the
-    likeliest that together reach probability `top_p` (Holtzman et al. 2020). Of equals the lowest ids come first.
+    First the penalties for tokens that stand in the text, `seen` (V,) times each; then temperature (0 is greedy: the
+    likeliest token alone), then only the `top_k` likeliest, of them only the likeliest that together reach probability
+    `top_p` (Holtzman et al. 2020), of them only those at least `min_p` times as likely as the first (Nguyen et al. 2024).
+    Of equals the lowest ids come first.
     """
-    if greedy or temperature == 0:
-        return torch.zeros_like(logits, dtype=torch.float32).index_fill_(0, logits.argmax(), 1.0)
-    scaled = (logits.float() - logits.max().float()) / temperature  # (V,), at most 0: never overflows
-    if top_k is None and (top_p is None or top_p >= 1):
+    logits = penalised(logits.float(), settings, seen)
+    if is_greedy(settings):
+        return torch.zeros_like(logits).index_fill_(0, logits.argmax(), 1.0)
+    scaled = (logits - logits.max()) / settings.temperature  # (V,), at most 0: never overflows
+    top_k, top_p, min_p = settings.top_k, settings.top_p, settings.min_p
+    if top_k is None and (top_p is None or top_p >= 1) and min_p is None:
         return scaled.softmax(dim=0)
     ids = torch.arange(len(scaled))
     if top_k is not None and top_k < len(scaled):
@@ -33,25 +36,46 @@ def next_token_probabilities(logits: Tensor, temperature: float = 1.0, top_k: in
     if top_p is not None and top_p < 1:
         before = probabilities.cumsum(dim=0) - probabilities  # what all likelier tokens have together
         probabilities[before >= top_p] = 0.0
-        probabilities /= probabilities.sum()
-    return torch.zeros_like(scaled).index_copy_(0, ids, probabilities)
+    if min_p is not None:
+        probabilities[probabilities < min_p * probabilities[0]] = 0.0
+    return torch.zeros_like(scaled).index_copy_(0, ids, probabilities / probabilities.sum())
+
+
+def penalised(logits: Tensor, settings: SampleConfig, seen: Tensor | None) -> Tensor:
+    """Logits (V,) less what is taken for being `seen` (V,) times in the text: a share of each (Keskar et al. 2019), and an amount
+    for each time."""
+    if seen is None or not has_penalties(settings):
+        return logits
+    penalty = settings.repetition_penalty
+    weaker = torch.where(logits > 0, logits / penalty, logits * penalty)
+    return torch.where(seen > 0, weaker, logits) - settings.frequency_penalty * seen
+
+
+def has_penalties(settings: SampleConfig) -> bool:
+    """Whether what stands in the text changes what is drawn next."""
+    return settings.repetition_penalty != 1 or settings.frequency_penalty != 0
+
+
+def is_greedy(settings: SampleConfig) -> bool:
+    """Whether the likeliest token is always taken."""
+    return settings.greedy or settings.temperature == 0
 
 
 def choose(logits: Tensor, settings: SampleConfig, generator: torch.Generator,
-           vocab_size: int | None = None) -> tuple[int, float]:
+           vocab_size: int | None = None, seen: Tensor | None = None) -> tuple[int, float]:
     """Draw a token from its logits (V,), on any device: (id, log-probability under the model's own softmax).
 
-    Ids from `vocab_size` on are padding and never drawn. `generator` is a CPU one. Raises ValueError where the model's
-    output is not a number.
+    Ids from `vocab_size` on are padding and never drawn. `seen` counts, (vocab_size,), how often each token stands in the
+    text. `generator` is a CPU one. Raises ValueError where the model's output is not a number.
     """
     logits = logits.detach().to("cpu", torch.float32)
     total = logits.logsumexp(dim=0)
     if not torch.isfinite(total):
         raise ValueError("The model's output is not a number, so its weights are broken: choose an earlier checkpoint.")
     allowed = logits[:vocab_size]
-    if settings.greedy or settings.temperature == 0:
-        token = int(allowed.argmax())
+    if is_greedy(settings):
+        token = int(penalised(allowed, settings, seen).argmax())
     else:
-        probabilities = next_token_probabilities(allowed, settings.temperature, settings.top_k, settings.top_p)
+        probabilities = next_token_probabilities(allowed, settings, seen)
         token = int(torch.multinomial(probabilities, 1, generator=generator))
     return token, float(logits[token] - total)
