@@ -189,8 +189,8 @@ def test_with_no_trained_run_it_says_what_to_do(tmp_path, small_text):
         playground_tab.checkpoints_of(empty, "../..")
 
 
-@pytest.mark.parametrize("greedy, temperature, free", [(False, 0.8, [True] * 4), (False, 0, [True, False, False, False]),
-                                                       (True, 0.8, [False] * 4), (True, 0, [False] * 4)])
+@pytest.mark.parametrize("greedy, temperature, free", [(False, 0.8, [True] * 5), (False, 0, [True, False, False, False, False]),
+                                                       (True, 0.8, [False] * 5), (True, 0, [False] * 5)])
 def test_greedy_switches_off_what_it_makes_useless_and_says_so(greedy, temperature, free):
     note, *boxes = playground_tab.greedy_note(greedy, temperature)
     assert [box["interactive"] for box in boxes] == free and bool(note) == (not all(free))

@@ -22,8 +22,9 @@ from gptlab.ui.writing import Writer
 
 HERE = Path(__file__).parent
 SETTINGS = {"sample.temperature": "temperature", "sample.max_new_tokens": "length", "sample.greedy": "greedy",
-            "sample.top_k": "top-k", "sample.top_p": "top-p", "sample.seed": "sampling-seed"}
-OF_NO_USE = ("sample.temperature", "sample.top_k", "sample.top_p", "sample.seed")  # some of them, where it takes the likeliest
+            "sample.top_k": "top-k", "sample.top_p": "top-p", "sample.min_p": "min-p", "sample.seed": "sampling-seed",
+            "sample.repetition_penalty": "repetition-penalty", "sample.frequency_penalty": "frequency-penalty"}
+OF_NO_USE = ("sample.temperature", "sample.top_k", "sample.top_p", "sample.min_p", "sample.seed")  # some of them, where it takes the likeliest
 PAGES_AT_ONCE = 4
 MOST_PROMPT = 20_000  # characters: more than any context holds, and each answer repeats them
 KEYS = ("run", "checkpoint", "prompt", *SETTINGS)  # what the browser keeps
@@ -96,9 +97,11 @@ def _setting_widgets() -> dict[str, gr.components.Component]:
     """The widgets of SETTINGS, in its order; the small ones side by side."""
     widgets = {name: form.widget(name, form.FIELDS[name].default, elem_id=SETTINGS[name])
                for name in ("sample.temperature", "sample.max_new_tokens", "sample.greedy")}
-    with gr.Row(elem_classes="tight"):
-        for name in ("sample.top_k", "sample.top_p", "sample.seed"):
-            widgets[name] = form.widget(name, form.FIELDS[name].default, elem_id=SETTINGS[name], min_width=150)
+    for row in (("sample.top_k", "sample.top_p", "sample.min_p"),
+                ("sample.seed", "sample.repetition_penalty", "sample.frequency_penalty")):
+        with gr.Row(elem_classes="tight"):
+            for name in row:
+                widgets[name] = form.widget(name, form.FIELDS[name].default, elem_id=SETTINGS[name], min_width=150)
     return {name: widgets[name] for name in SETTINGS}
 
 
@@ -247,5 +250,5 @@ def greedy_note(greedy: bool, temperature: float) -> list:
     """Says and shows which controls have no effect when the likeliest token is always taken."""
     always = bool(greedy) or temperature == 0
     note = words.GREEDY_NOTE if greedy else words.ZERO_NOTE if always else ""
-    free = [gr.update(interactive=not greedy), *[gr.update(interactive=not always)] * 3]
+    free = [gr.update(interactive=not greedy), *[gr.update(interactive=not always)] * (len(OF_NO_USE) - 1)]
     return [f'<p class="message" role="status">{note}</p>' if note else "", *free]
