@@ -164,15 +164,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, rope: tuple[Tensor, Tensor] | None, caches: Sequence[KVCache] | None) -> Tensor:
         B, T, C = x.shape
-        qkv = self.qkv(x).view(B, T, self.H + 2 * self.K, self.D)  # (B, T, H + 2K, D)
-        qk, v = qkv.split((self.H + self.K, self.K), dim=2)  # queries and keys turn together: half the operations
-        if self.q_norm is not None:
-            q, k = qk.split((self.H, self.K), dim=2)
-            qk = torch.cat((self.q_norm(q), self.k_norm(k)), dim=2)  # (B, T, H + K, D)
-        if rope is not None:
-            qk = rotate(qk, *rope)
-        q, k = qk.to(v.dtype).split((self.H, self.K), dim=2)
-        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, H, T, D), (B, K, T, D) twice
+        q, k, v = self.queries_keys_values(x, rope)
         if caches is None:
             y = self.attend(q, k, v)
         elif B == 1:
@@ -182,6 +174,19 @@ class Attention(nn.Module):
                            in zip(q.split(1), k.split(1), v.split(1), caches, strict=True)])  # (B, H, T, D)
         y = y.transpose(1, 2).reshape(B, T, C)  # (B, H, T, D) -> (B, T, C)
         return dropped(self.out(y), self.dropout, self.training)
+
+    def queries_keys_values(self, x: Tensor, rope: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, H, T, D), (B, K, T, D) twice, of the normalised stream (B, T, C)."""
+        B, T, _ = x.shape
+        qkv = self.qkv(x).view(B, T, self.H + 2 * self.K, self.D)  # (B, T, H + 2K, D)
+        qk, v = qkv.split((self.H + self.K, self.K), dim=2)  # queries and keys turn together: half the operations
+        if self.q_norm is not None:
+            q, k = qk.split((self.H, self.K), dim=2)
+            qk = torch.cat((self.q_norm(q), self.k_norm(k)), dim=2)  # (B, T, H + K, D)
+        if rope is not None:
+            qk = rotate(qk, *rope)
+        q, k = qk.to(v.dtype).split((self.H, self.K), dim=2)
+        return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """What the last T of S tokens take from all up to themselves (without a causal mask, from all): q (B, H, T, D), k and v (B, K, S, D) -> (B, H, T, D)."""
