@@ -51,10 +51,11 @@ class Evaluation(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Experts(Event):
-    """How the experts of each layer shared some unseen text, measured beside an evaluation of `step`: `loads` holds for each
-    layer every expert's share of the choices. They sum to 1; each token makes as many choices as it has experts."""
+    """How the experts of each layer shared `tokens` of unseen text, measured beside an evaluation of `step`: `loads` holds for
+    each layer every expert's share of the choices. They sum to 1; each token makes as many choices as it goes through experts."""
 
     type = "experts"
+    tokens: int
     loads: list[list[float]]
 
 
@@ -124,7 +125,8 @@ class Setting(Event):
     before: dict[str, Any]
 
 
-EVENT_TYPES: dict[str, type[Event]] = {cls.type: cls for cls in (Step, Evaluation, Experts, Sample, Checkpoint, Alert, Status, Setting)}
+EVENT_TYPES: dict[str, type[Event]] = {
+    cls.type: cls for cls in (Step, Evaluation, Experts, Sample, Checkpoint, Alert, Status, Setting)}
 
 
 def to_json(event: Event) -> str:

@@ -13,7 +13,6 @@ EVENTS = [
     STEP,
     Evaluation(step=0, time_seconds=0.0, epoch=0.0, train_loss=4.1, val_loss=4.2, val_perplexity=66.7,
                val_bits_per_byte=6.05),
-    Experts(step=0, time_seconds=0.0, loads=[[0.25, 0.75], [0.5, 0.5]]),
     Sample(step=9, time_seconds=1.5, sample_id="9-0", epoch=0.1, prompt="Once", text=" upon\na \"time\"\u2028নদী\x85",
            token_ids=[1, 2], logprobs=[-0.5, -1.25], done=False),
     Checkpoint(step=9, time_seconds=1.5, path="checkpoints/step_00000009", kept_as=["best", "last"]),
@@ -21,7 +20,8 @@ EVENTS = [
           actions=[{"action": "stop"}, {"action": "fork", "step": 5, "changes": {"train.max_learning_rate": 3e-4}}]),
     Status(step=9, time_seconds=1.5, state="running", resumed_from_step=5),
     Setting(step=9, time_seconds=1.5, changes={"train.max_learning_rate": 3e-4, "train.patience": None},
-            before={"train.max_learning_rate": 1e-3, "train.patience": 5})]
+            before={"train.max_learning_rate": 1e-3, "train.patience": 5}),
+    Experts(step=0, time_seconds=0.0, tokens=4101, loads=[[0.25, 0.75], [0.5, 0.5]])]
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.type)

@@ -81,8 +81,8 @@ def test_a_run_of_days_keeps_no_more_loads_than_it_tells_and_the_latest():
 
 # --- an expert that starves ---
 
-def experts(step, *layers):
-    return Experts(step=step, time_seconds=0.0, loads=[list(layer) for layer in layers])
+def experts(step, *layers, tokens=4000):
+    return Experts(step=step, time_seconds=0.0, tokens=tokens, loads=[list(layer) for layer in layers])
 
 
 def told(events, **settings):
@@ -111,7 +111,8 @@ def test_not_while_the_rate_rises_nor_for_a_moment_nor_for_a_small_share():
     assert told(early, **{"train.warmup_steps": 175}) == []
     now_and_then = [experts(step, EVEN if step % 75 == 0 else STARVED) for step in range(25, 500, 25)]
     assert told(now_and_then) == []
-    assert told([experts(step, (0.32, 0.32, 0.33, 0.03)) for step in range(25, 500, 25)]) == []
+    assert told([experts(step, (0.32, 0.32, 0.34, 0.02)) for step in range(25, 500, 25)]) == []
+    assert told([experts(step, STARVED, tokens=100) for step in range(25, 500, 25)]) == [], "so few may be chance"
 
 
 def skewed(*given, **named):

@@ -20,10 +20,11 @@ from gptlab.train.batches import IGNORED, EvaluationWindows
 from gptlab.train.doctor import Doctor
 from gptlab.train.expert_loads import expert_loads
 from gptlab.train.heads import head_strengths
+from gptlab.train.routing import LEAST_CHOICES
 from gptlab.train.trainer import Trainer
 
 HEAD_WINDOWS = 8  # windows of unseen text that heads are judged on: a forward pass, next to an evaluation of many
-LOAD_TOKENS = 4096  # about, of unseen text, that the loads of experts are measured on: with 128 experts, some 30 choices each
+LOAD_TOKENS = 4096  # about, of unseen text, that the loads of experts are measured on; more where these make too few choices
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class Diagnosis:
         self._trainer = trainer
         self._length = ngrams.stretch_length(dataset.manifest["train_tokens"], dataset.manifest["train_bytes"])
         self._copied: ngrams.Stretches | None = None  # made for the first sample
-        self._routed_text: tuple[Tensor, Tensor] | None = None  # made for the first measurement of loads
+        self._routed_text: tuple[Tensor, Tensor] | None = None  # and which of it counts; made for the first loads
         self._doctor: Doctor | None = Doctor(trainer.config, dataset.manifest, val_overlap=lambda: ngrams.overlap(
             dataset.val, dataset.train, 4 * self._length, dataset.tokenizer.end_of_text), from_scratch=from_scratch)
         self._unless_it_fails(lambda: [self._doctor.see(event) for event in earlier])
@@ -59,7 +60,7 @@ class Diagnosis:
 
     def _told(self, event: Event) -> list[Event]:
         if isinstance(event, Evaluation) and self._trainer.config.model.n_expert is not None:
-            measured = Experts(step=event.step, time_seconds=event.time_seconds, loads=self._expert_loads())
+            measured = self._expert_loads(event)
             return [*self._with_alerts(event), measured, *self._doctor.see(measured)]
         return self._with_alerts(event)
 
@@ -74,15 +75,21 @@ class Diagnosis:
             alerts += self._doctor.examine_heads(event, head_strengths(self._trainer.model, ids))
         return [*alerts, event] if isinstance(event, Status) else [event, *alerts]
 
-    def _expert_loads(self) -> list[list[float]]:
+    def _expert_loads(self, event: Evaluation) -> Experts:
         """Of the model as it is now, on the same windows each time, evenly spaced over the unseen text."""
         trainer = self._trainer
         if self._routed_text is None:
-            all_of_it = trainer.val_windows
-            n_windows = max(1, LOAD_TOKENS * len(all_of_it) // all_of_it.n_targets)
-            dataset, context_length = trainer.dataset, trainer.config.model.context_length
-            windows = EvaluationWindows(dataset.val, context_length, dataset.tokenizer.end_of_text, n_windows,
-                                        by_document=all_of_it.by_document)
-            ids, targets = next(windows.batches(n_windows))
-            self._routed_text = ids.to(trainer.device), (targets != IGNORED).to(trainer.device)
-        return expert_loads(trainer.model, *self._routed_text, trainer.precision)
+            self._routed_text = _text_to_route(trainer)
+        ids, counted = self._routed_text
+        return Experts(step=event.step, time_seconds=event.time_seconds, tokens=int(counted.sum()),
+                       loads=expert_loads(trainer.model, ids, counted, trainer.precision))
+
+
+def _text_to_route(trainer: Trainer) -> tuple[Tensor, Tensor]:
+    """Windows of unseen text (B, T), on the trainer's device, and where they are text and not padding."""
+    dataset, model, unseen = trainer.dataset, trainer.config.model, trainer.val_windows
+    tokens = max(LOAD_TOKENS, LEAST_CHOICES * model.n_expert // model.n_expert_active)
+    windows = EvaluationWindows(dataset.val, model.context_length, dataset.tokenizer.end_of_text,
+                                max(1, tokens * len(unseen) // unseen.n_targets), by_document=unseen.by_document)
+    ids, targets = next(windows.batches(len(windows)))
+    return ids.to(trainer.device), (targets != IGNORED).to(trainer.device)

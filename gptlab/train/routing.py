@@ -10,7 +10,8 @@ from collections import Counter
 from gptlab.events import Alert, Experts
 from gptlab.train.case import Case, alert, fork, rounded
 
-STARVES = 0.1              # of its even share: balanced runs give every expert 0.23 of it or more; without balance, many get 0.02
+STARVES = 0.05             # of its even share: balanced runs gave every expert 0.15 or more, those without balance often nothing
+LEAST_CHOICES = 100        # in an even share, to judge by: by chance nobody then gets so few who usually gets an eighth
 STARVED_MEASUREMENTS = 3   # … so often in a row
 NAMED = 4                  # experts that the evidence lists
 BALANCE = 0.01             # where there was none; else so many times what there was …
@@ -28,19 +29,21 @@ class ExpertStarves:
         self.starved: Counter[tuple[int, int]] = Counter()  # by layer and expert, measurements in a row
 
     def see(self, event: Experts, case: Case) -> Alert | None:
-        if event.step <= case.train.warmup_steps or case.model.n_expert is None:  # the events may be from elsewhere
+        model = case.model
+        if event.step <= case.train.warmup_steps or model.n_expert is None:  # the events may be from elsewhere
             return None
         shares = {(layer, expert): share for layer, row in enumerate(event.loads) for expert, share in enumerate(row)}
-        even = 1 / case.model.n_expert
+        even = 1 / model.n_expert
         self.starved = Counter({at: self.starved[at] + 1 for at, share in shares.items() if share < STARVES * even})
         found = [at for at, times in self.starved.items() if times >= STARVED_MEASUREMENTS]
-        if not found or not case.judged(event.step):
+        enough = event.tokens * model.n_expert_active * even >= 0.9 * LEAST_CHOICES  # windows are seldom just as long
+        if not found or not enough or not case.judged(event.step):
             return None
         named = ", ".join(f"layer {layer + 1} expert {expert + 1} {shares[layer, expert]:.2%}"
                           for layer, expert in found[:NAMED])
         return alert(event, "expert_starves", "warning", "Some experts get next to nothing to do: they take memory and learn "
-                     "nothing.", f"At step {event.step:,}, {len(found)} of {len(shares)} got less than a tenth of an even share "
-                     f"({even:.1%} of the choices), for the third time in a row: {named}.", *_remedy(case))
+                     "nothing.", f"At step {event.step:,}, {len(found)} of {len(shares)} got less than a twentieth of an even share "
+                     f"({even:.1%} of the choices), as in the measurements before: {named}.", *_remedy(case))
 
 
 def _remedy(case: Case) -> tuple:

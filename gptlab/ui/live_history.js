@@ -142,7 +142,7 @@ const COUNTED = {step: 'number', time_seconds: 'number'}, READ = {...COUNTED, ep
 const NEEDED = {
   step: {...READ, tokens: 'number', loss: 'number', learning_rate: 'number', grad_norm: 'number', tokens_per_second: 'number'},
   evaluation: {...READ, train_loss: 'number', val_loss: 'number', val_bits_per_byte: 'number'},
-  experts: {...COUNTED, loads: 'list'},
+  experts: {...COUNTED, tokens: 'number', loads: 'list'},
   sample: {...READ, sample_id: 'string', prompt: 'string', text: 'string', token_ids: 'list', logprobs: 'list'},
   checkpoint: COUNTED,
   alert: {...COUNTED, code: 'string', severity: 'string', message: 'string', evidence: 'string', remedy: 'string'},
