@@ -1,14 +1,17 @@
 """The presets: each loads, and those that promise a published recipe hold its numbers."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from gptlab.config import ConfigError
-from gptlab.model.estimate import total_parameters
+from gptlab.exchange.families import family_of
+from gptlab.model.estimate import active_parameters, total_parameters
 from gptlab.presets import DEFAULT_PRESET, FOLDER, preset, presets
 
-NAMES = ["first-minute", "overfit", "shakespeare-char-cpu", "shakespeare-char-cpu-fast", "shakespeare-char-gpu",
+FAMILIES = {"gpt2-small-cpu": "GPT-2", "llama-small-cpu": "Llama", "qwen3-small-cpu": "Qwen3", "moe-small-cpu": "Qwen3-MoE"}
+NAMES = ["first-minute", "overfit", *FAMILIES, "shakespeare-char-cpu", "shakespeare-char-cpu-fast", "shakespeare-char-gpu",
          "shakespeare-char-gpu-fast", "julius-caesar-124m", "tiny-llama", "llama-1b"]
 
 
@@ -84,7 +87,7 @@ def test_only_the_billion_parameters_stand_under_large():
 
 def test_what_a_cpu_cannot_do_says_so():
     for name in NAMES:
-        assert preset(name).needs_gpu == (name not in ("first-minute", "overfit", "shakespeare-char-cpu",
+        assert preset(name).needs_gpu == (name not in ("first-minute", "overfit", *FAMILIES, "shakespeare-char-cpu",
                                                           "shakespeare-char-cpu-fast"))
         if preset(name).needs_gpu:
             assert "GPU" in preset(name).expect["cpu"] or "Not on a CPU" in preset(name).expect["cpu"]
@@ -100,3 +103,26 @@ def test_a_fast_recipe_has_its_classics_data_and_a_model_no_larger(classic):
     slow, fast = preset(classic).config, preset(f"{classic}-fast").config
     assert (fast.data, fast.model.context_length) == (slow.data, slow.model.context_length)
     assert total_parameters(fast.model, 66) <= total_parameters(slow.model, 66)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_familys_preset_is_of_the_family_in_its_title(name):
+    assert FAMILIES[name] in preset(name).title and family_of(preset(name).config.model).name == FAMILIES[name]
+    assert preset(name).group == "Families"
+
+
+def test_a_familys_preset_has_what_its_why_says():
+    gpt2, llama, qwen3, moe = (preset(name).config.model for name in FAMILIES)
+    assert gpt2.bias and gpt2.tie_embeddings and gpt2.mlp == "gelu_tanh" and gpt2.norm_epsilon == 1e-5
+    assert llama.n_head == 2 * llama.kv_heads and not llama.bias
+    assert qwen3 == replace(llama, qk_norm=True)
+    assert moe == replace(qwen3, n_expert=4, n_expert_active=2, mlp_hidden=moe.mlp_hidden) and moe.expert_balance > 0
+
+
+def test_families_can_be_compared_side_by_side():
+    """The same text, the same training, about as many parameters for a token to go through."""
+    configs = [preset(name).config for name in FAMILIES]
+    assert len({config.data for config in configs}) == len({config.train for config in configs}) == 1
+    assert configs[0].data == preset(DEFAULT_PRESET).config.data, "the app prepares that at its first start"
+    through = [active_parameters(config.model, 512) for config in configs]
+    assert max(through) < 1.2 * min(through)
