@@ -26,6 +26,11 @@ class Experts(nn.Module):
         self.up = nn.Parameter(torch.empty(E, 2 * hidden, C))  # rows [0, hidden) of each are the gate
         self.down = nn.Parameter(torch.empty(E, C, hidden))
 
+    def extra_repr(self) -> str:
+        """What `print(model)` says of them, whose weights are no modules of their own."""
+        E, C, hidden = self.down.shape
+        return f"n_expert={E}, n_expert_active={self.active}, features={C}, hidden_features={hidden}"
+
     def forward(self, x: Tensor, routed: list[Tensor] | None = None) -> Tensor:
         """(B, T, C) -> (B, T, C). The router's probabilities (N, E) are appended to `routed`."""
         tokens = x.flatten(0, -2)  # (N, C)

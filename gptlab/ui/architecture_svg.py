@@ -21,7 +21,7 @@ ROW, TWO_ROWS = 34, 54  # heights of a box with one line of text, and with two
 STEP = 30               # room for an arrow beside which a shape stands
 SHORT_STEP = 15
 BETWEEN = 28            # from where attention is added to the next norm: its way past begins there
-MOST_EXPERTS_DRAWN = 16
+MOST_EXPERTS_DRAWN = 32
 
 
 class Paper:
@@ -29,7 +29,7 @@ class Paper:
 
     def __init__(self, width: int, left: int, right: int):
         self.width, self.left, self.right = width, left, right
-        self.middle = (left + right) // 2
+        self.middle = (left + right) // 2 - 6  # leaves room beside the arrows for shapes
         self.y = 4
         self.drawn: list[str] = []
 
@@ -45,7 +45,7 @@ class Paper:
         tip = self.y + height
         self.add(f'<path class="flow" d="M{self.middle} {self.y}V{tip - 6}"/><path class="tip" d="M{self.middle - 5} {tip - 7}h10l-5 7z"/>')
         if shape:
-            self.add(self.text(self.middle + 12, self.y + height / 2 + 4, shape_words(shape), "shape"))
+            self.add(self.text(self.middle + 11, self.y + height / 2 + 4, shape_words(shape), "shape"))
         self.y = tip
 
     def pill(self, name: str, part: Part) -> None:
@@ -115,14 +115,13 @@ def plus(paper: Paper, joined: bool) -> None:
 
 def pile(paper: Paper, part: Part, sheets: int) -> None:
     """All blocks, as sheets of paper behind each other."""
-    width, height = paper.right - paper.left, TWO_ROWS + 10
-    behind = "".join(f'<rect x="{paper.left + 4 * n}" y="{paper.y + 4 * n}" width="{width - 4 * (sheets - 1)}" height="{height}" rx="8"/>'
-                     for n in reversed(range(1, sheets)))
-    front = f'<rect x="{paper.left}" y="{paper.y}" width="{width - 4 * (sheets - 1)}" height="{height}" rx="8"/>'
-    right = paper.right - 14 - 4 * (sheets - 1)
-    text = (paper.text(paper.left + 14, paper.y + 27, part.name, "name") + paper.text(right, paper.y + 27, f"{part.parameters:,}", "number", end=True)
+    right, height = paper.right - 2 * (sheets - 1), TWO_ROWS + 10
+    behind = "".join(f'<rect x="{paper.left + 2 * n}" y="{paper.y + 4 * n}" width="{right - paper.left}" height="{height}" rx="8"/>'
+                     for n in range(sheets - 1, -1, -1))
+    text = (paper.text(paper.left + 14, paper.y + 27, part.name, "name")
+            + paper.text(right - 10, paper.y + 27, f"{part.parameters:,}", "number", end=True)
             + paper.text(paper.left + 14, paper.y + 48, part.detail, "detail"))
-    paper.add(paper.group("blocks", behind + front + text, "pile"))
+    paper.add(paper.group("blocks", behind + text, "pile"))
     paper.y += height + 4 * (sheets - 1)
 
 
@@ -173,7 +172,7 @@ def attention(paper: Paper, config: ModelConfig, part: Part) -> None:
     y = paper.y + 62
     inside = paper.text(paper.left + 14, y, f"q {heads}", "shape") + paper.text(paper.left + 14, y + 18, f"k, v {shared}", "shape")
     x = paper.left + 14
-    for chip in [words.ROTARY] * (config.positions == "rope") + [words.QK_NORM] * config.qk_norm:
+    for chip in words.marks(config):
         width = 18 + 7.6 * len(chip)
         inside += (f'<rect class="chip" x="{x:g}" y="{y + 28}" width="{width:g}" height="22" rx="11"/>'
                    + paper.text(x + 9, y + 43, chip, "detail"))
@@ -201,9 +200,9 @@ def mlp(paper: Paper, config: ModelConfig, parts: dict[str, Part]) -> None:
     paper.arrow(SHORT_STEP)
     count, wide = min(config.n_expert, MOST_EXPERTS_DRAWN), paper.right - paper.left - 28
     pitch = min(wide / count, 40)
-    lit = spread(min(config.n_expert_active, count), count)
+    lit = spread(max(1, round(config.n_expert_active * count / config.n_expert)), count)  # the same share of those drawn
     squares = "".join(f'<rect class="expert{" lit" * (n in lit)}" x="{paper.left + 14 + pitch * n:g}" y="{paper.y + 54}" '
-                      f'width="{pitch - 5:g}" height="18" rx="4"/>' for n in range(count))
+                      f'width="{0.85 * pitch:g}" height="18" rx="4"/>' for n in range(count))
     return paper.box("mlp", part, 84, squares)
 
 

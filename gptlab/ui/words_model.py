@@ -62,6 +62,11 @@ def heads(config: ModelConfig) -> str:
     return f"{config.n_head} {plural('head', config.n_head)} of {config.head_size} channels{shared}"
 
 
+def marks(config: ModelConfig) -> list[str]:
+    """What is done to queries and keys."""
+    return [ROTARY] * (config.positions == "rope") + [QK_NORM] * config.qk_norm
+
+
 def blocks(L: int) -> str:
     """ "Block × 12"."""
     return f"Block × {L}"
@@ -78,8 +83,8 @@ def one_block(parameters: int) -> str:
 
 
 def experts(E: int, kind: str) -> str:
-    """ "8 experts · SwiGLU"."""
-    return f"{E} experts · {kind}"
+    """ "8 SwiGLU experts"."""
+    return f"{E} {kind} experts"
 
 
 def expert(C: int, hidden: int, active: int) -> str:
@@ -99,7 +104,11 @@ def in_words(config: ModelConfig, parts: dict, total: int) -> str:
     def one(name: str) -> str:
         part = parts[name]
         number = "" if part.parameters is None else f", {part.parameters:,} parameters"
-        return f"{part.name}{f' ({part.detail})' if part.detail else ''}{number}"
+        details = [part.detail] if part.detail else []
+        if name == "attention":
+            details += [*marks(config), CAUSAL if config.causal else NO_CAUSAL]
+        described = f" ({', '.join(details)})" if details else ""
+        return f"{part.name}{described}{number}"
 
     inside = [one(name) for name in ("attention_norm", "attention", "mlp_norm", "router", "mlp") if name in parts]
     before = [one(name) for name in ("tokens", "token_embedding", "position_embedding") if name in parts]
