@@ -41,7 +41,7 @@ def test_it_tells_what_it_does_and_where_the_folder_is(gptlab, tmp_path):
     assert doing == ["Loading the model", "Writing the folder", "Comparing with transformers", "Done"]
     assert checked.startswith("transformers ") and "the largest difference is" in checked
     assert {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "generation_config.json",
-            "README.md"} == {path.name for path in (tmp_path / "out").iterdir()}
+            "README.md", "loss.svg"} == {path.name for path in (tmp_path / "out").iterdir()}
 
 
 def test_the_object_names_path_and_difference(gptlab, tmp_path, workspace):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -21,8 +22,10 @@ from gptlab.data.tokenizers import tokenizer_of
 from gptlab.exchange import hugging_face
 from gptlab.exchange.export import ExportError, Source, export, source_of
 from gptlab.exchange.families import family_of
+from gptlab.exchange.hugging_face_curve import curve
 from gptlab.generate.generator import generate
 from gptlab.model.gpt import GPT
+from gptlab.runs.history import read_history
 
 KINDS = ("char", "byte", "bpe", "file")
 
@@ -170,3 +173,28 @@ def test_the_card_tells_of_the_run_and_its_code_runs(run, tmp_path, monkeypatch,
     exec(code, {})
     opening = re.search(r"tokenizer\('(.+)', return", code)[1]
     assert capsys.readouterr().out.startswith(opening)
+
+
+def test_the_losses_can_be_read_off_the_picture(run, tmp_path):
+    """By its own labels, as somebody with a ruler would."""
+    written = export(run, tmp_path / "out", "hf")
+    assert "](loss.svg)" in (written.path / "README.md").read_text(encoding="utf-8")
+    svg = ElementTree.parse(written.path / "loss.svg").getroot()
+    paths = {}
+    for path in svg.iter("{http://www.w3.org/2000/svg}path"):
+        points = [tuple(map(float, point.split())) for point in path.get("d")[1:].split(" L")]
+        paths.setdefault(path.get("class"), []).append(points)
+    labels = [text.text for text in svg.iter("{http://www.w3.org/2000/svg}text") if text.get("text-anchor") == "end"]
+    heights = [grid[0][1] for grid in paths["grid"]]
+    (low, high), (bottom, top) = (float(labels[0]), float(labels[len(heights) - 1])), (heights[0], heights[-1])
+    read = [low + (bottom - y) / (bottom - top) * (high - low) for _, y in paths["val"][0]]
+    seen = read_history(run).evaluations
+    assert read == pytest.approx([one.val_loss for one in seen], abs=0.01 * (high - low))
+    left, right = paths["grid"][0][0][0], paths["grid"][0][1][0]
+    assert [8 * (x - left) / (right - left) for x, _ in paths["val"][0]] == pytest.approx([one.step for one in seen], abs=0.05)
+    assert len(paths["train"][0]) == 8
+
+
+def test_a_run_that_has_learnt_nothing_yet_has_no_picture(run, tmp_path):
+    history = dataclasses.replace(read_history(run), steps={name: values[:0] for name, values in read_history(run).steps.items()})
+    assert curve(history, run.manifest()["baselines"]) is None

@@ -20,8 +20,11 @@ from gptlab.data.tokenizers import Tokenizer
 from gptlab.exchange.export import Exported, ExportError, Progress, Source
 from gptlab.exchange.families import Family, family_of
 from gptlab.exchange.hugging_face_card import card
+from gptlab.exchange.hugging_face_curve import curve
 from gptlab.exchange.hugging_face_weights import model_settings, weights_of
+from gptlab.runs.history import read_history
 
+PICTURE = "loss.svg"
 TOLERANCE = 1e-4           # between logits: what adding up in another order comes to, and much less than a wrong weight;
 RELATIVE_TOLERANCE = 1e-5  # of the largest one, where that is more
 NOT_INSTALLED = ("transformers is not installed here, so nothing was compared: install it (pip install transformers) and export "
@@ -37,12 +40,21 @@ def write(source: Source, folder: Path, progress: Progress) -> Exported:
     _write_json(folder / "config.json", configuration(source, family))
     _write_json(folder / "generation_config.json", way_of_writing(source))
     _write_json(folder / "tokenizer_config.json", tokenizer_settings(source))
-    (folder / "README.md").write_text(card(source, family), encoding="utf-8", newline="\n")
+    _write_card(source, family, folder)
     shutil.copymode(folder / "config.json", folder / "model.safetensors")  # which safetensors lets nobody else read
     if importlib.util.find_spec("transformers") is None:
         return Exported(folder, None, NOT_INSTALLED)
     progress(0.4, "Comparing with transformers")
     return Exported(folder, *compare(source, folder))
+
+
+def _write_card(source: Source, family: Family, folder: Path) -> None:
+    history = read_history(source.run)
+    drawn = curve(history, source.manifest["baselines"])
+    if drawn is not None:
+        (folder / PICTURE).write_text(drawn, encoding="utf-8", newline="\n")
+    text = card(source, family, history, None if drawn is None else PICTURE)
+    (folder / "README.md").write_text(text, encoding="utf-8", newline="\n")
 
 
 def configuration(source: Source, family: Family) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from gptlab.exchange.export import Source
 from gptlab.exchange.families import Family
 from gptlab.model.estimate import total_parameters
 from gptlab.runs.changes import live_config
-from gptlab.runs.history import read_history
+from gptlab.runs.history import RunHistory
 
 ROWS = 12  # of the table of losses, about
 OPENING_CHARACTERS = 24
@@ -23,8 +23,8 @@ BASELINES = {"uniform": "pure guessing", "unigram": "counting tokens", "bigram":
 PRIVATE = ("data.source", "data.tokenizer_file")  # paths on the machine where it was trained
 
 
-def card(source: Source, family: Family) -> str:
-    """The text, in Markdown, of what `export.Source` holds. Raises RunError where the run's events cannot be read."""
+def card(source: Source, family: Family, history: RunHistory, picture: str | None) -> str:
+    """The text, in Markdown; `picture` is the name of the file that shows the loss over the steps, if there is one."""
     name, end = plain(source.run.name), source.tokenizer.token_text(source.tokenizer.end_of_text)
     parameters = total_parameters(source.config.model, source.tokenizer.vocab_size)
     return "\n".join((
@@ -35,7 +35,7 @@ def card(source: Source, family: Family) -> str:
         "was trained on, and knows nothing else.", "",
         "## How to use it", "", "```python", *_snippet(source), "```", "",
         *(f"- {note}" for note in _notes(source, end)), "",
-        "## How good it is", "", *_losses(source), "",
+        "## How good it is", "", *_losses(source, history, picture), "",
         "## What it was trained on", "", *_table(("", ""), _data(source)), "",
         "## Settings that differ from GPT Lab's defaults", "", *_settings(source), ""))
 
@@ -66,9 +66,9 @@ def _notes(source: Source, end: str) -> list[str]:
     return notes
 
 
-def _losses(source: Source) -> Iterable[str]:
+def _losses(source: Source, history: RunHistory, picture: str | None) -> Iterable[str]:
     """What was measured on unseen text, and how that came about."""
-    baselines, history = source.manifest["baselines"], read_history(source.run)
+    baselines = source.manifest["baselines"]
     here = next((one for one in history.evaluations if one.step == source.step), None)
     if here is not None:
         yield (f"On text it has not seen, its loss is **{here.val_loss:.4f}** nats per token: as unsure as picking among "
@@ -76,6 +76,8 @@ def _losses(source: Source) -> Iterable[str]:
         yield ""
     known = [(words, f"{baselines[name]:.4f}") for name, words in BASELINES.items() if baselines.get(name) is not None]
     yield from _table(("Loss per token of", "nats"), known)
+    if picture is not None:
+        yield from ("", f"![The loss over the steps of the training]({picture})")
     if history.evaluations:
         yield ""
         yield from _table(("Step", "Epoch", "Loss on training text", "Loss on unseen text"), map(_row, thinned(history.table(ROWS), here)))
