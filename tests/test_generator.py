@@ -178,7 +178,8 @@ def test_greedy_follows_the_likeliest_and_reports_its_logprob():
     tokenizer = tokenizer_of("char")
     model = build(tokenizer.vocab_size)
     read = [int(i) for i in tokenizer.encode("the fox")]
-    for token in generate(model, tokenizer, "the fox", SampleConfig(max_new_tokens=9, greedy=True)):
+    for token in generate(model, tokenizer, "the fox", SampleConfig(max_new_tokens=9, greedy=True), alternatives=3):
+        assert token.alternatives[0] == (token.id, pytest.approx(token.logprob, abs=1e-5)) and len(token.alternatives) == 3
         with torch.no_grad():
             logprobs = model(torch.tensor([read]))[0, -1].log_softmax(0)
         assert token.id == int(logprobs.argmax()) and token.logprob == pytest.approx(float(logprobs.max()), abs=1e-4)

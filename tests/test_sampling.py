@@ -66,7 +66,7 @@ def test_draws_follow_the_odds(settings, expected):
     expected, generator = torch.as_tensor(expected), torch.Generator().manual_seed(0)
     expected = 10_000 * expected / expected.sum()
     settings = SampleConfig(**{"temperature": 1.0} | settings)
-    drawn = [choose(ODDS.log(), settings, generator, seen=SEEN)[0] for _ in range(10_000)]
+    drawn = [choose(ODDS.log(), settings, generator, seen=SEEN).id for _ in range(10_000)]
     counts, possible = torch.bincount(torch.tensor(drawn), minlength=4), expected > 0
     assert counts[~possible].sum() == 0
     assert float(((counts - expected)[possible] ** 2 / expected[possible]).sum()) < 16.27
@@ -83,26 +83,29 @@ def test_top_p_keeps_exactly_the_smallest_set(seed, top_p):
 
 def test_penalties_hold_for_the_likeliest_too():
     settings = SampleConfig(greedy=True, frequency_penalty=1.0)
-    assert choose(ODDS.log(), settings, torch.Generator(), seen=SEEN)[0] == 1
+    assert choose(ODDS.log(), settings, torch.Generator(), seen=SEEN).id == 1
 
 
 def test_logprob_is_the_models_own_whatever_the_settings():
     expected = logits().log_softmax(0)
     for settings in (SampleConfig(temperature=0.1), SampleConfig(temperature=2.0, top_k=5), SampleConfig(greedy=True)):
-        token, logprob = choose(logits(), settings, torch.Generator().manual_seed(0))
-        assert logprob == pytest.approx(float(expected[token]), abs=1e-5)
+        drawn = choose(logits(), settings, torch.Generator().manual_seed(0), alternatives=10)
+        assert drawn.logprob == pytest.approx(float(expected[drawn.id]), abs=1e-5)
+        best = expected.topk(10)
+        assert [id for id, _ in drawn.alternatives] == best.indices.tolist()
+        assert [logprob for _, logprob in drawn.alternatives] == pytest.approx(best.values.tolist(), abs=1e-5)
 
 
 def test_padding_is_never_drawn_but_counts_as_the_models_belief():
     padded = torch.tensor([0.0, 0.0, 50.0])
     for settings in (SampleConfig(greedy=True), SampleConfig(temperature=2.0), SampleConfig(top_k=1)):
-        token, logprob = choose(padded, settings, torch.Generator().manual_seed(0), vocab_size=2)
-        assert token < 2 and logprob == pytest.approx(-50)
+        drawn = choose(padded, settings, torch.Generator().manual_seed(0), vocab_size=2, alternatives=10)
+        assert drawn.id < 2 and drawn.logprob == pytest.approx(-50) and len(drawn.alternatives) == 2
 
 
 def test_same_seed_same_draws_and_global_randomness_untouched():
     before = torch.get_rng_state()
-    draws = [[choose(logits(seed=i), SampleConfig(temperature=2.0), generator)[0] for i in range(50)]
+    draws = [[choose(logits(seed=i), SampleConfig(temperature=2.0), generator).id for i in range(50)]
              for generator in (torch.Generator().manual_seed(s) for s in (1, 1, 2))]
     assert draws[0] == draws[1] != draws[2]
     assert torch.equal(torch.get_rng_state(), before)

@@ -16,7 +16,7 @@ from torch import Tensor
 from gptlab.config import SampleConfig
 from gptlab.data.tokenizers import StreamDecoder, Tokenizer
 from gptlab.generate.ahead import ahead
-from gptlab.generate.sampling import choose, has_penalties
+from gptlab.generate.sampling import Draw, choose, has_penalties
 from gptlab.model.gpt import GPT
 
 
@@ -24,12 +24,14 @@ from gptlab.model.gpt import GPT
 class Token:
     """One drawn token. `text` is the piece to append: "" in the middle of a character or of a possible stop string.
 
-    `logprob` is the token's log-probability in nats under the model, before temperature, top-k and top-p.
+    `logprob` is the token's log-probability in nats under the model, before temperature, top-k and the like; `alternatives`
+    are the likeliest tokens in its place, (id, log-probability), if asked for.
     """
 
     id: int
     text: str
     logprob: float
+    alternatives: tuple[tuple[int, float], ...] = ()
 
 
 class Reader:
@@ -106,27 +108,29 @@ class StopFilter:
 
 
 def generate(model: GPT, tokenizer: Tokenizer, prompt: str, settings: SampleConfig, *, use_cache: bool = True,
-             should_stop: Callable[[], bool] = lambda: False) -> Iterator[Token]:
-    """Tokens that continue `prompt`; with an empty one, a text of its own, begun after an end-of-text.
+             should_stop: Callable[[], bool] = lambda: False, alternatives: int = 0) -> Iterator[Token]:
+    """Tokens that continue `prompt`; with an empty one, a text of its own, begun after an end-of-text. Each names so many
+    `alternatives`.
 
     Ends with `max_new_tokens`, with an end-of-text (a Token whose text shows nothing of it), with a stop string (cut
     off the text), or with the token after `should_stop()` turns true. Raises UnknownCharacters at once where the
     tokenizer cannot read the prompt.
     """
-    tokens = generate_side_by_side(model, tokenizer, [prompt], settings, use_cache=use_cache, should_stop=should_stop)
+    tokens = generate_side_by_side(model, tokenizer, [prompt], settings, use_cache=use_cache, should_stop=should_stop,
+                                    alternatives=alternatives)
     return (token for _, token in tokens)
 
 
 def generate_side_by_side(model: GPT, tokenizer: Tokenizer, prompts: Sequence[str], settings: SampleConfig, *,
-                          use_cache: bool = True,
-                          should_stop: Callable[[], bool] = lambda: False) -> Iterator[tuple[int, Token]]:
+                          use_cache: bool = True, should_stop: Callable[[], bool] = lambda: False,
+                          alternatives: int = 0) -> Iterator[tuple[int, Token]]:
     """(number of the prompt, its next token), in turns: for each prompt what `generate` gives, in far less time.
 
     The weights are read once for the next token of all texts. Texts end each by itself. Takes the memory of one cache
     for each prompt. On a processor the model is a token or two ahead of what was taken, on a thread that ends with this
     iterator: close it before the weights change.
     """
-    drawings = [_Drawing(Reader(model, use_cache), tokenizer, prompt, settings) for prompt in prompts]
+    drawings = [_Drawing(Reader(model, use_cache), tokenizer, prompt, settings, alternatives) for prompt in prompts]
     return _shown(drawings, [_Text(tokenizer, drawing.ids, settings) for drawing in drawings], should_stop)
 
 
@@ -136,44 +140,44 @@ def _shown(drawings: list[_Drawing], texts: list[_Text], should_stop: Callable[[
     on_cpu = drawings and drawings[0].reader.model.token_embedding.weight.device.type == "cpu"
     following = ahead(turns) if on_cpu else turns
     for turn in itertools.chain([first], following):
-        for i, (id, logprob, last) in turn.items():
+        for i, (drawn, last) in turn.items():
             if not drawings[i].ended:  # else it was drawn before its text was known to have ended
-                text, drawings[i].ended = texts[i].grow(id, last, should_stop)
-                yield i, Token(id, text, logprob)
+                text, drawings[i].ended = texts[i].grow(drawn.id, last, should_stop)
+                yield i, Token(drawn.id, text, drawn.logprob, drawn.alternatives)
         if all(drawing.ended for drawing in drawings):
             return
 
 
-def _turns(drawings: list[_Drawing]) -> Iterator[dict[int, tuple[int, float, bool]]]:
-    """Each turn: for every text that goes on its next token, {number: (id, log-probability, whether it must be the last)}."""
+def _turns(drawings: list[_Drawing]) -> Iterator[dict[int, tuple[Draw, bool]]]:
+    """Each turn: for every text that goes on its next token, {number: (what was drawn, whether it must be the last)}."""
     growing = dict(enumerate(drawings))
     while growing:
         logits = read_side_by_side([drawing.reader for drawing in growing.values()], [drawing.ids for drawing in growing.values()])
-        drawn = {i: drawing.draw(row) for (i, drawing), row in zip(growing.items(), logits, strict=True)}
-        yield drawn
-        growing = {i: drawing for i, drawing in growing.items() if not (drawing.ended or drawn[i][-1])}
+        turn = {i: drawing.draw(row) for (i, drawing), row in zip(growing.items(), logits, strict=True)}
+        yield turn
+        growing = {i: drawing for i, drawing in growing.items() if not (drawing.ended or turn[i][1])}
 
 
 class _Drawing:
     """The tokens of one text that grows. May run ahead of what is shown of it."""
 
-    def __init__(self, reader: Reader, tokenizer: Tokenizer, prompt: str, settings: SampleConfig):
+    def __init__(self, reader: Reader, tokenizer: Tokenizer, prompt: str, settings: SampleConfig, alternatives: int):
         self.reader = reader
         self.ids = [int(i) for i in tokenizer.encode(prompt)] or [tokenizer.end_of_text]  # to be read next
         self.ended = False  # set by who shows the text
-        self._tokenizer, self._settings, self._count = tokenizer, settings, 0
+        self._tokenizer, self._settings, self._count, self._alternatives = tokenizer, settings, 0, alternatives
         self._generator = torch.Generator().manual_seed(settings.seed)
         self._seen: Tensor | None = None  # how often each token stands in the text, (vocab_size,)
         if has_penalties(settings):
             self._seen = torch.bincount(torch.tensor(self.ids), minlength=tokenizer.vocab_size)
 
-    def draw(self, logits: Tensor) -> tuple[int, float, bool]:
-        """The next token's id, drawn from its logits (V,), its log-probability, and whether it must be the last."""
-        id, logprob = choose(logits, self._settings, self._generator, self._tokenizer.vocab_size, self._seen)
+    def draw(self, logits: Tensor) -> tuple[Draw, bool]:
+        """The next token, drawn from its logits (V,), and whether it must be the last."""
+        drawn = choose(logits, self._settings, self._generator, self._tokenizer.vocab_size, self._seen, self._alternatives)
         if self._seen is not None:
-            self._seen[id] += 1
-        self.ids, self._count = [id], self._count + 1
-        return id, logprob, id == self._tokenizer.end_of_text or self._count == self._settings.max_new_tokens
+            self._seen[drawn.id] += 1
+        self.ids, self._count = [drawn.id], self._count + 1
+        return drawn, drawn.id == self._tokenizer.end_of_text or self._count == self._settings.max_new_tokens
 
 
 class _Text:

@@ -6,6 +6,8 @@ the logits come from.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -61,12 +63,23 @@ def is_greedy(settings: SampleConfig) -> bool:
     return settings.greedy or settings.temperature == 0
 
 
+@dataclass(frozen=True)
+class Draw:
+    """A token that was drawn: its log-probability in nats under the model's own softmax, before all settings; and the likeliest
+    tokens that could have been, (id, log-probability), the likeliest first."""
+
+    id: int
+    logprob: float
+    alternatives: tuple[tuple[int, float], ...] = ()
+
+
 def choose(logits: Tensor, settings: SampleConfig, generator: torch.Generator,
-           vocab_size: int | None = None, seen: Tensor | None = None) -> tuple[int, float]:
-    """Draw a token from its logits (V,), on any device: (id, log-probability under the model's own softmax).
+           vocab_size: int | None = None, seen: Tensor | None = None, alternatives: int = 0) -> Draw:
+    """Draw a token from its logits (V,), on any device.
 
     Ids from `vocab_size` on are padding and never drawn. `seen` counts, (vocab_size,), how often each token stands in the
-    text. `generator` is a CPU one. Raises ValueError where the model's output is not a number.
+    text. `generator` is a CPU one. `alternatives`: how many to name. Raises ValueError where the model's output is not a
+    number.
     """
     logits = logits.detach().to("cpu", torch.float32)
     total = logits.logsumexp(dim=0)
@@ -78,4 +91,8 @@ def choose(logits: Tensor, settings: SampleConfig, generator: torch.Generator,
     else:
         probabilities = next_token_probabilities(allowed, settings, seen)
         token = int(torch.multinomial(probabilities, 1, generator=generator))
-    return token, float(logits[token] - total)
+    likeliest: tuple[tuple[int, float], ...] = ()
+    if alternatives:
+        best = (allowed - total).topk(min(alternatives, len(allowed)))
+        likeliest = tuple(zip(best.indices.tolist(), best.values.tolist()))
+    return Draw(token, float(logits[token] - total), likeliest)
