@@ -99,11 +99,10 @@ def test_what_would_come_of_it_is_said_with_its_command(lab, run):
     lab.jobs.current = run
     assert twin.foresee(lab, {"run": run.id, "setting": "model.dropout", "value": "0.1"})["said"] == \
         "It will be called “stories, dropout 0.1”, and waits until stories is done."
-    for wrong, problem in (({"setting": "model.n_head", "value": "5"}, ""), ({"setting": "model.n_kv_head", "value": "3"}, "heads cannot share"),
-                           ({"setting": "model.dropout", "value": "much"}, "“Dropout”"), ({"setting": "model.dropout", "value": "0.2"}, "Nothing would differ"),
-                           ({"setting": "data.seed", "value": "3"}, "Choose what"), ({"setting": None}, "Choose what"), ({}, "Choose what")):
-        told = twin.foresee(lab, {"run": run.id, **wrong})
-        assert problem in told.get("problem", ""), wrong
+    for setting, value, problem in (("model.n_kv_head", "3", "heads cannot share"), ("model.dropout", "much", "“Dropout”"),
+                                    ("model.dropout", "0.2", "Nothing would differ"), ("data.seed", "3", "Choose what"),
+                                    ("model.dropout", " ", "Choose what"), (None, None, "Choose what")):
+        assert problem in twin.foresee(lab, {"run": run.id, "setting": setting, "value": value})["problem"], setting
     assert "problem" in twin.foresee(lab, {"run": "../x", "setting": "model.norm"}) and "problem" in twin.foresee(lab, [])
 
 
@@ -140,7 +139,7 @@ def test_a_comparison_follows_a_twin_that_trains(lab, run):
     lab.jobs.current = None
     later = comparisons.news({"runs": ids, "mark": told["mark"]})
     assert not later["alive"] and later["runs"][1]["best"]["val_loss"] and len(later["runs"][1]["lines"]["val_loss"]["y"]) == 3
-    assert comparisons.news({"runs": ["gone", run.id]}) is None and comparisons.news({"runs": 3}) is None and comparisons.news(None) is None
+    assert all(comparisons.news(wrong) is None for wrong in ({"runs": ["gone", run.id]}, {"runs": 3}, None))
 
 
 def test_long_names_keep_what_differs(lab):

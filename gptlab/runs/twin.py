@@ -77,9 +77,9 @@ def twin_config(run: RunDir, changes: dict[str, Any]) -> RunConfig:
 
 
 def make_twin(workspace: Workspace, run: RunDir, changes: dict[str, Any], name: str, owner: str = "") -> RunDir:
-    """A new run, queued, called `name` (cut off where that is too long), with `changes` of the run's settings, on the same data and with the threads, number format
-    and batch size that the run had. `owner`: who does it. Raises RunError, ConfigError, DataError, ValueError (see
-    `check_trainable`)."""
+    """A new run, queued, called `name` (cut off where that is too long), with `changes` of the run's settings, on the same data
+    and with the threads, number format and batch size that the run had. `owner`: who does it. Raises RunError, ConfigError,
+    DataError, and ValueError (see `check_trainable`)."""
     config = twin_config(run, changes)
     dataset = open_dataset(workspace.dataset_of(run))
     check_trainable(config, dataset)

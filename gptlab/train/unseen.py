@@ -54,13 +54,13 @@ class SeesTheAnswer:
         if loss > TOO_GOOD * floor and event.step < self.since + PATIENT_STEPS:  # nothing is above a floor nobody knows
             return None
         best = "" if math.isnan(floor) else f" and the best possible without seeing the answer is {floor:.2f}"
-        return alert(event, "sees_the_answer", "warning", "The model sees the answer: without the causal mask each token looks at "
-                     "the very token it is to predict, and copies it. So its loss falls to nothing, and says nothing; and what it "
-                     "writes is noise, for there no next token stands yet that it could copy.",
+        return alert(event, "sees_the_answer", "warning", "The model sees the answer: without the causal mask each token looks "
+                     "at the very token it is to predict, and copies it. So its loss falls to nothing, and says nothing; and "
+                     "what it writes is noise, for there no next token stands yet that it could copy.",
                      f"By step {event.step:,} the loss has fallen to {loss:.2f}. Counting pairs gives {pairs:.2f}{best}. "
                      "model.causal is off.",
-                     "For the next run turn model.causal on: each token then sees only what stands before it, and the model has to "
-                     "learn what comes next.", {"action": "new", "changes": {"model.causal": True}})
+                     "For the next run turn model.causal on: each token then sees only what stands before it, and the model "
+                     "has to learn what comes next.", {"action": "new", "changes": {"model.causal": True}})
 
 
 class Overfitting:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gradio as gr
 
-from gptlab.ui import data_tab, model_tab, page, people, playground_tab, run_card, runs_tab, train_tab, twin, words
+from gptlab.ui import data_tab, model_tab, page, people, playground_tab, runs_tab, train_tab, words
+from gptlab.ui import evaluate_view, export_view, run_card, twin
 from gptlab.ui.lab import NEW_DRAFT, Lab, Page, kept_by_browser
 
 TABS = {"data": data_tab, "model": model_tab, "train": train_tab, "playground": playground_tab, "runs": runs_tab}
@@ -23,6 +24,8 @@ def build(lab: Lab) -> gr.Blocks:
                     tab.build(lab, this)
         run_card.build(lab)
         twin.build(lab, this)
+        export_view.build(lab)
+        evaluate_view.build(lab)
         page.connect(lab, this, header)
         people.connect(this)
     return demo

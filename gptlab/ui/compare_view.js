@@ -25,7 +25,6 @@ function called(run, i, name = run.name) {
   const node = make('span', 'compare-run'), letter = make('b', '', run.letter);
   letter.style.setProperty('color', `var(--run-${i})`);
   node.append(letter, ` ${name}`);
-  if (ALIVE.has(run.state) && name === run.name) node.append(make('small', 'compare-state', words.states[run.state]));
   return node;
 }
 
@@ -55,7 +54,8 @@ function results() {
     const texts = [number(run, 'val_loss', 3), number(run, 'val_perplexity', 2), number(run, 'val_bits_per_byte', 3),
       run.best ? whole(run.best.step) : '–', whole(run.step), whole(run.parameters), run.dataset];
     const row = make('tr', '');
-    row.append(headed('th', 'row', called(run, i)), ...texts.map((text, j) => cell(text, words.columns[j + 1])));
+    const state = ALIVE.has(run.state) ? [' ', make('small', '', words.states[run.state])] : [];
+    row.append(headed('th', 'row', called(run, i), ...state), ...texts.map((text, j) => cell(text, words.columns[j + 1])));
     row.querySelectorAll('td').forEach(one => one.classList.toggle('best', one.textContent.startsWith('★')));
     return row;
   });
@@ -205,7 +205,8 @@ function fillIn() {
   lines();
   family();
   setText(part('drawing'), found.drawing);
-  const prompt = part('prompt'), labels = found.samples.map(one => one.prompt || words.nothing), before = prompt.selectedOptions[0]?.text;
+  const labels = found.samples.map(one => one.prompt || words.nothing);
+  const prompt = part('prompt'), before = prompt.selectedOptions[0]?.text;
   options(prompt, labels);
   if (labels.includes(before)) prompt.value = labels.indexOf(before);
   const asked = found.samples.length > 0;

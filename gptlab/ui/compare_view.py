@@ -41,8 +41,8 @@ class Comparisons:
         self._read: tuple[tuple, dict] | None = None  # (which, what is shown), the last one
 
     def of(self, runs: list[RunDir]) -> dict:
-        """What the page takes (`shown`), with a `mark`, another one once any of the runs has said more, and whether any is `alive`.
-        Raises RunError."""
+        """What the page takes (`shown`), with a `mark`, another one once any of the runs has said more, and whether any is
+        `alive`. Raises RunError."""
         mark = self._mark(runs)
         with self._reading:
             if self._read is None or self._read[0] != (runs, mark):
@@ -54,7 +54,8 @@ class Comparisons:
             return self._read[1]
 
     def news(self, question: Any) -> dict | None:
-        """The comparison of `runs`, ids, where the page's, of that `mark`, is out of date; None where nothing is new or a run is gone."""
+        """The comparison of `runs`, ids, where the page's, of that `mark`, is out of date; None where nothing is new, or a run is
+        gone."""
         question = question if isinstance(question, dict) else {}
         try:
             runs = chosen(self.lab, question.get("runs"))

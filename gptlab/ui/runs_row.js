@@ -47,7 +47,8 @@ function menu(one) {
   list.append(button(words.label, 'run_label', one, relabel));
   if (one.state !== 'damaged') list.append(button(words.again, 'run_again', one, now => trigger('run_again', {run: now.run})));
   if (one.state !== 'damaged') {
-    list.append(...Object.entries(words.dialogs).map(([name, label]) => button(label, `run_${name}`, one, ({run}) => window.gptlab[name](run))));
+    list.append(...Object.entries(words.dialogs).map(
+      ([name, label]) => button(label, `run_${name}`, one, ({run}) => window.gptlab[name](run))));
   }
   list.append(create('hr'), fileButton(words.download, 'download', one));
   list.append(...Object.entries(words.files).map(([kind, label]) => fileButton(label, kind, one)));

@@ -36,9 +36,9 @@ def build(lab: Lab, page: Page) -> None:
     def news(mark):  # a plain function, because gradio marks the ones a page may call
         return runs.news_since(mark)
 
-    dialogs = {"twin": words_export.TWIN["open"], "export": words_export.EXPORT["open"], "evaluate": words_export.EVALUATE["open"]}
     table = gr.HTML(elem_id="runs", html_template=(HERE / "runs.html").read_text(encoding="utf-8"),
-                    words={**words_runs.RUNS, "fewest": FEWEST, "most": MOST, "dialogs": dialogs}, apply_default_css=False, server_functions=[news],
+                    words={**words_runs.RUNS, "fewest": FEWEST, "most": MOST, "dialogs": words_export.DIALOGS},
+                    apply_default_css=False, server_functions=[news],
                     js_on_load="\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS))
     with gr.Row(elem_classes="tight"):
         upload = gr.UploadButton(words_runs.IMPORT_RUN, file_types=[".zip"], elem_id="import-run", size="md", scale=0,

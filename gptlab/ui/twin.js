@@ -5,8 +5,10 @@
 const PATIENCE = 20_000;  // milliseconds until a question counts as unanswered
 const LOOK_DELAY = 250;   // of a hand at rest, until it is asked what would come of it
 const {words} = props;
-const dialog = element.querySelector('dialog'), form = dialog.querySelector('form'), part = name => form.querySelector(`.card-${name}`);
-const other = form.querySelector('.twin-other'), select = other.querySelector('select'), place = other.querySelector('.twin-value');
+const dialog = element.querySelector('dialog'), form = dialog.querySelector('form');
+const part = name => form.querySelector(`.card-${name}`), option = (value, label) => Object.assign(make('option', '', label), {value});
+const other = form.querySelector('.twin-other'), select = other.querySelector('select');
+const place = other.querySelector('.twin-value');
 let run = null, offered = null, opening = false;
 let asked = 0, making = 0, late = 0, timer = 0;
 
@@ -19,7 +21,7 @@ async function open(id) {
   offered = told;
   setText(form.querySelector('h2'), fill(words.title, told));
   part('choices').replaceChildren(part('choices').querySelector('legend'));
-  select.replaceChildren(...Object.entries(told.others ?? {}).map(([value, {label}]) => Object.assign(make('option', '', label), {value})));
+  select.replaceChildren(...Object.entries(told.others ?? {}).map(([value, {label}]) => option(value, label)));
   if (!told.problem) {
     for (const one of told.switches) part('choices').append(choice(one));
     part('choices').append(choice({setting: 'other', label: words.other, help: '', problem: ''}));
@@ -44,11 +46,12 @@ function choice({setting, label, help, problem}) {
 // The field that the chosen setting needs, and what is to be known of it.
 function showField() {
   const about = offered.others[select.value], field = make(about.kind === 'choice' ? 'select' : 'input', '');
-  if (about.kind === 'choice') field.append(...about.choices.map(([value, label]) => Object.assign(make('option', '', label), {value})));
+  if (about.kind === 'choice') field.append(...about.choices.map(one => option(...one)));
   if (about.kind === 'number') field.inputMode = 'decimal';
   field.ariaLabel = `${about.label}: ${words.value}`;
   place.replaceChildren(field);
-  setText(other.querySelector('small'), [fill(words.now, {value: about.now}) + (about.unit ? ` ${about.unit}` : ''), about.help].join(' · '));
+  const now = [fill(words.now, {value: about.now}), about.unit].join(' ').trim();
+  setText(other.querySelector('small'), `${now} · ${about.help}`);
 }
 
 // What was chosen, as the server takes it.

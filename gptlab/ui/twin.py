@@ -54,8 +54,8 @@ def build(lab: Lab, page: Page) -> None:
 
 
 def offer(lab: Lab, run_id: Any) -> dict:
-    """What can be different in a twin: `switches`, each with its `problem` where it cannot be, and `others`, settings with all that
-    is needed to ask for them; or the `problem` with making any."""
+    """What can be different in a twin: `switches`, each with its `problem` where it cannot be, and `others`, settings with all
+    that is needed to ask for them; or the `problem` with making any."""
     try:
         run = run_by_id(lab, run_id)
         config = run.config()
@@ -101,8 +101,8 @@ def foresee(lab: Lab, question: Any) -> dict:
 
 
 def read(lab: Lab, question: Any) -> tuple[RunDir, dict[str, Any], str]:
-    """A page's wish, checked: `run`, `setting`, and for one that is no switch its `value` as text: (the run, what its twin changes,
-    what that is called). Raises ValueError, ConfigError among them."""
+    """A page's wish, checked: `run`, `setting`, and for one that is no switch its `value` as text: (the run, what its twin
+    changes, what that is called). Raises ValueError, ConfigError among them."""
     question = question if isinstance(question, dict) else {}
     run, setting, value = run_by_id(lab, question.get("run")), question.get("setting"), question.get("value")
     config = run.config()

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gptlab.runs.measuring import Told
+
+ALIKE = 0.05  # of bits per byte: texts no further apart are about as hard
+
 UNREACHABLE = "GPT Lab does not answer. Is it still running? Try again."
 NOT_OFFERED = "That is not offered here: reload the page."
 
@@ -37,33 +45,58 @@ EXPORT = {
     "formats": [
         {"name": "hf", "label": "Hugging Face folder", "help": "For transformers in Python, and most tools around it."},
         {"name": "gguf", "label": "GGUF", "help": "One file for llama.cpp and Ollama, with its tokenizer."},
-        {"name": "script", "label": "train.py to take home", "help": "One readable file, torch only, that trains this model anew. "
-                                                                   "It takes any combination of settings."}],
+        {"name": "script", "label": "train.py to take home", "help": "One readable file, torch only, that trains this model anew, "
+                                                                     "whatever its settings."}],
     "number_formats": {"f32": "f32: exact", "f16": "f16: half the size", "q8_0": "q8_0: a quarter of the size"},
-    "do": "Export", "again": "Export again", "cancel": "Cancel", "close": "Close", "download": "Download ({size})",
-    "starting": "Starting …", "others": "An export of {name} is under way: {going}", "nothing": "It has no checkpoint yet: there is "
-    "nothing to export. Wait until it has measured itself once, or save a checkpoint now.",
+    "do": "Export", "cancel": "Cancel", "close": "Close", "download": "Download ({size})",
+    "starting": "Starting …", "others": "An export of {name} is under way: {going}",
+    "nothing": "It has no checkpoint yet, so there is nothing to export: save one now, or wait until it has measured itself once.",
     "copy": "Copy as command", "copied": "Copied", "copy_refused": "This browser did not let it be copied",
     "unreachable": UNREACHABLE,
 }
-EXPORT_BUSY = "{name} is being exported: wait for that, or cancel it."
-EXPORT_CANCELLED = "Cancelled: nothing was made."
 EXPORT_GONE = "That file is not there any more: export it again."
-EXPORT_DIFFERENCE = "{checked} Largest difference of the logits: {difference}."
 
 EVALUATE = {
-    "open": "Measure on a text …", "title": "{name} on any text", "help": "Paste a text, or choose a file: how well does it foretell "
-    "each next token of it? The text is not kept, and nothing is learnt from it.",
-    "text": "Text", "file": "Choose a file …", "chosen": "File: {file}", "forget": "Take the file back", "checkpoint": "Checkpoint",
-    "do": "Measure", "again": "Measure again", "cancel": "Cancel", "close": "Close", "starting": "Starting …",
+    "open": "Measure on a text …", "title": "{name} on any text",
+    "help": "Paste a text, or choose a file: how well does it foretell each next token of it? The text is not kept, and nothing is "
+            "learnt from it.",
+    "text": "Text", "file": "Choose a file …", "chosen": "File: {file}", "forget": "Take the file back",
+    "checkpoint": "Checkpoint",
+    "do": "Measure", "cancel": "Cancel", "close": "Close", "starting": "Starting …",
     "uploading": "Reading the file …", "empty": "Paste a text or choose a file first.",
     "others": "A text is being measured with {name}: {going}",
     "columns": ["", "Loss", "As unsure as picking among", "Bits per byte", "Tokens"], "this": "This text",
-    "own": "Its own unseen text (val), step {step}", "fair": "Bits per byte compares texts; lower is better, and 8 is no better than "
-    "listing bytes. The loss and the tokens depend on how the tokenizer cuts each text.",
+    "own": "Its own unseen text (val), step {step}",
+    "said": "It is as unsure at each token as if it picked among {among}.",
+    "harder": "This text is harder for it than its own unseen text.", "easier": "This text is easier for it than its own unseen text.",
+    "alike": "That is about as hard as its own unseen text.",
+    "nothing": "It has no checkpoint yet, so there is nothing to measure: save one now, or wait until it has measured itself once.",
+    "fair": "Bits per byte compares texts; lower is better, and 8 is no better than listing bytes. The loss and the tokens depend on "
+            "how the tokenizer cuts each text.",
     "unreachable": UNREACHABLE,
     "copy": "Copy as command", "copied": "Copied", "copy_refused": "This browser did not let it be copied",
 }
-EVALUATE_BUSY = "A text is being measured with {name}: wait for that, or cancel it."
-EVALUATE_CANCELLED = "Cancelled."
-EVALUATE_NO_TEXT = "There is no text: paste one, or choose a file."
+
+DIALOGS = {"twin": TWIN["open"], "export": EXPORT["open"], "evaluate": EVALUATE["open"]}  # by what window.gptlab calls them
+
+
+def measured(told: Told) -> dict:
+    """What was found of a text: `said` in a sentence, and `rows` for the table, beside the run's own unseen text."""
+    rows = [[EVALUATE["this"], *_numbers(told.text), f"{told.tokens:,}"]]
+    if told.own is not None:
+        rows.append([EVALUATE["own"].format(step=f"{told.step:,}"), *_numbers(told.own), ""])
+    said = EVALUATE["said"].format(among=among(told.text[1]))
+    if told.own is not None:
+        harder = told.text[2] / told.own[2] if told.own[2] else math.inf
+        said += " " + EVALUATE["harder" if harder > 1 + ALIKE else "easier" if harder < 1 - ALIKE else "alike"]
+    return {"said": said, "rows": rows}
+
+
+def _numbers(values: tuple[float, float, float]) -> list[str]:
+    loss, perplexity, bits_per_byte = values
+    return [f"{loss:.3f}", f"{among(perplexity)} tokens", f"{bits_per_byte:.3f}"]
+
+
+def among(perplexity: float) -> str:
+    """A perplexity as people say it: 1.4, 12, 3,400."""
+    return f"{perplexity:.1f}" if perplexity < 10 else f"{perplexity:,.0f}"
