@@ -1,5 +1,6 @@
 """What settings say a model costs, against the built model, autograd's own memory, and torch's count of operations."""
 
+import dataclasses
 import itertools
 import math
 import subprocess
@@ -15,6 +16,7 @@ from gptlab.model import cross_entropy, estimate
 from gptlab.model.gpt import GPT
 from gptlab.presets import presets
 from gptlab.train import optim
+from gptlab.train.device import using_threads
 
 
 def part_of(name: str) -> str:
@@ -62,26 +64,88 @@ def kept_for_backward(model: GPT, ids: torch.Tensor) -> int:
     return sum(tensor.untyped_storage().nbytes() for address, tensor in kept.items() if address not in own)
 
 
+EXPERTS = dict(positions="rope", norm="rmsnorm", mlp="swiglu", n_expert=8, mlp_hidden=48)
+
+
 @pytest.mark.parametrize("settings", [
-    dict(), dict(positions="rope", n_kv_head=2), dict(mlp="swiglu"), dict(mlp="relu2", qk_norm=True),
-    dict(positions="rope", qk_norm=True), dict(bias=True, tie_embeddings=False), dict(vocab_size=700),
+    dict(), dict(positions="rope", n_kv_head=2), dict(mlp="swiglu", norm="rmsnorm"), dict(mlp="relu2", qk_norm=True),
+    dict(positions="rope", qk_norm=True), dict(bias=True, tie_embeddings=False), dict(vocab_size=700), dict(norm="none"),
+    dict(norm="none", residual=False, causal=False, positions="none"), dict(dropout=0.1), dict(dropout=0.1, n_kv_head=2),
+    EXPERTS, dict(EXPERTS, n_expert_active=1, dropout=0.1),
 ])
 def test_activations_are_what_autograd_keeps(settings):
-    config, train = ModelConfig(n_layer=3, n_embd=64, context_length=64, **settings), TrainConfig(batch_size=4)
-    model = GPT(config, 100)
-    estimated = estimate.training_memory_bytes(config, train, 100)["activations"]
-    logits_and_gradient = 2 * 4 * 64 * model.vocab_size * 4  # held at the peak, but not kept by autograd
-    assert estimated == pytest.approx(kept_for_backward(model, torch.zeros(4, 64, dtype=torch.long)) + logits_and_gradient,
-                                      rel=0.05)
+    config = ModelConfig(n_layer=3, n_embd=64, context_length=64, **settings)
+    model, tokens = GPT(config, 100), 4 * 64
+    estimated = tokens * (estimate.activation_bytes_per_token(config, 4) + 4 * model.vocab_size)  # and the loss's softmax
+    assert estimated == pytest.approx(kept_for_backward(model, torch.zeros(4, 64, dtype=torch.long)), rel=0.02)
+
+
+def test_without_a_fused_kernel_attention_keeps_its_matrices():
+    """As on a GPU in float32 with fewer key/value heads than heads, and on Apple's."""
+    config = ModelConfig(n_layer=3, n_embd=64, context_length=64)
+    with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+        kept = kept_for_backward(model := GPT(config, 100), torch.zeros(4, 64, dtype=torch.long))
+    assert 4 * 64 * (estimate.activation_bytes_per_token(config, 4, "mps") + 4 * model.vocab_size) == pytest.approx(kept, rel=0.02)
+    assert estimate.activation_bytes_per_token(config, 4, "cuda") < estimate.activation_bytes_per_token(config, 4, "mps")
+
+
+def allocated_peak(model: GPT, ids: torch.Tensor) -> int:
+    """Bytes allocated at the worst moment of one way there and back, above what there was."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiled:
+        model.loss(ids, ids).backward()
+    held = peak = 0
+    for event in sorted(profiled.profiler.kineto_results.events(), key=lambda event: event.start_ns()):
+        if event.name() == "[memory]":
+            held += event.nbytes()
+            peak = max(peak, held)
+    return peak
+
+
+@pytest.mark.parametrize("settings", [dict(), EXPERTS, dict(dropout=0.1)])
+def test_gradient_checkpointing_saves_what_it_is_said_to(settings):
+    config, peaks = ModelConfig(n_layer=8, n_embd=64, context_length=64, **settings), []
+    for checkpointing in (False, True):
+        with using_threads(1):
+            model = GPT(config, 100)
+            model.checkpointing = checkpointing
+            peaks.append(allocated_peak(model, torch.zeros(8, 64, dtype=torch.long)))
+        train = TrainConfig(batch_size=8, gradient_checkpointing=checkpointing)
+        parts = {**estimate.training_memory_bytes(config, train, 100), "weights": 0, "optimizer": 0}
+        if not checkpointing:
+            parts = {"activations": parts["activations"] / estimate.HEAP_HOLES}
+        assert sum(parts.values()) == pytest.approx(peaks[-1], rel=0.12)
+    assert peaks[1] < 0.6 * peaks[0]
+
+
+@pytest.mark.parametrize("settings, more", [
+    (dict(), 1), (dict(tokens_per_update=4 * 64 * 3), 2)])
+def test_each_core_holds_gradients_of_its_own(settings, more):
+    """As `cores.add_gradients` has them: one set for each core, and one of the update's earlier batches."""
+    config, train = ModelConfig(n_layer=1, n_embd=64, context_length=64), TrainConfig(batch_size=4, **settings)
+    alone = estimate.training_memory_bytes(config, train, 100)
+    side_by_side = estimate.training_memory_bytes(config, train, 100, cores=2)
+    assert alone["gradients"] == alone["weights"]
+    assert side_by_side["gradients"] == (1 + more) * alone["gradients"]
+    assert {**side_by_side, "gradients": 0} == {**alone, "gradients": 0}
+
+
+@pytest.mark.parametrize("settings", [dict(), dict(n_layer=1, n_embd=256, context_length=8)])
+def test_a_gpus_peak_is_its_largest_moment(settings):
+    """A deep model's is the loss, when there are no gradients yet; a wide one's with few tokens the optimizer's step."""
+    config, train = ModelConfig(**settings), TrainConfig(batch_size=4 if settings else 16)
+    parts = estimate.training_memory_bytes(config, train, 100, device="cuda")
+    assert parts["gradients"] == (parts["weights"] if settings else 0)
+    assert (parts["activations"] > parts["weights"]) == (not settings)
 
 
 def test_the_loss_of_a_large_vocabulary_keeps_no_logits(monkeypatch):
     monkeypatch.setattr(estimate, "LOGITS_AT_ONCE", 32 * 700)
     monkeypatch.setattr(cross_entropy, "LOGITS_AT_ONCE", 32 * 700)
-    config, train = ModelConfig(n_layer=1, n_embd=64, context_length=64), TrainConfig(batch_size=4)
+    config = ModelConfig(n_layer=1, n_embd=64, context_length=64)
     kept = kept_for_backward(GPT(config, 700), torch.zeros(4, 64, dtype=torch.long))
     in_one_piece = 3 * 32 * 700 * 4
-    assert estimate.training_memory_bytes(config, train, 700)["activations"] == pytest.approx(kept + in_one_piece, rel=0.05)
+    estimated = 256 * estimate.activation_bytes_per_token(config, 4) + estimate.loss_bytes(config, 256, 700)
+    assert estimated == pytest.approx(kept + in_one_piece, rel=0.05)
 
 
 def test_memory_of_weights_gradients_and_optimizer():
@@ -109,7 +173,8 @@ def test_memory_of_each_optimizer_is_what_it_keeps(optimizer, settings):
     model.loss(torch.zeros(1, 8, dtype=torch.long), torch.zeros(1, 8, dtype=torch.long)).backward()
     built.step()
     kept = {name: tensor for name, tensor in optim.state_tensors(model, built).items() if not name.endswith(".step")}
-    assert estimate.training_memory_bytes(config, train, 65)["optimizer"] == sum(t.nbytes for t in kept.values())
+    stepping = estimate.muon_bytes(config) if optimizer == "muon" else 0
+    assert estimate.training_memory_bytes(config, train, 65)["optimizer"] - stepping == sum(t.nbytes for t in kept.values())
 
 
 @pytest.mark.parametrize("settings", [dict(bias=True), dict(positions="rope", mlp="swiglu", norm="rmsnorm", n_kv_head=2),
@@ -125,6 +190,18 @@ def test_work_is_what_torch_counts(settings):
     # The counted attention computes the causal triangle and throws the upper half away; the estimate leaves it out.
     unseen = config.n_layer * 12 * 64 * (32 - (32 + 1) / 2)
     assert math.isclose(estimate.flops_per_token(config, 100) + unseen, counter.get_total_flops() / (3 * 32), rel_tol=1e-9)
+    by_module = counter.get_flop_counts()  # forward and backward, of a module and all within it
+    per_token = {name: sum(counts.values()) / (3 * 32) for name, counts in by_module.items()}
+    parts = estimate.flops_by_part(config, 100)
+    of_blocks = [sum(flops for name, flops in per_token.items() if name.endswith(f".{part}")) for part in ("attention", "mlp")]
+    assert of_blocks == pytest.approx([parts["attention"] + parts["scores"] + unseen, parts["mlp"]])
+
+
+def test_without_a_mask_attention_looks_at_the_whole_context():
+    config = ModelConfig(n_layer=2, n_embd=64, context_length=32, causal=False)
+    causal = dataclasses.replace(config, causal=True)
+    looked = [estimate.flops_by_part(one, 100)["scores"] for one in (config, causal)]
+    assert looked[0] == 2 * 12 * 64 * 32 and looked[1] == looked[0] * 33 / 64
 
 
 def test_estimates_need_no_torch():

@@ -1,8 +1,7 @@
 """What a model costs, from its settings alone: parameters, memory to train, work per token.
 
 Without torch and in microseconds, because it is asked while a slider moves. Parameter counts are exact; memory is what
-training holds at once at its peak on a GPU, give or take a tenth; a CPU's separate steps for RMSNorm and for dropout
-in attention need more.
+training holds at once at its peak: on a CPU measured to within a fifth (benchmarks/memory.py), on a GPU by what is kept.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import dataclasses
 from gptlab.config import ModelConfig, TrainConfig
 
 FLOAT_BYTES = 4         # weights, gradients and what the optimizer remembers are always kept in fp32
+HEAP_HOLES = 1.1        # times what the activations take, on a CPU: measured (benchmarks/memory.py)
 LOGITS_AT_ONCE = 2**24  # of a large vocabulary, in the loss: 64 MB in float32, and as much for their gradient
 
 
@@ -57,18 +57,47 @@ def total_parameters(config: ModelConfig, vocab_size: int) -> int:
     return sum(parameters(config, vocab_size).values())
 
 
-def training_memory_bytes(config: ModelConfig, train: TrainConfig, vocab_size: int,
-                          precision: str = "fp32") -> dict[str, int]:
-    """Bytes held at the peak of a training step, by what holds them. `precision` is the resolved fp32, bf16 or fp16."""
+def training_memory_bytes(config: ModelConfig, train: TrainConfig, vocab_size: int, precision: str = "fp32",
+                          device: str = "cpu", cores: int = 1) -> dict[str, int]:
+    """Bytes held at the peak of a training step, by what holds them: weights, gradients, optimizer, activations.
+
+    `precision` is the resolved fp32, bf16 or fp16; `cores` are those of a processor that compute side by side, each a part of
+    the batch, with gradients of its own. On a GPU the peak is that of the largest of three moments: the loss, when all
+    activations are there and no gradients yet (but for those of earlier batches of the update), the end of the way back, and the
+    optimizer's step. On a CPU what is freed on the way back mostly stays with the process (the C library's heap has holes
+    that the next tensor is too large for), so that its peak is nearly the sum of all; but for gradient checkpointing, where
+    runs have it given back at once.
+    """
     weights = FLOAT_BYTES * total_parameters(config, vocab_size)
     number_bytes = FLOAT_BYTES if precision == "fp32" else 2
-    copies = 0 if precision == "fp32" else number_bytes * matrix_numbers(config, vocab_size)  # in the narrow type
-    averages = 2 * weights  # AdamW's; Muon has one momentum for each matrix in the blocks
-    if train.optimizer == "muon":
-        averages -= FLOAT_BYTES * (matrix_numbers(config, vocab_size) - table_rows(config, vocab_size) * config.n_embd)
+    matrices = matrix_numbers(config, vocab_size)
+    copies = 0 if precision == "fp32" else cores * number_bytes * matrices  # in the narrow type
+    block_matrices = matrices - table_rows(config, vocab_size) * config.n_embd
+    averages = 2 * weights - (FLOAT_BYTES * block_matrices if train.optimizer == "muon" else 0)  # AdamW's; Muon has one momentum
+    stepping = muon_bytes(config) if train.optimizer == "muon" else 0
     tokens = train.sequences(config.context_length) * config.context_length
-    return {"weights": weights + copies, "gradients": weights, "optimizer": averages,
-            "activations": tokens * activation_bytes_per_token(config, number_bytes) + loss_bytes(config, tokens, vocab_size)}
+    gathered = weights if (train.tokens_per_update or tokens) > tokens else 0  # of the update's earlier batches
+    kept = tokens * activation_bytes_per_token(config, number_bytes, device, train.gradient_checkpointing)
+    back = tokens * backward_bytes_per_token(config, number_bytes)
+    at_loss = kept + max(cores * loss_bytes(config, tokens // cores, vocab_size), back)
+
+    def held(gradients: int, optimizer: int, activations: float) -> dict[str, int]:
+        return {"weights": weights + copies, "gradients": gradients, "optimizer": optimizer, "activations": round(activations)}
+
+    if device == "cpu" and not train.gradient_checkpointing:
+        more = gathered if cores > 1 else 0
+        return held(cores * weights + more, averages + stepping, HEAP_HOLES * at_loss)
+    copied = cores * weights if cores > 1 else 0
+    one_block = tokens * block_bytes_per_token(config, number_bytes, device) + back
+    return max(held(gathered, averages, at_loss), held(max(weights, copied) + (gathered if cores > 1 else 0), averages, one_block),
+               held(max(weights, copied), averages + stepping, 0), key=lambda parts: sum(parts.values()))
+
+
+def muon_bytes(config: ModelConfig) -> int:
+    """Bytes that Muon's step takes for the matrices of one shape, which it orthogonalises together: about five copies of them,
+    of the largest group."""
+    C, up = config.n_embd, config.hidden * (2 if config.mlp == "swiglu" else 1)
+    return 5 * FLOAT_BYTES * config.n_layer * C * max(C + 2 * config.kv_heads * config.head_size, up * (config.n_expert or 1))
 
 
 def loss_bytes(config: ModelConfig, tokens: int, vocab_size: int) -> int:
@@ -80,36 +109,88 @@ def loss_bytes(config: ModelConfig, tokens: int, vocab_size: int) -> int:
     return numbers * FLOAT_BYTES
 
 
-def activation_bytes_per_token(config: ModelConfig, number_bytes: int) -> int:
+def activation_bytes_per_token(config: ModelConfig, number_bytes: int, device: str = "cpu", checkpointing: bool = False) -> int:
     """Bytes that one token's forward pass leaves for the backward pass, matrix products being `number_bytes` a number. Without
-    those for the loss."""
-    C, hidden = config.n_embd, config.hidden
-    qk = (config.n_head + config.kv_heads) * config.head_size
-    v = config.kv_heads * config.head_size
-    stream = 2 * C * FLOAT_BYTES  # what both norms read
-    narrow = 2 * C + (qk + v) + C  # what both norms give, queries, keys and values, attention's output
-    if config.positions == "rope" or config.qk_norm:
-        narrow += qk  # queries and keys again, turned
-    if config.qk_norm:
-        narrow += qk  # and as they were before their gain
+    those for the loss. With gradient checkpointing: what goes into each block, and all of the one that is computed again."""
+    C, block = config.n_embd, block_bytes_per_token(config, number_bytes, device)
+    blocks = config.n_layer * C * FLOAT_BYTES + block if checkpointing else config.n_layer * block
+    ends = C * number_bytes + norm_bytes_per_token(config, device)  # what the output table and the last norm read
     if config.dropout > 0:
-        narrow += 2 * C  # which numbers were kept
-    narrow += hidden * {"gelu": 2, "gelu_tanh": 2, "relu2": 2, "swiglu": 4}[config.mlp]
-    return config.n_layer * (stream + narrow * number_bytes) + 2 * C * FLOAT_BYTES  # and the last norm
+        ends += C * mask_bytes(device)
+    return blocks + ends
+
+
+def block_bytes_per_token(config: ModelConfig, number_bytes: int, device: str) -> int:
+    """Bytes that one token's way through one block leaves for the way back."""
+    C = config.n_embd
+    numbers = 2 * C + attention_numbers_per_token(config, number_bytes, device) + C  # what matrices read, attention's output
+    masks = 2 * C * mask_bytes(device) if config.dropout > 0 else 0
+    if config.n_expert is None:
+        numbers += config.hidden * {"gelu": 2, "gelu_tanh": 2, "relu2": 2, "swiglu": 4}[config.mlp]
+        return numbers * number_bytes + masks + 2 * norm_bytes_per_token(config, device)
+    numbers += config.n_expert_active * (2 * C + 4 * config.hidden)  # for each of its experts: in, inside, out
+    routing = config.n_expert * FLOAT_BYTES + config.n_expert_active * 40  # probabilities, and who goes where, as int64
+    return numbers * number_bytes + masks + routing + 2 * norm_bytes_per_token(config, device)
+
+
+def norm_bytes_per_token(config: ModelConfig, device: str) -> int:
+    """What one norm keeps beside its output: the stream, in float32; on a CPU RMSNorm also what it has before its gain."""
+    kept = {"none": 0, "layernorm": 1, "rmsnorm": 1 if device == "cuda" else 2}[config.norm]
+    return kept * config.n_embd * FLOAT_BYTES
+
+
+def mask_bytes(device: str) -> int:
+    """Of one number in dropout's mask."""
+    return 1 if device == "cuda" else FLOAT_BYTES
+
+
+def attention_numbers_per_token(config: ModelConfig, number_bytes: int, device: str) -> float:
+    """Numbers that attention keeps of a token before its output: queries, keys, values, and where no fused kernel computes it
+    (on a CPU with dropout; on a GPU in float32 with fewer key/value heads; on Apple's) its share of the attention matrices."""
+    C, qk = config.n_embd, (config.n_head + config.kv_heads) * config.head_size
+    v = config.kv_heads * config.head_size
+    matrices = config.n_head * config.context_length
+    grouped_in_full = number_bytes == FLOAT_BYTES and config.kv_heads != config.n_head
+    fused = {"cpu": config.dropout == 0, "cuda": not grouped_in_full, "mps": False}[device]
+    before_gain = qk if config.qk_norm and device != "cuda" else 0
+    if not fused:  # all heads' queries, keys and values; the softmax, and with dropout its mask and what that leaves
+        dropped = matrices * (1 + mask_bytes(device) / number_bytes) if config.dropout > 0 else 0
+        return 3 * C + matrices + dropped + before_gain
+    turned = qk if config.positions == "rope" or config.qk_norm else 0
+    return qk + v + turned + before_gain
+
+
+def backward_bytes_per_token(config: ModelConfig, number_bytes: int) -> int:
+    """Bytes of gradients held at once on the way back through a block's widest part."""
+    wide = config.hidden if config.n_expert is None else config.n_expert_active * (3 * config.hidden + config.n_embd)
+    return (config.n_embd + wide) * number_bytes
 
 
 def flops_per_token(config: ModelConfig, vocab_size: int) -> float:
-    """Floating-point operations that one training token costs, forward (a third) and backward (two thirds).
+    """Floating-point operations that one training token costs: the sum of `flops_by_part`."""
+    return sum(flops_by_part(config, vocab_size).values())
 
-    Six for each number in a matrix it passes, the output table included; and for attention over the tokens it sees,
-    half the context on average (PaLM's appendix B, with causality counted).
+
+def flops_by_part(config: ModelConfig, vocab_size: int) -> dict[str, float]:
+    """Floating-point operations that one training token costs, forward (a third) and backward (two thirds), by part.
+
+    Six for each number in a matrix it passes, the output table included; and for attention's scores and sums over the tokens
+    it sees, half the context on average if it looks back only (PaLM's appendix B, with causality counted). Computing blocks
+    again (gradient checkpointing) is not counted, as it teaches nothing more.
     """
-    attention = config.n_layer * 12 * config.n_embd * (config.context_length + 1) / 2
-    return 6.0 * matrix_numbers(config, vocab_size, active=True) + attention
-
-
-def matrix_numbers(config: ModelConfig, vocab_size: int, active: bool = False) -> int:
-    """Numbers in the blocks' matrices and the output table; `active`: in those that one token is multiplied with."""
     C, no_bias = config.n_embd, dataclasses.replace(config, bias=False)
     qkv = (config.n_head + 2 * config.kv_heads) * config.head_size
-    return config.n_layer * (C * (qkv + C) + mlp_parameters(no_bias, active)) + table_rows(config, vocab_size) * C
+    seen = (config.context_length + 1) / 2 if config.causal else config.context_length
+    return {
+        "attention": 6.0 * config.n_layer * C * (qkv + C),
+        "scores": config.n_layer * 12 * C * seen,
+        "mlp": 6.0 * config.n_layer * mlp_parameters(no_bias, active=True),
+        "output": 6.0 * table_rows(config, vocab_size) * C,
+    }
+
+
+def matrix_numbers(config: ModelConfig, vocab_size: int) -> int:
+    """Numbers in the blocks' matrices and the output table."""
+    C, no_bias = config.n_embd, dataclasses.replace(config, bias=False)
+    qkv = (config.n_head + 2 * config.kv_heads) * config.head_size
+    return config.n_layer * (C * (qkv + C) + mlp_parameters(no_bias)) + table_rows(config, vocab_size) * C

@@ -323,7 +323,10 @@ class GPT(nn.Module):
         rope = (self.rope_cos[positions], self.rope_sin[positions]) if self.config.positions == "rope" else None
         for block in self.blocks:
             if self.checkpointing and self.training and torch.is_grad_enabled():
-                x = checkpoint(block, x, rope, caches, routed, use_reentrant=False, preserve_rng_state=self.config.dropout > 0)
+                said = None if routed is None else []  # by this block alone: what it says again would keep all it computed again
+                x = checkpoint(block, x, rope, caches, said, use_reentrant=False, preserve_rng_state=self.config.dropout > 0)
+                if said:
+                    routed.append(said[0])
             else:
                 x = block(x, rope, caches, routed)
         for cache in caches or ():

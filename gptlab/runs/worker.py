@@ -92,6 +92,8 @@ class _Work:
     def close(self) -> None:
         """Lets go of files and of the model's memory."""
         device = self.trainer.device if self.trainer else "cpu"
+        if self.trainer and self.trainer.config.train.gradient_checkpointing:
+            memory.spare(False)
         if self.switching is not None:
             self.switching.close()
         self.trainer = self.switching = None
@@ -132,6 +134,8 @@ class _Work:
     def make_trainer(self, config: RunConfig, dataset: Dataset, goes_on: bool) -> Trainer:
         """The trainer; for a run that only begins, with what the machine is best at, or what its twin began with. The batch size
         that is chosen stands in `config.json` from then on, the rest in checkpoints: a run chooses once."""
+        if config.train.gradient_checkpointing:
+            memory.spare(True)
         if goes_on:
             return Trainer(config, dataset)
         choice = chosen.kept(self.run, config.train) or choose(config, dataset)
