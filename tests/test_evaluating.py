@@ -55,7 +55,8 @@ def test_a_long_text_is_measured_window_by_window(run):
 def test_a_document_that_fits_the_context_is_measured_whole(run):
     model, tokenizer, _ = load_model(run)
     texts = ["The cat sat", "two birds"]
-    expected = sum(nats(model, [tokenizer.end_of_text, *tokenizer.encode(text).tolist(), tokenizer.end_of_text], 1) for text in texts)
+    end = tokenizer.end_of_text
+    expected = sum(nats(model, [end, *tokenizer.encode(text).tolist(), end], 1) for text in texts)
     measured = evaluate(run, text=Documents.of(texts))
     assert measured.tokens == 22 and measured.bytes == 20 and measured.loss * 22 == pytest.approx(expected, rel=1e-4)
     alone = [evaluate(run, text=text) for text in texts]

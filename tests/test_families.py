@@ -7,7 +7,8 @@ from test_gpt import GPT2_SHAPE, LLAMA_SHAPE
 from gptlab.config import ModelConfig
 from gptlab.exchange.families import Family, NoFamily, family_of
 
-FAMILIES = [("GPT-2", dict()), ("GPT-2", GPT2_SHAPE), ("GPT-2", dict(GPT2_SHAPE, tie_embeddings=False, dropout=0.1, mlp_hidden=64)),
+FAMILIES = [("GPT-2", dict()), ("GPT-2", GPT2_SHAPE),
+            ("GPT-2", dict(GPT2_SHAPE, tie_embeddings=False, dropout=0.1, mlp_hidden=64)),
             ("Llama", LLAMA_SHAPE), ("Llama", dict(LLAMA_SHAPE, bias=True, n_kv_head=2, tie_embeddings=False, rope_theta=500.0)),
             ("Qwen3", dict(LLAMA_SHAPE, qk_norm=True, norm_epsilon=1e-6)), ("Mixtral", dict(LLAMA_SHAPE, n_expert=4)),
             ("Qwen3-MoE", dict(LLAMA_SHAPE, n_expert=4, qk_norm=True, bias=True, vocab_size=64))]
@@ -38,8 +39,10 @@ def test_what_stands_in_the_way_is_said(settings, nearest, words):
     assert f"The nearest is {nearest}, but: {'; '.join(words)}. Train" in said
 
 
-@pytest.mark.parametrize("settings", [dict(positions="none", norm="none", mlp="relu2", causal=False, residual=False, qk_norm=True),
-                                      dict(norm="rmsnorm", mlp="swiglu", n_expert=2), dict(LLAMA_SHAPE, bias=True, qk_norm=True)])
+@pytest.mark.parametrize("settings", [dict(positions="none", norm="none", mlp="relu2", causal=False, residual=False,
+                                           qk_norm=True),
+                                      dict(norm="rmsnorm", mlp="swiglu", n_expert=2),
+                                      dict(LLAMA_SHAPE, bias=True, qk_norm=True)])
 def test_who_follows_the_advice_gets_the_family(settings):
     """The remedies that are named, taken word by word."""
     with pytest.raises(NoFamily) as raised:

@@ -131,8 +131,10 @@ def other_weight(monkeypatch):
 
 def other_tokenizer(monkeypatch):
     right = hugging_face.tokenizer_file
-    monkeypatch.setattr(hugging_face, "tokenizer_file", lambda tokenizer: right(tokenizer).replace('"t":', '"<":').replace('"e":', '"t":')
-                        .replace('"<":', '"e":'))
+
+    def wrong(tokenizer):
+        return right(tokenizer).replace('"t":', '"<":').replace('"e":', '"t":').replace('"<":', '"e":')
+    monkeypatch.setattr(hugging_face, "tokenizer_file", wrong)
 
 
 def other_shape(monkeypatch):
@@ -140,7 +142,8 @@ def other_shape(monkeypatch):
     monkeypatch.setattr(hugging_face, "configuration", lambda *arguments: right(*arguments) | {"n_embd": 24})
 
 
-@pytest.mark.parametrize("tamper, words", [(other_weight, "comes to other logits"), (other_tokenizer, "reads text as other tokens"),
+@pytest.mark.parametrize("tamper, words", [(other_weight, "comes to other logits"),
+                                           (other_tokenizer, "reads text as other tokens"),
                                            (other_shape, "cannot open what was written")])
 def test_a_mismatch_fails_the_export_and_leaves_nothing(run, tmp_path, monkeypatch, tamper, words):
     tamper(monkeypatch)
@@ -156,7 +159,8 @@ def test_without_transformers_it_is_written_and_says_that_nothing_was_compared(r
     assert without.max_difference is None and "pip install transformers" in without.checked
     for path in sorted(with_it.path.iterdir()):
         assert path.read_bytes() == (without.path / path.name).read_bytes()
-    assert load_file(without.path / "model.safetensors").keys() == opened(without.path)[0].state_dict().keys() - {"lm_head.weight"}
+    names = opened(without.path)[0].state_dict().keys() - {"lm_head.weight"}  # which is tied
+    assert load_file(without.path / "model.safetensors").keys() == names
 
 
 def test_the_card_tells_of_the_run_and_its_code_runs(run, tmp_path, monkeypatch, capsys):

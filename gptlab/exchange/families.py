@@ -35,8 +35,8 @@ class Demand:
 
 
 def _one_of(setting: str, choices: tuple, has: Callable[[ModelConfig], str]) -> Demand:
-    spelled = [str(choice).lower() for choice in choices]  # true and false, as --set has them
-    return Demand(setting, lambda config: getattr(config, setting) in choices, has, f"set model.{setting} to {' or '.join(spelled)}")
+    spelled = " or ".join(str(choice).lower() for choice in choices)  # true and false, as --set has them
+    return Demand(setting, lambda config: getattr(config, setting) in choices, has, f"set model.{setting} to {spelled}")
 
 
 POSITIONS = {"learned": "a learned table of positions", "rope": "rotary positions", "none": "no positions"}
@@ -54,8 +54,10 @@ def _parts(positions: str, norm: str, *mlps: str) -> tuple[Demand, ...]:
 
 
 _LLAMA_PARTS = _parts("rope", "rmsnorm", "swiglu")
-_NO_EXPERTS = Demand("n_expert", lambda config: config.n_expert is None, lambda config: "it has experts", "leave model.n_expert empty")
-_EXPERTS = Demand("n_expert", lambda config: config.n_expert is not None, lambda config: "it has no experts", "set model.n_expert, as to 4")
+_NO_EXPERTS = Demand("n_expert", lambda config: config.n_expert is None, lambda config: "it has experts",
+                     "leave model.n_expert empty")
+_EXPERTS = Demand("n_expert", lambda config: config.n_expert is not None, lambda config: "it has no experts",
+                  "set model.n_expert to 4")
 _NO_QK_NORM = _one_of("qk_norm", (False,), lambda config: "it normalises queries and keys")
 _QK_NORM = _one_of("qk_norm", (True,), lambda config: "it does not normalise queries and keys")
 _NO_BIAS = _one_of("bias", (False,), lambda config: "it has biases")
@@ -65,7 +67,8 @@ _OWN_KEYS = Demand("n_kv_head", lambda config: config.kv_heads == config.n_head,
 # Of equally near ones the first is named, but for one that would give the model experts or take them. A GPT-2 without biases
 # has biases of zero.
 DEMANDS: dict[Family, tuple[Demand, ...]] = {
-    Family("GPT-2", "GPT2LMHeadModel"): (*_parts("learned", "layernorm", "gelu", "gelu_tanh"), _NO_QK_NORM, _OWN_KEYS, _NO_EXPERTS),
+    Family("GPT-2", "GPT2LMHeadModel"): (*_parts("learned", "layernorm", "gelu", "gelu_tanh"), _NO_QK_NORM, _OWN_KEYS,
+                                         _NO_EXPERTS),
     Family("Llama", "LlamaForCausalLM"): (*_LLAMA_PARTS, _NO_QK_NORM, _NO_EXPERTS),
     Family("Qwen3", "Qwen3ForCausalLM"): (*_LLAMA_PARTS, _QK_NORM, _NO_BIAS, _NO_EXPERTS),
     Family("Mixtral", "MixtralForCausalLM"): (*_LLAMA_PARTS, _NO_QK_NORM, _NO_BIAS, _EXPERTS),
@@ -79,6 +82,6 @@ def family_of(config: ModelConfig) -> Family:
     nearest = min(missing, key=lambda family: (len(missing[family]), not {_EXPERTS, _NO_EXPERTS}.isdisjoint(missing[family])))
     if missing[nearest]:
         reasons = "; ".join(f"{demand.has(config)} ({demand.remedy})" for demand in missing[nearest])
-        raise NoFamily(f"This model belongs to no family that other programs know. The nearest is {nearest.name}, but: {reasons}. "
-                       "Train a model with that changed to export it; this one trains and writes here all the same.")
+        raise NoFamily(f"This model belongs to no family that other programs know. The nearest is {nearest.name}, but: "
+                       f"{reasons}. Train a model with that changed to export it; this one trains and writes here all the same.")
     return nearest

@@ -103,14 +103,15 @@ def compare(source: Source, folder: Path) -> tuple[float, str]:
         raise ExportError(f"transformers {transformers.__version__} cannot open what was written, so nothing is left of it: "
                           f"{problem}") from problem
     if ids != source.tokenizer.encode(source.prompt).tolist() or text != source.tokenizer.decode(ids):
-        raise ExportError(f"transformers {transformers.__version__} reads text as other tokens than the run's own tokenizer does, so "
-                          "nothing is left of what was written. Please report this.")
+        raise ExportError(f"transformers {transformers.__version__} reads text as other tokens than the run's own tokenizer does, "
+                          "so nothing is left of what was written. Please report this.")
     with torch.no_grad():
         expected = source.model(source.prompt_ids())
     difference, allowed = float((expected - logits).abs().max()), max(TOLERANCE, RELATIVE_TOLERANCE * float(expected.abs().max()))
     if not difference <= allowed:  # also where it is no number
         raise ExportError(f"transformers {transformers.__version__} comes to other logits (the largest difference is "
-                          f"{difference:.3g}, allowed is {allowed:.1g}), so nothing is left of what was written. Please report this.")
+                          f"{difference:.3g}, allowed is {allowed:.1g}), so nothing is left of what was written. Please report "
+                          "this.")
     return difference, (f"transformers {transformers.__version__} opened the folder and gave the same tokens and logits for "
                         f"{source.prompt_ids().numel()} tokens of real text; the largest difference is {difference:.2g}.")
 

@@ -31,8 +31,8 @@ def card(source: Source, family: Family, history: RunHistory, picture: str | Non
         "---", "library_name: transformers", "pipeline_tag: text-generation", "tags:", "- gpt-lab", "---", "",
         f"# {name}", "",
         f"A {family.name} language model of {parameters:,} parameters, trained from scratch with GPT Lab on the data set "
-        f"*{plain(source.manifest['name'])}*; its weights are those of step {source.step:,}. It continues text like that which it "
-        "was trained on, and knows nothing else.", "",
+        f"*{plain(source.manifest['name'])}*; its weights are those of step {source.step:,}. It continues text like that which "
+        "it was trained on, and knows nothing else.", "",
         "## How to use it", "", "```python", *_snippet(source), "```", "",
         *(f"- {note}" for note in _notes(source, end)), "",
         "## How good it is", "", *_losses(source, history, picture), "",
@@ -62,7 +62,8 @@ def _notes(source: Source, end: str) -> list[str]:
         notes.append("A token is a character. One that its training text does not have is refused, in GPT Lab as here "
                      "(`Missing [UNK] token`): there is nothing that the model could take it for. Leave such characters out.")
     if model.vocab_size > known:
-        notes.append(f"Of the {model.vocab_size:,} rows of its token table, {known:,} stand for tokens; the others are never drawn.")
+        notes.append(f"Of the {model.vocab_size:,} rows of its token table, {known:,} stand for tokens; the others are never "
+                     "drawn.")
     return notes
 
 
@@ -80,11 +81,12 @@ def _losses(source: Source, history: RunHistory, picture: str | None) -> Iterabl
         yield from ("", f"![The loss over the steps of the training]({picture})")
     if history.evaluations:
         yield ""
-        yield from _table(("Step", "Epoch", "Loss on training text", "Loss on unseen text"), map(_row, thinned(history.table(ROWS), here)))
+        rows = map(_row, with_one(history.table(ROWS), here))
+        yield from _table(("Step", "Epoch", "Loss on training text", "Loss on unseen text"), rows)
 
 
-def thinned(rows: list[Evaluation], here: Evaluation | None) -> list[Evaluation]:
-    """With the one of the exported step among them."""
+def with_one(rows: list[Evaluation], here: Evaluation | None) -> list[Evaluation]:
+    """The rows, with that of the exported step among them."""
     return rows if here is None or here in rows else sorted([*rows, here], key=lambda one: one.step)
 
 
@@ -101,7 +103,8 @@ def _data(source: Source) -> list[tuple[str, str]]:
     return [("Data set", manifest["name"]), ("Source", manifest["source"]), ("Hash", manifest["hash"]),
             ("Documents", f"{manifest['documents']:,}"), ("Characters", f"{manifest['characters']:,}"),
             ("Tokens to learn from", f"{manifest['train_tokens']:,}"), ("Tokens held out", f"{manifest['val_tokens']:,}"),
-            ("Tokens", TOKENS.get(manifest["tokenizer"], "as a tokenizer.json says")), ("Vocabulary", f"{manifest['vocab_size']:,}")]
+            ("Tokens", TOKENS.get(manifest["tokenizer"], "as a tokenizer.json says")),
+            ("Vocabulary", f"{manifest['vocab_size']:,}")]
 
 
 def _settings(source: Source) -> list[str]:

@@ -64,8 +64,9 @@ def _gpt2_weights(model: GPT) -> Iterator[tuple[str, Tensor]]:
     yield "transformer.wte.weight", model.token_embedding.weight
     yield "transformer.wpe.weight", model.position_embedding.weight
     for i, block in enumerate(model.blocks):
-        for name, module in (("ln_1", block.attention_norm), ("attn.c_attn", block.attention.qkv), ("attn.c_proj", block.attention.out),
-                             ("ln_2", block.mlp_norm), ("mlp.c_fc", block.mlp.up), ("mlp.c_proj", block.mlp.down)):
+        for name, module in (("ln_1", block.attention_norm), ("attn.c_attn", block.attention.qkv),
+                             ("attn.c_proj", block.attention.out), ("ln_2", block.mlp_norm), ("mlp.c_fc", block.mlp.up),
+                             ("mlp.c_proj", block.mlp.down)):
             yield from _with_bias(f"transformer.h.{i}.{name}", module)
     yield from _with_bias("transformer.ln_f", model.final_norm)
     if model.output is not None:
