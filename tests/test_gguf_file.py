@@ -5,6 +5,7 @@ The real llama.cpp takes minutes to build: `benchmarks/gguf_in_llama_cpp.py` run
 
 import dataclasses
 import itertools
+import re
 import types
 
 import gguf
@@ -35,7 +36,7 @@ SHAPES = {  # as many as make a difference to what is written: tied or not, shar
 
 
 def source(tokenizer="char", **shape):
-    model_config = ModelConfig(n_layer=2, n_head=4, n_embd=64, mlp_hidden=96, context_length=48, **shape)
+    model_config = ModelConfig(**dict(n_layer=2, n_head=4, n_embd=64, mlp_hidden=96, context_length=48) | shape)
     tokenizer = TOKENIZERS[tokenizer] if isinstance(tokenizer, str) else tokenizer
     model = shake(GPT(model_config, tokenizer.vocab_size, torch.Generator().manual_seed(0))).eval()
     return Source(types.SimpleNamespace(id="tiny run"), RunConfig(model=model_config), model, tokenizer, {}, 1200, TEXT)
@@ -52,7 +53,8 @@ class File:
         reader = gguf.GGUFReader(path)
         self.settings = {name: field.contents() for name, field in reader.fields.items()}
         self.types = {tensor.name: tensor.tensor_type.name.lower() for tensor in reader.tensors}
-        self.tensors = {tensor.name: torch.from_numpy(np.array(gguf.dequantize(tensor.data, tensor.tensor_type))) for tensor in reader.tensors}
+        self.tensors = {tensor.name: torch.from_numpy(np.array(gguf.dequantize(tensor.data, tensor.tensor_type)))
+                        for tensor in reader.tensors}
         self.architecture = self.settings["general.architecture"]
 
     def __getitem__(self, key):
@@ -95,10 +97,12 @@ class File:
         if self.architecture == "gpt2":
             return self.linear(F.gelu(self.linear(x, f"{block}.ffn_up"), approximate="tanh"), f"{block}.ffn_down")
         if f"{block}.ffn_gate_inp.weight" not in self.tensors:
-            return self.linear(F.silu(self.linear(x, f"{block}.ffn_gate")) * self.linear(x, f"{block}.ffn_up"), f"{block}.ffn_down")
+            gate, up = self.linear(x, f"{block}.ffn_gate"), self.linear(x, f"{block}.ffn_up")
+            return self.linear(F.silu(gate) * up, f"{block}.ffn_down")
         shares, chosen = self.linear(x, f"{block}.ffn_gate_inp").softmax(dim=-1).topk(self["expert_used_count"], dim=-1)
         gate, up, down = (self.tensors[f"{block}.ffn_{name}_exps.weight"] for name in ("gate", "up", "down"))
-        rows = [sum(share * (down[e] @ (F.silu(gate[e] @ row) * (up[e] @ row))) for share, e in zip(of / of.sum(), which, strict=True))
+        shares = shares / shares.sum(dim=-1, keepdim=True)
+        rows = [sum(share * (down[e] @ (F.silu(gate[e] @ row) * (up[e] @ row))) for share, e in zip(of, which, strict=True))
                 for row, of, which in zip(x, shares, chosen, strict=True)]
         return torch.stack(rows)
 
@@ -132,7 +136,8 @@ def test_a_reader_made_after_llama_cpp_gets_our_logits(tmp_path, shape):
     with torch.no_grad():
         torch.testing.assert_close(file.logits(ids[0]), given.model(ids)[0], atol=1e-4, rtol=0)
     assert file.architecture == {"mixtral": "llama"}.get(shape, shape.split()[0])
-    assert file["context_length"] == 48 and file["vocab_size"] == len(file.settings["tokenizer.ggml.tokens"]) == given.model.vocab_size
+    assert file["context_length"] == 48
+    assert file["vocab_size"] == len(file.settings["tokenizer.ggml.tokens"]) == given.model.vocab_size
 
 
 @pytest.mark.parametrize("number_format, tolerance", [("f16", 2.0 ** -11), ("q8_0", 1 / 200)])
@@ -152,10 +157,7 @@ def test_matrices_are_rounded_and_vectors_are_not(tmp_path, shape, number_format
 
 def test_rows_that_are_no_whole_blocks_are_f16(tmp_path):
     """q8_0 has blocks of 32 numbers; llama.cpp's own converter does the same."""
-    given = source(**LLAMA)
-    narrow = dataclasses.replace(given.config.model, mlp_hidden=40)
-    given = dataclasses.replace(given, config=RunConfig(model=narrow), model=shake(GPT(narrow, given.tokenizer.vocab_size)).eval())
-    kinds = File(write(given, tmp_path, "q8_0").path).types
+    kinds = File(write(source(**LLAMA, mlp_hidden=40), tmp_path, "q8_0").path).types
     assert kinds["blk.0.ffn_down.weight"] == "f16" and kinds["blk.0.ffn_up.weight"] == "q8_0"
 
 
@@ -193,7 +195,7 @@ def test_what_llama_cpp_cannot_run_is_refused_and_says_why(tmp_path):
         write(source(**LLAMA, causal=False), tmp_path)
     large = source(**LLAMA)
     large.model.blocks[0].mlp.down.weight.data[3, 5] = 1e6
-    with pytest.raises(ExportError, match="1 numbers of blk.0.ffn_down.weight cannot be stored as f16, the first 1e[+]06: export as f32"):
+    with pytest.raises(ExportError, match="of blk.0.ffn_down.weight cannot be stored as f16, the first 1e[+]06: export as f32"):
         write(large, tmp_path, "f16")
 
 
@@ -206,7 +208,10 @@ def test_a_file_with_another_number_or_setting_is_not_handed_out(tmp_path, monke
     monkeypatch.setattr(gguf_file, "_write", slipped)
     with pytest.raises(ExportError, match="numbers of output_norm.weight"):
         write(given, tmp_path)
-    monkeypatch.setattr(gguf_file, "_write", lambda path, a, metadata, *rest: right(path, a, metadata | {"llama.context_length": 49}, *rest))
+
+    def longer(path, architecture, metadata, *rest):
+        right(path, architecture, metadata | {"llama.context_length": 49}, *rest)
+    monkeypatch.setattr(gguf_file, "_write", longer)
     with pytest.raises(ExportError, match="llama.context_length reads back as 49, not 48"):
         write(given, tmp_path)
 
@@ -215,4 +220,51 @@ def test_without_llama_cpp_no_difference_is_claimed(tmp_path, monkeypatch):
     monkeypatch.setattr(gguf_outside, "is_installed", lambda: False)
     exported = write(source(**LLAMA), tmp_path, "q8_0")
     assert exported.max_difference is None and exported.path.name == "tiny run-q8_0.gguf"
-    assert "read back" in exported.checked and "llama.cpp's Python package is not installed" in exported.checked
+    assert "read back" in exported.checked and "llama.cpp has not run the file" in exported.checked
+
+
+class Outside:
+    """Stands in for llama.cpp, and answers with our own numbers."""
+
+    def __init__(self, monkeypatch, given):
+        self.off, self.seen = torch.zeros(()), []
+        monkeypatch.setattr(gguf_outside, "is_installed", lambda: True)
+        monkeypatch.setattr(gguf_outside, "opened", lambda path, tokens: self.seen.append((path, tokens)))
+        monkeypatch.setattr(gguf_outside, "ids_of", lambda llama, text: given.tokenizer.encode(text).tolist())
+        monkeypatch.setattr(gguf_outside, "logits_of", self.logits_of)
+        self.model = given.model
+
+    def logits_of(self, llama, ids):
+        return (self.model(torch.tensor([ids]))[0].detach() + self.off).numpy()
+
+
+def test_llama_cpp_is_asked_where_it_is_installed(tmp_path, monkeypatch):
+    given = source(**LLAMA)
+    outside = Outside(monkeypatch, given)
+    outside.off = torch.zeros(48, 1)
+    outside.off[3] = 0.25  # as where rounding sends one token to another expert
+    exported = write(given, tmp_path)
+    assert outside.seen == [(exported.path, 48)]
+    assert exported.max_difference == pytest.approx(0.25, abs=1e-6)
+    assert "logits that differ from ours by at most 0.25, and by 0 or less on half of the tokens" in exported.checked
+
+
+def test_other_tokens_or_logits_in_llama_cpp_fail_the_export(tmp_path, monkeypatch):
+    given = source(**LLAMA)
+    outside = Outside(monkeypatch, given)
+    outside.off = torch.tensor(0.03)
+    with pytest.raises(ExportError, match="differ from ours by 0.03 on most tokens, more than rounding does [(]0[)]"):
+        write(given, tmp_path)
+    write(given, tmp_path, "q8_0")  # which rounds more than that
+    monkeypatch.setattr(gguf_outside, "ids_of", lambda llama, text: [1, 2])
+    with pytest.raises(ExportError, match="other tokens of a text"):
+        write(given, tmp_path)
+
+
+def test_what_exact_gelu_loses_is_told(tmp_path, monkeypatch):
+    """llama.cpp knows GPT-2's GELU by tanh alone; the other formula moves logits a little."""
+    monkeypatch.setattr(gguf_outside, "is_installed", lambda: False)
+    tanh, exact = (write(source(bias=True, mlp=mlp), tmp_path).checked for mlp in ("gelu_tanh", "gelu"))
+    moved = [float(re.search(r"at most (\S+)[.] ", checked)[1]) for checked in (tanh, exact)]
+    assert moved[0] == 0 < moved[1] < 0.01
+    assert "by tanh" not in tanh and "GELU by tanh as llama.cpp has it" in exact

@@ -25,7 +25,8 @@ def tensors_of(model: GPT, architecture: str) -> dict[str, Tensor]:
         for (name, _), piece in zip(names[module], pieces, strict=True):
             tensors[f"{block}{name}.{kind}"] = _turned(interleaved, name, piece, model.config, architecture)
     if architecture == "gpt2":  # which has biases everywhere: those that the model does without are zero
-        for name in [name for name in tensors if not name.startswith(("token_embd", "position_embd", "output.")) and ".weight" in name]:
+        tables = ("token_embd.weight", "position_embd.weight", "output.weight")
+        for name in [name for name in tensors if name.endswith(".weight") and name not in tables]:
             tensors.setdefault(name.replace(".weight", ".bias"), torch.zeros(len(tensors[name])))
     return tensors
 

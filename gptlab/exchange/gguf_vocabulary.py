@@ -34,8 +34,8 @@ def vocabulary_of(tokenizer: Tokenizer, rows: int) -> Vocabulary:
     model = settings["model"]
     others = [name for name in ("dropout", "ignore_merges", "continuing_subword_prefix", "end_of_word_suffix") if model.get(name)]
     if tokenizer.kind == "file" or others:
-        raise ExportError("This tokenizer.json splits text in a way that llama.cpp cannot be told to: GGUF takes models with a char, "
-                          "byte or bpe tokenizer. Export as hf, which keeps any tokenizer.")
+        raise ExportError("This tokenizer.json splits text in a way that llama.cpp cannot be told to: GGUF takes models with a "
+                          "char, byte or bpe tokenizer. Export as hf, which keeps any tokenizer.")
     letters = {byte: letter for letter, byte in letters_of_bytes().items()}
     tokens = ["".join(letters[byte] for byte in piece) for piece in tokenizer.pieces]
     types = [TokenType.NORMAL if token else TokenType.UNUSED for token in tokens]
