@@ -70,7 +70,7 @@ def _check(out: Path, done: Done) -> tuple[float | None, str]:
 
 def _losses(out: Path, count: int) -> list[float]:
     """The script's first losses, as many as it gives in time. Raises ExportError where it fails."""
-    command = [sys.executable, "-I", "train.py", "--steps", str(count), "--losses"]
+    command = [sys.executable, "-I", "train.py", str(count)]
     try:
         ran = subprocess.run(command, cwd=out, capture_output=True, timeout=MOST_SECONDS)
         output = ran.stdout
@@ -81,7 +81,7 @@ def _losses(out: Path, count: int) -> list[float]:
     except subprocess.TimeoutExpired as late:
         output = late.stdout or b""
     whole_lines = output.decode("ascii", "replace").rpartition("\n")[0].splitlines()
-    return [float(line) for line in whole_lines]
+    return [float(line.rpartition(" ")[2]) for line in whole_lines]
 
 
 def _readme(source: Source, dataset: Dataset, checked: str) -> str:
@@ -91,7 +91,7 @@ def _readme(source: Source, dataset: Dataset, checked: str) -> str:
 Read it from top to bottom. To run it, install torch (`pip install torch`), nothing else:
 
     python train.py
-    python train.py --steps {FIRST_LOSSES} --losses
+    python train.py {FIRST_LOSSES}
 
 The first trains the model anew from its seed, writes a sample and saves the weights as `model.pt`. The second prints the first
 {FIRST_LOSSES} losses with all their digits, to compare. {checked}

@@ -1,7 +1,8 @@
 """The text of a train.py: `script.template` with what a run has no use for left out, and its numbers put in.
 
 In the template, what stands between `#: if …` and `#: elif …`, `#: else` or `#: end`, and a line that ends with `  #: if …`, is
-kept where that holds of the run (the names are those of `_facts`); `{{name}}` stands for a value (`_values`).
+kept where that holds of the run (the names are those of `_facts`), and so is what stands in `[[…: here]]` within a line;
+`{{name}}` stands for a value (`_values`).
 """
 
 from __future__ import annotations
@@ -21,20 +22,28 @@ from gptlab.train import cores
 from gptlab.train.evaluation import MOST_VAL_TOKENS
 from gptlab.train.plan import Plan
 
+INLINE = re.compile(r"\[\[([\w ]+): (.*?)\]\]")
 TEMPLATE = Path(__file__).with_name("script.template")
 PROMPT_TOKENS = 16
 SCHEDULES = {"cosine": "it falls along half a cosine", "linear": "it falls in a line", "constant": "always the same",
              "wsd": "it stays, and falls over the last fifth"}
-MOST_CHARACTERS = 130  # in a line of values
+MOST_LINES = 299
 
 
 def script_text(source: Source, dataset: Dataset, done: Done) -> str:
-    """The whole file."""
+    """The whole file. Of a model with so much in it that it would be too long, without the sample, then without evaluations."""
     facts = _facts(source, dataset, done)
-    lines = kept(TEMPLATE.read_text(encoding="utf-8").splitlines(), facts)
+    for left_out in ({}, {"sample": False, "top_k": False}, {"evaluation": False, "patience": False}):
+        facts |= left_out
+        lines = kept(TEMPLATE.read_text(encoding="utf-8").splitlines(), facts)
+        if len(lines) <= MOST_LINES:
+            break
     text = "\n".join(lines) + "\n"
+    text = INLINE.sub(lambda match: match[2] if _holds(match[1], facts) else "", text)
     for full, short in _without(facts):
         text = text.replace(full, short)
+    if not facts["dropout"]:
+        text = re.sub(r"F\.dropout\((.*), DROPOUT, self\.training\)", r"\1", text)
     values = _values(source, dataset, done, facts)
     return re.sub(r"\{\{(\w+)\}\}", lambda match: str(values[match[1]]), text)
 
@@ -45,7 +54,7 @@ def kept(lines: list[str], facts: dict[str, bool]) -> list[str]:
     for line in lines:
         before, marker, condition = line.partition("#: ")
         word, _, rest = condition.partition(" ")
-        holds = bool(eval(rest, {}, facts)) if word in ("if", "elif") else True  # the template's own words, none from elsewhere
+        holds = _holds(rest, facts) if word in ("if", "elif") else True
         if not marker or before.strip():
             if holds and all(keeping for keeping, _ in within):
                 found.append(before.rstrip())
@@ -56,6 +65,11 @@ def kept(lines: list[str], facts: dict[str, bool]) -> list[str]:
         else:
             within[-1] = [holds and not within[-1][1], holds or within[-1][1]]
     return found
+
+
+def _holds(condition: str, facts: dict[str, bool]) -> bool:
+    """Whether "rope and not narrow" is true: the template's own words, none from elsewhere."""
+    return bool(eval(condition, {"__builtins__": {}}, facts))
 
 
 def _facts(source: Source, dataset: Dataset, done: Done) -> dict[str, bool]:
@@ -73,6 +87,7 @@ def _facts(source: Source, dataset: Dataset, done: Done) -> dict[str, bool]:
         "narrow": done.precision == "bf16", "pool": side_by_side or (several and muon), "cores": side_by_side,
         "learned": model.positions == "learned", "rope": model.positions == "rope",
         "norm": model.norm != "none", "rmsnorm": model.norm == "rmsnorm", "qk_norm": model.qk_norm,
+        "eps": model.norm != "none" or model.qk_norm,
         "first_gain": model.norm != "none" and first_gain(model, source.model.vocab_size) != 1.0,
         "grouped": model.kv_heads != model.n_head, "causal": model.causal, "residual": model.residual, "bias": model.bias,
         "untied": not model.tie_embeddings, "dropout": model.dropout > 0,
@@ -84,7 +99,9 @@ def _facts(source: Source, dataset: Dataset, done: Done) -> dict[str, bool]:
         **{kind: train.schedule == kind for kind in SCHEDULES}, "warmup": train.warmup_steps > 0,
         "accumulation": Plan(done.config, len(dataset.train)).batches_per_update > 1, "epochs": train.order == "epoch",
         "patience": train.patience is not None or "train.patience" in changed, "changes": bool(_changes(done)),
-        "end": "end" in changed and train.schedule != "constant", "short_val": len(dataset.val) <= model.context_length,
+        "end": "end" in changed and train.schedule != "constant", "unknown_end": done.end is None and train.schedule != "constant",
+        "short_val": len(dataset.val) <= model.context_length,
+        "sample": True, "evaluation": True,
         "greedy": _greedy(done.config), "top_k": not _greedy(done.config) and done.config.sample.top_k is not None,
     }
 
@@ -114,16 +131,14 @@ def _without(facts: dict[str, bool]) -> list[tuple[str, str]]:
     """What the template says for a model with everything, and what a model without it says instead."""
     pairs = []
     if not facts["norm"]:
-        pairs += [(f"self.{norm}(x)", "x") for norm in ("attention_norm", "mlp_norm")]
-        pairs += [("self.final_norm(self.hidden(ids, routed))", "self.hidden(ids, routed)"),
-                  ("self.final_norm(self.hidden(ids, [])[:, -1])", "self.hidden(ids, [])[:, -1]")]
+        pairs += [(f"self.{norm}(x)", "x") for norm in ("attention_norm", "mlp_norm", "final_norm")]
     if not facts["residual"]:
         pairs += [("x = x + self.attention(", "x = self.attention("), ("return x + self.mlp(", "return self.mlp(")]
     if not facts["balanced"]:
-        pairs += [(", routed", ""), ("(ids, [])", "(ids)")]
+        pairs += [(", balance", ""), ("), [])[0", "))[0")]
     if facts["grouped"]:
         pairs += [("# (B, T, 3H, D)", "# (B, T, H + 2K, D)"), ("# (B, T, 2H, D)", "# (B, T, H + K, D)"),
-                  ("# (B, T, H, D) of each", "# (B, T, H, D), then (B, T, K, D) twice"),
+                  ("# (B, T, H, D) both", "# (B, T, H, D), (B, T, K, D)"), ("# (B, T, H, D) of each", "# (B, T, H, D), then (B, T, K, D) twice"),
                   ("# (B, H, T, D) of each", "# (B, H, T, D), then (B, K, T, D) twice")]
     else:
         pairs += [("N_HEAD + N_KV_HEAD", "2 * N_HEAD"), ("N_KV_HEAD", "N_HEAD")]
@@ -141,22 +156,20 @@ def _values(source: Source, dataset: Dataset, done: Done, facts: dict[str, bool]
     return settings | _words(source, done, facts) | {
         "threads": done.threads, "kv_heads": model.kv_heads, "hidden": model.hidden, "vocab_size": source.model.vocab_size,
         "first_gain": repr(first_gain(model, source.model.vocab_size)) if facts["norm"] else "", "batch_size": sequences,
-        "batches_per_update": plan.batches_per_update, "steps": done.steps, "eval_windows": _eval_windows(config, dataset),
+        "batches_per_update": plan.batches_per_update, "steps": done.steps, "eval_stride": _eval_stride(config, dataset),
         "end": ("END" if facts["end"] else "STEPS"), "first_end": repr(done.end), "changes": _changes(done),
-        "prompt": prompt, "prompt_text": ascii(source.tokenizer.decode(prompt)), "sample_tokens": sample.max_new_tokens,
+        "prompt": prompt, "prompt_text": ascii(source.tokenizer.decode(prompt)),
         "attention_options": "".join(f", {option}" for option, wanted in options.items() if wanted),
         "RMSNorm": rms_norm, "norm_layer": (f"{rms_norm}(N_EMBD, eps=NORM_EPSILON)" if facts["rmsnorm"] else
                                             f"nn.LayerNorm(N_EMBD, eps=NORM_EPSILON, bias={model.bias})"),
         "table": "self.output.weight" if facts["untied"] else "self.token_embedding.weight",
+        "model_table": "model.output.weight" if facts["untied"] else "model.token_embedding.weight",
         "device": "DEVICE" if facts["gpu"] else '"cpu"', "on_device": ", device=DEVICE" if facts["gpu"] else "",
         "to_device": ".to(DEVICE)" if facts["gpu"] else "", "to_processor": ".cpu()" if facts["gpu"] else "",
         "float": ".float()" if facts["narrow"] else "", "narrow": ".bfloat16()" if facts["narrow"] else "",
         "logits_at_once": f"2**{LOGITS_AT_ONCE.bit_length() - 1}", "warmup": "WARMUP_STEPS" if facts["warmup"] else "0",
         "share": " * (1 / BATCHES_PER_UPDATE)" if facts["accumulation"] else "",
         "dtype": dataset.train.dtype.name, "token_bytes": dataset.train.dtype.itemsize,
-        "length": "length" if facts["short_val"] else "CONTEXT_LENGTH",
-        "eval_length": len(dataset.val) - 1 if facts["short_val"] else "CONTEXT_LENGTH",
-        "eval_option": f", {len(dataset.val) - 1}" if facts["short_val"] else "",
     }
 
 
@@ -164,13 +177,7 @@ def _words(source: Source, done: Done, facts: dict[str, bool]) -> dict[str, str]
     """What the script says of itself. A data set's name comes from elsewhere, so only letters, digits and such of it are said."""
     data = re.sub(r"[^\w .-]", "", str(source.manifest.get("name")), flags=re.ASCII)[:60]
     parameters = sum(parameter.numel() for parameter in source.model.parameters())
-    notes = []
-    if facts["gpu"]:
-        notes.append("The run was trained on a GPU, where sums come out with other last digits from one machine to the next.")
-    if done.precision == "fp16":
-        notes.append("The run computed in fp16; this computes in fp32, so that its losses differ a little.")
     return {"title": f"A language model of {parameters:,} parameters and its training: run {source.run.id} of GPT Lab, on '{data}'.",
-            "notes": "".join(f"\n{note}\n" for note in notes),
             "schedule": ("it rises in a line at first, then " if facts["warmup"] else "") + SCHEDULES[done.config.train.schedule]}
 
 
@@ -183,12 +190,11 @@ def _changes(done: Done) -> dict[int, dict[str, Any]]:
     return {step: changes for step, changes in named.items() if changes}
 
 
-def _eval_windows(config: RunConfig, dataset: Dataset) -> int:
-    """How many windows of unseen text the script measures on: as much text as the run, about."""
+def _eval_stride(config: RunConfig, dataset: Dataset) -> int:
+    """Tokens from one window of unseen text to the next, so that about as much is measured as in the run."""
     T = config.model.context_length
-    there = len(range(0, len(dataset.val) - T, T)) or 1
     most = MOST_VAL_TOKENS // T if config.train.eval_batches is None else config.train.eval_batches * config.train.sequences(T)
-    return min(there, max(1, most))
+    return max(T, -(-(len(dataset.val) - T) // max(1, most)))
 
 
 def prompt_ids(source: Source) -> list[int]:
