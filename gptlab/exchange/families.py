@@ -83,5 +83,5 @@ def family_of(config: ModelConfig) -> Family:
     if missing[nearest]:
         reasons = "; ".join(f"{demand.has(config)} ({demand.remedy})" for demand in missing[nearest])
         raise NoFamily(f"This model belongs to no family that other programs know. The nearest is {nearest.name}, but: "
-                       f"{reasons}. Train a model with that changed to export it; this one trains and writes here all the same.")
+                       f"{reasons}. Train one with that changed; this one can still train, write, and be exported as a script.")
     return nearest
