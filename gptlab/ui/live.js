@@ -4,7 +4,7 @@
 
 const words = props.words;
 const field = Object.fromEntries([...element.querySelectorAll('[data-is]')].map(node => [node.dataset.is, node]));
-const notes = element.querySelector('[data-do=notes]');
+const notes = element.querySelector('[data-do=notes]'), dialogs = element.querySelectorAll('[data-dialog]');
 const sampleNow = element.querySelector('#sample-now');
 const numbers = new Numbers(element, words);
 const chart = new Chart(element.querySelector('#chart').parentElement, words);
@@ -249,6 +249,7 @@ function showNotes(state) {
   const invites = alive(state) && !shown?.predicted;
   setText(notes, !invites ? words.notes.button : state === 'queued' ? words.notes.expect_before : words.notes.expect);
   setHidden(notes, !shown);
+  for (const button of dialogs) setHidden(button, !shown);
 }
 
 // Whose name the runs of this page carry, where several people use the app.
@@ -320,6 +321,7 @@ element.addEventListener('click', event => {
   const term = event.target.closest('.term');
   if (term) explain(term);
   if (event.target === notes) writeNotes();
+  if (event.target.dataset.dialog) window.gptlab[event.target.dataset.dialog](run);
   if (event.target.closest('[data-do=who]')) changeWho();
   if (event.target.closest('[data-do=copy]')) copy(event.target.closest('[data-do=copy]'));
 });
