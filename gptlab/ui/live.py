@@ -17,7 +17,7 @@ from gptlab.runs import curves
 from gptlab.runs.disk import RunError
 from gptlab.runs.label import OWNER_CHARACTERS
 from gptlab.runs.rundir import RunDir
-from gptlab.ui import form, words, words_train
+from gptlab.ui import form, words, words_export, words_train
 from gptlab.ui.lab import Lab
 from gptlab.ui.look import plotly_script
 from gptlab.ui.machine import Machine
@@ -139,5 +139,7 @@ def live_view(lab: Lab) -> gr.HTML:
         js_on_load="\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS),
         server_functions=[poll, ahead, pieces, copied, steering, foreseen],
         words={**words_train.LIVE, "queue": {**words_train.QUEUE, "who_length": OWNER_CHARACTERS},
-               "notes": words_train.NOTES, "replay": words_train.REPLAY, "steer": words_train.STEER, "experts": words_train.EXPERTS,
+               "notes": words_train.NOTES,
+               "dialogs": [{"name": name, "label": label} for name, label in words_export.DIALOGS.items()],
+               "replay": words_train.REPLAY, "steer": words_train.STEER, "experts": words_train.EXPERTS,
                "settings": {name: form.label(name) for name in form.FIELDS}})
