@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from test_families import FAMILIES
 from test_gpt import LLAMA_SHAPE, shake
@@ -142,10 +143,17 @@ def other_shape(monkeypatch):
     monkeypatch.setattr(hugging_face, "configuration", lambda *arguments: right(*arguments) | {"n_embd": 24})
 
 
+def full_disk(monkeypatch):
+    def fail(*_, **__):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device")
+    monkeypatch.setattr(hugging_face, "save_file", fail)
+
+
 @pytest.mark.parametrize("tamper, words", [(other_weight, "comes to other logits"),
                                            (other_tokenizer, "reads text as other tokens"),
-                                           (other_shape, "cannot open what was written")])
-def test_a_mismatch_fails_the_export_and_leaves_nothing(run, tmp_path, monkeypatch, tamper, words):
+                                           (other_shape, "cannot open what was written"),
+                                           (full_disk, "Free some space, then export again")])
+def test_a_mismatch_or_a_full_disk_fails_the_export_and_leaves_nothing(run, tmp_path, monkeypatch, tamper, words):
     tamper(monkeypatch)
     with pytest.raises(ExportError, match=words):
         export(run, tmp_path / "out", "hf")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from gptlab.data.tokenizers import Tokenizer
@@ -35,7 +36,10 @@ def write(source: Source, folder: Path, progress: Progress) -> Exported:
     """Fill `folder`, and compare. Raises NoFamily, and ExportError where transformers comes to something else."""
     family = family_of(source.config.model)
     progress(0.1, "Writing the folder")
-    save_file(weights_of(source.model, family), folder / "model.safetensors", metadata={"format": "pt"})
+    try:
+        save_file(weights_of(source.model, family), folder / "model.safetensors", metadata={"format": "pt"})
+    except SafetensorError as problem:  # its way to say "disk full" carries no errno
+        raise ExportError(f"The disk did not take the weights ({problem}). Free some space, then export again.") from problem
     (folder / "tokenizer.json").write_text(tokenizer_file(source.tokenizer), encoding="utf-8", newline="\n")
     _write_json(folder / "config.json", configuration(source, family))
     _write_json(folder / "generation_config.json", way_of_writing(source))
