@@ -41,9 +41,10 @@ class ExpertStarves:
             return None
         named = ", ".join(f"layer {layer + 1} expert {expert + 1} {shares[layer, expert]:.2%}"
                           for layer, expert in found[:NAMED])
-        return alert(event, "expert_starves", "warning", "Some experts get next to nothing to do: they take memory and learn "
-                     "nothing.", f"At step {event.step:,}, {len(found)} of {len(shares)} got less than a twentieth of an even share "
-                     f"({even:.1%} of the choices), as in the measurements before: {named}.", *_remedy(case))
+        return alert(event, "expert_starves", "warning",
+                     "Some experts get next to nothing to do: they take memory and learn nothing.",
+                     f"At step {event.step:,}, {len(found)} of {len(shares)} got less than a twentieth of an even share ({even:.1%} of "
+                     f"the choices), as in the measurements before: {named}.", *_remedy(case))
 
 
 def _remedy(case: Case) -> tuple:

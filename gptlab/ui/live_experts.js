@@ -80,7 +80,8 @@ class ExpertsMap {
   // The two that are furthest from an even share.
   summary(loads) {
     const all = loads.flatMap((layer, i) => layer.map((share, j) => ({layer: i + 1, expert: j + 1, share})));
-    const by = all.sort((a, b) => a.share - b.share), place = one => fill(this.words.place, {...one, percent: percent(one.share)});
+    const by = all.sort((a, b) => a.share - b.share);
+    const place = one => fill(this.words.place, {...one, percent: percent(one.share)});
     return fill(this.words.summary, {even: percent(1 / loads[0].length), least: place(by[0]), most: place(by.at(-1))});
   }
 
