@@ -90,12 +90,12 @@ def test_a_second_text_of_a_page_ends_the_first(lab):
 def test_few_models_are_kept_and_a_checkpoint_written_anew_is_read_anew(lab, run, tmp_path):
     writer = Writer(lab)
     steps = [path.name.removeprefix("step_").lstrip("0") or "0" for path in run.checkpoint_paths()]
-    models = [writer._model(run, step)[0] for step in steps]
+    models = [writer.model(run, step)[0] for step in steps]
     assert len(steps) > MODELS_KEPT == len(writer._models)
-    assert writer._model(run, steps[-1])[0] is models[-1]
+    assert writer.model(run, steps[-1])[0] is models[-1]
     saved = run.checkpoint_paths()[-1]
     saved.touch()
-    assert writer._model(run, steps[-1])[0] is not models[-1]
+    assert writer.model(run, steps[-1])[0] is not models[-1]
 
 
 # what cannot be written
@@ -200,3 +200,23 @@ def test_of_a_book_for_a_beginning_the_end_is_read_and_that_is_said():
     assert playground_tab.read_prompt("Tom was") == ("Tom was", "Tom was", "")
     read, shown, note = playground_tab.read_prompt("x" * 10**6 + "Tom was")
     assert len(read) == playground_tab.MOST_PROMPT and read.endswith("xTom was") and shown == "…" + read and "20,000" in note
+
+
+@pytest.mark.parametrize("asked", [None, {}, {"prompt": 3, "begun": [], "number": 1}, {"prompt": "a", "begun": ["x"], "number": 1},
+                                   {"prompt": "a", "begun": [1], "number": None}])
+def test_what_no_page_of_ours_asks_for_is_refused(asked):
+    with pytest.raises(ValueError, match="press Generate"):
+        playground_tab.branched(asked)
+
+
+def test_a_text_goes_on_behind_tokens_chosen_by_hand(lab, run):
+    """As if it had written them itself: what follows is what follows the same ids without a cache; not another model's ids."""
+    model, tokenizer, _ = load_model(run, "best")
+    settings = SampleConfig(max_new_tokens=8, greedy=True)
+    begun = [int(id) for id in tokenizer.encode(" sat")]
+    written = last(Writer(lab).write(run, "best", "The cat", settings, never, begun))
+    assert written.text == "".join(token.text for token in generate(model, tokenizer, "The cat sat", settings, use_cache=False))
+    told = playground_tab.told(written.pieces[0], tokenizer)
+    assert told[:2] == [written.pieces[0].id, written.pieces[0].text] and told[3][0][:2] == told[:2] and len(told[3]) == 10
+    with pytest.raises(ValueError, match="press Generate"):
+        last(Writer(lab).write(run, "best", "The cat", settings, never, [tokenizer.vocab_size]))

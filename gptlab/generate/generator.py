@@ -108,29 +108,35 @@ class StopFilter:
 
 
 def generate(model: GPT, tokenizer: Tokenizer, prompt: str, settings: SampleConfig, *, use_cache: bool = True,
-             should_stop: Callable[[], bool] = lambda: False, alternatives: int = 0) -> Iterator[Token]:
-    """Tokens that continue `prompt`; with an empty one, a text of its own, begun after an end-of-text. Each names so many
-    `alternatives`.
+             should_stop: Callable[[], bool] = lambda: False, alternatives: int = 0,
+             begun: Sequence[int] = ()) -> Iterator[Token]:
+    """Tokens that continue `prompt` and the tokens `begun` behind it; with neither, a text of its own, begun after an
+    end-of-text. Each names so many `alternatives`.
 
     Ends with `max_new_tokens`, with an end-of-text (a Token whose text shows nothing of it), with a stop string (cut
     off the text), or with the token after `should_stop()` turns true. Raises UnknownCharacters at once where the
     tokenizer cannot read the prompt.
     """
-    tokens = generate_side_by_side(model, tokenizer, [prompt], settings, use_cache=use_cache, should_stop=should_stop,
-                                    alternatives=alternatives)
-    return (token for _, token in tokens)
+    read = [int(i) for i in tokenizer.encode(prompt)] + list(begun)
+    return (token for _, token in _continued(model, tokenizer, [read], settings, use_cache, should_stop, alternatives))
 
 
 def generate_side_by_side(model: GPT, tokenizer: Tokenizer, prompts: Sequence[str], settings: SampleConfig, *,
-                          use_cache: bool = True, should_stop: Callable[[], bool] = lambda: False,
-                          alternatives: int = 0) -> Iterator[tuple[int, Token]]:
+                          use_cache: bool = True,
+                          should_stop: Callable[[], bool] = lambda: False) -> Iterator[tuple[int, Token]]:
     """(number of the prompt, its next token), in turns: for each prompt what `generate` gives, in far less time.
 
     The weights are read once for the next token of all texts. Texts end each by itself. Takes the memory of one cache
     for each prompt. On a processor the model is a token or two ahead of what was taken, on a thread that ends with this
     iterator: close it before the weights change.
     """
-    drawings = [_Drawing(Reader(model, use_cache), tokenizer, prompt, settings, alternatives) for prompt in prompts]
+    read = [[int(i) for i in tokenizer.encode(prompt)] for prompt in prompts]
+    return _continued(model, tokenizer, read, settings, use_cache, should_stop)
+
+
+def _continued(model: GPT, tokenizer: Tokenizer, read: list[list[int]], settings: SampleConfig, use_cache: bool,
+               should_stop: Callable[[], bool], alternatives: int = 0) -> Iterator[tuple[int, Token]]:
+    drawings = [_Drawing(Reader(model, use_cache), tokenizer, ids or [tokenizer.end_of_text], settings, alternatives) for ids in read]
     return _shown(drawings, [_Text(tokenizer, drawing.ids, settings) for drawing in drawings], should_stop)
 
 
@@ -161,9 +167,9 @@ def _turns(drawings: list[_Drawing]) -> Iterator[dict[int, tuple[Draw, bool]]]:
 class _Drawing:
     """The tokens of one text that grows. May run ahead of what is shown of it."""
 
-    def __init__(self, reader: Reader, tokenizer: Tokenizer, prompt: str, settings: SampleConfig, alternatives: int):
+    def __init__(self, reader: Reader, tokenizer: Tokenizer, ids: list[int], settings: SampleConfig, alternatives: int):
         self.reader = reader
-        self.ids = [int(i) for i in tokenizer.encode(prompt)] or [tokenizer.end_of_text]  # to be read next
+        self.ids = ids  # to be read next
         self.ended = False  # set by who shows the text
         self._tokenizer, self._settings, self._count, self._alternatives = tokenizer, settings, 0, alternatives
         self._generator = torch.Generator().manual_seed(settings.seed)

@@ -28,7 +28,7 @@ from gptlab.ui.steering_panel import SteeringPanel
 from gptlab.ui.which_run import named, run_or_none, status_here
 
 HERE = Path(__file__).parent
-SCRIPTS = ("live_history.js", "live_chart.js", "live_text.js", "live_samples.js", "live_table.js", "live_experts.js",
+SCRIPTS = ("live_history.js", "live_chart.js", "live_text.js", "token_text.js", "live_samples.js", "live_table.js", "live_experts.js",
            "live_alerts.js", "live_numbers.js", "live_queue.js", "live_replay.js", "live_steer.js",
            "live.js")  # in this order, as one function
 OPEN = "run => window.gptlab.open(run)"  # for events whose answer is the id of a run to show

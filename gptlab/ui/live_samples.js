@@ -1,55 +1,8 @@
 // The texts a run has written: one of them large, with the probability of each of its tokens; a slider through all of a
 // prompt; the others below, the newest on top. All text is text, never markup, and only what changed is touched.
 
-const DOUBTS = [0.5, 0.2, 0.05, 0.01, 0.001];  // a token less likely than these is shaded one degree more each
 const ASKED_AT_ONCE = 8;                       // samples whose tokens the server is asked about
 const MOST_KNOWN = 1000;                       // samples whose tokens are kept
-
-// One text on the page, its tokens each in a span once the server has said where they end.
-class TokenText {
-  constructor(node) {
-    Object.assign(this, {node, spans: [], tokens: [], rest: document.createTextNode('')});
-    node.append(this.rest);
-  }
-
-  // `pieces`: what each of the first tokens completes of the text, or null; `logprobs`: of all tokens, in nats.
-  show(text, pieces, logprobs) {
-    const [tokens, end] = wholeTokens(text, pieces ?? [], logprobs);
-    tokens.forEach((token, i) => {
-      const span = this.spans[i] ?? this.add();
-      setText(span, token.text);
-      if (span.dataset.doubt !== token.doubt) span.dataset.doubt = token.doubt;
-    });
-    while (this.spans.length > tokens.length) this.spans.pop().remove();
-    if (this.rest.data !== text.slice(end)) this.rest.data = text.slice(end);
-    this.tokens = tokens;
-  }
-
-  add() {
-    const span = make('span', 'token');
-    this.rest.before(span);
-    this.spans.push(span);
-    return span;
-  }
-}
-
-// The tokens of a text, each with its probability, and how far they reach. Those that only together make a character
-// are one, as likely as all of them; what cannot be matched with the text (a stop string cut it) is left over.
-function wholeTokens(text, pieces, logprobs) {
-  const tokens = [];
-  let end = 0, logprob = 0;
-  for (let i = 0; i < pieces.length; i++) {
-    logprob = logprob === null || logprobs[i] == null ? null : logprob + logprobs[i];
-    if (pieces[i] === '') continue;
-    if (!text.startsWith(pieces[i], end)) break;
-    const probability = logprob === null ? null : Math.exp(logprob);
-    const doubt = probability === null ? 0 : DOUBTS.filter(limit => probability < limit).length;
-    tokens.push({text: pieces[i], probability, doubt: String(doubt)});
-    end += pieces[i].length;
-    logprob = 0;
-  }
-  return [tokens, end];
-}
 
 // Learns from the server what the tokens of samples say. `ask`: a question to the server; `told`: called when it answered.
 class Pieces {
@@ -273,12 +226,6 @@ class Samples {
     setText(this.told, token.probability === null ? name
       : fill(this.words.token_told, {token: name, percent: percent(token.probability)}));
   }
-}
-
-function percent(share) {
-  if (share >= 0.995 && share < 1) return 'over 99';
-  if (share >= 0.01) return String(Math.round(100 * share));
-  return share < 0.0005 ? 'under 0.1' : (100 * share).toFixed(1);
 }
 
 // What this browser keeps for the person; a private window may refuse.

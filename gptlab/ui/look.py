@@ -9,8 +9,8 @@ import plotly
 from gradio.themes.utils import colors, sizes
 
 CSS = [Path(__file__).parent / name for name in ("page.css", "live.css", "runs.css", "run_card.css", "tokenizer_bench.css",
-                                                 "data_view.css", "catalogue.css", "rate_finder.css", "architecture.css",
-                                                 "live_experts.css")]
+                                                 "data_view.css", "catalogue.css", "rate_finder.css", "biggest.css", "architecture.css",
+                                                 "live_experts.css", "playground.css")]
 # Gradio 6.31's first spinner goes on counting time at every frame after it is gone: 7 % of a core in every open page, which
 # the training on the same processor misses. Once a second is enough for it; nothing else is touched.
 CALM = r"""<script>{

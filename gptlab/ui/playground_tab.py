@@ -12,7 +12,9 @@ from typing import Any
 import gradio as gr
 
 from gptlab.config import ConfigError, RunConfig, SampleConfig
+from gptlab.data.tokenizers import Tokenizer
 from gptlab.events import Sample
+from gptlab.generate.generator import Token
 from gptlab.runs.checkpoint import best_of, list_checkpoints
 from gptlab.runs.eventlog import parse_lines
 from gptlab.ui import form, words, words_train
@@ -21,6 +23,7 @@ from gptlab.ui.which_run import run_by_id
 from gptlab.ui.writing import Writer
 
 HERE = Path(__file__).parent
+SCRIPTS = ("live_text.js", "token_text.js", "playground.js")  # in this order, as one function
 SETTINGS = {"sample.temperature": "temperature", "sample.max_new_tokens": "length", "sample.greedy": "greedy",
             "sample.top_k": "top-k", "sample.top_p": "top-p", "sample.min_p": "min-p", "sample.seed": "sampling-seed",
             "sample.repetition_penalty": "repetition-penalty", "sample.frequency_penalty": "frequency-penalty"}
@@ -81,8 +84,8 @@ def _widgets() -> Parts:
                 begin = gr.Button(words.GENERATE, variant="primary", elem_id="generate", scale=3)
                 stop = gr.Button(words_train.STOP, elem_id="stop-writing", scale=1)
             output = gr.HTML(elem_id="output", html_template=(HERE / "playground.html").read_text(encoding="utf-8"),
-                             js_on_load=(HERE / "playground.js").read_text(encoding="utf-8"), apply_default_css=False,
-                             words={"blank": words.BLANK})
+                             js_on_load="\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS),
+                             apply_default_css=False, words=words.ALTERNATIVES)
         with gr.Column(scale=2, min_width=320):
             listed = dict(filterable=False, interactive=True)
             run = gr.Dropdown(label=words.RUN, info=words.RUN_HELP, elem_id="run", **listed)
@@ -136,21 +139,32 @@ def _connect_choices(lab: Lab, page: Page, parts: Parts) -> None:
 def _connect_writing(lab: Lab, parts: Parts) -> None:
     writer, stops = Writer(lab), Stops()
 
+    def written(session, run_id, which, text, values, begun=(), number=0):
+        settings = sample_settings(dict(zip(SETTINGS, values)))
+        found, stopping = run_by_id(lab, run_id), stops.begin(session)
+        read, shown, cut = read_prompt(text or "")
+        tokenizer = writer.model(found, which or "best")[1]
+        for so_far in writer.write(found, which or "best", read, settings, stopping.is_set, begun):
+            yield {"prompt": shown, "cut": bool(cut), "tokens": [told(token, tokenizer) for token in so_far.pieces],
+                   "number": number, "writing": not so_far.ending, "note": f"{words.written_note(so_far)} {cut}".rstrip()}
+
     @guarded
     def write(request: gr.Request, run_id, which, text, *values):
-        settings = sample_settings(dict(zip(SETTINGS, values)))
-        found, stopping = run_by_id(lab, run_id), stops.begin(request.session_hash)
-        text, shown, cut = read_prompt(text or "")
-        for so_far in writer.write(found, which or "best", text, settings, stopping.is_set):
-            yield {"prompt": shown, "text": so_far.text, "writing": not so_far.ending,
-                   "note": f"{words.written_note(so_far)} {cut}".rstrip()}
+        yield from written(request.session_hash, run_id, which, text, values)
+
+    @guarded
+    def branch(request: gr.Request, event: gr.EventData, run_id, which, text, *values):
+        prompt, begun, number = branched(event._data)
+        yield from written(request.session_hash, run_id, which, prompt, values, begun, number)
 
     @guarded
     def on_stop(request: gr.Request):
         stops.stop(request.session_hash)
 
     gr.on([parts.begin.click, parts.prompt.submit], write, parts.chosen, parts.output, preprocess=False, trigger_mode="once",
-          show_progress="hidden", concurrency_limit=PAGES_AT_ONCE, api_visibility="private")
+          show_progress="hidden", concurrency_limit=PAGES_AT_ONCE, concurrency_id="writing", api_visibility="private")
+    parts.output.branch(branch, parts.chosen, parts.output, preprocess=False, trigger_mode="multiple", show_progress="hidden",
+                        concurrency_limit=PAGES_AT_ONCE, concurrency_id="writing", api_visibility="private")
     parts.stop.click(on_stop, None, None, **QUIET)
 
 
@@ -229,6 +243,23 @@ def first_prompt(lab: Lab, run_id: Any) -> str:
         return prompts[0]
     events, _ = parse_lines(run.read_events(0)[0])
     return next((event.prompt for event in events if isinstance(event, Sample)), "")
+
+
+def told(token: Token, tokenizer: Tokenizer) -> list:
+    """A token as the page takes it: [id, text, log-probability, [[id, text, log-probability], …]]."""
+    likeliest = [[id, "" if id == tokenizer.end_of_text else tokenizer.token_text(id), round(logprob, 5)]
+                 for id, logprob in token.alternatives]
+    return [token.id, token.text, round(token.logprob, 5), likeliest]
+
+
+def branched(asked: Any) -> tuple[str, list[int], int]:
+    """(prompt, ids behind it, the page's number for it) of a text that is to go on with another token. Raises ValueError."""
+    asked = asked if isinstance(asked, dict) else {}
+    prompt, begun, number = asked.get("prompt"), asked.get("begun"), asked.get("number")
+    if not (isinstance(prompt, str) and isinstance(begun, list) and len(begun) <= MOST_PROMPT and isinstance(number, int)
+            and all(isinstance(id, int) for id in begun)):
+        raise ValueError(words.OTHER_TOKENS)
+    return prompt, begun, number
 
 
 def read_prompt(text: str) -> tuple[str, str, str]:

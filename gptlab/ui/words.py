@@ -200,6 +200,14 @@ TO_TRAINING = "Go to training"
 NO_SUCH_RUN = "That run is not there any more: choose another one."
 PROMPT_CUT = "Of the long beginning, only the last {:,} characters were read."
 BLANK = "What the model writes appears here."
+OTHER_TOKENS = "That text was written by another model: press Generate to begin anew."
+ALTERNATIVES = {
+    "blank": BLANK, "hint": "Point at a piece of the text, or tap it: what else could have stood there?",
+    "keys": "What was written, token by token: arrow keys go through it, Enter shows what else could have stood there.",
+    "title": "Instead of {token}:", "names": {" ": "space", "\n": "new line", "\n\n": "empty line", "\t": "tab", "": "end of text"},
+    "go_on": "{token}, {percent} %: go on from here with this one", "taken": "{token}, {percent} %: the one that was drawn",
+    "share": "{percent} %", "first": "First text", "branch": "{number}: {token} instead of {other}",
+    "branches": "Texts so far: go back to one", "shade": "Shade what was unlikely"}
 ENDINGS = {"end": "It ended by itself.", "length": "It reached the length you set.", "stopped": "Stopped.", "": "Writing …"}
 
 

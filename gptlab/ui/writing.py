@@ -12,18 +12,20 @@ import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gptlab.config import SampleConfig
 from gptlab.data.tokenizers import Tokenizer
-from gptlab.generate.generator import generate
+from gptlab.generate.generator import Token, generate
 from gptlab.model.gpt import GPT
 from gptlab.runs.checkpoint import find_checkpoint, load_model
 from gptlab.runs.rundir import RunDir
+from gptlab.ui import words
 from gptlab.ui.lab import Lab
 
 MODELS_KEPT = 2
+ALTERNATIVES = 10  # to each token
 SECONDS_BETWEEN_UPDATES = 0.1
 NICENESS = 10  # on Linux, where a thread can have one of its own
 
@@ -32,10 +34,17 @@ NICENESS = 10  # on Linux, where a thread can have one of its own
 class Written:
     """What there is of a text so far. `ending` is "" while it grows, then end, length or stopped."""
 
-    text: str
-    tokens: int
+    pieces: tuple[Token, ...]
     seconds: float
     ending: str = ""
+
+    @property
+    def text(self) -> str:
+        return "".join(token.text for token in self.pieces)
+
+    @property
+    def tokens(self) -> int:
+        return len(self.pieces)
 
 
 class Writer:
@@ -46,36 +55,41 @@ class Writer:
         self._models: OrderedDict[str, tuple[GPT, Tokenizer]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def write(self, run: RunDir, which: str, prompt: str, settings: SampleConfig,
-              should_stop: Callable[[], bool]) -> Iterator[Written]:
-        """A growing text, ten times a second at most; closing the iterator ends it within a token.
+    def write(self, run: RunDir, which: str, prompt: str, settings: SampleConfig, should_stop: Callable[[], bool],
+              begun: Sequence[int] = ()) -> Iterator[Written]:
+        """What grows behind `prompt` and the tokens `begun`, ten times a second at most; closing the iterator ends it within a
+        token.
 
-        Raises RunError for a checkpoint that is missing or cut off, UnknownCharacters for a prompt it cannot read.
+        Raises RunError for a checkpoint that is missing or cut off, UnknownCharacters for a prompt it cannot read, ValueError
+        for tokens it does not have.
         """
-        model, tokenizer = self._model(run, which)
+        model, tokenizer = self.model(run, which)
+        if not all(0 <= id < tokenizer.vocab_size for id in begun):
+            raise ValueError(words.OTHER_TOKENS)
         closed = threading.Event()
-        tokens = generate(model, tokenizer, prompt, settings, should_stop=lambda: closed.is_set() or should_stop())
+        tokens = generate(model, tokenizer, prompt, settings, should_stop=lambda: closed.is_set() or should_stop(),
+                          alternatives=ALTERNATIVES, begun=begun)
         pieces: queue.SimpleQueue = queue.SimpleQueue()
         threading.Thread(target=self._work, args=(tokens, pieces), name="writing", daemon=True).start()
-        text, count, started, last, ending = "", 0, time.perf_counter(), None, ""
+        written, started, ending = [], time.perf_counter(), ""
         try:
             while not ending:
                 for item in _waiting(pieces):
                     if isinstance(item, Exception):
                         raise item
                     if item is None:
-                        by_itself = last is not None and last.id == tokenizer.end_of_text
+                        by_itself = bool(written) and written[-1].id == tokenizer.end_of_text
                         ending = "end" if by_itself else "stopped" if should_stop() else \
-                            "length" if count == settings.max_new_tokens else "end"
+                            "length" if len(written) == settings.max_new_tokens else "end"
                     else:
-                        text, count, last = text + item.text, count + 1, item
-                yield Written(text, count, time.perf_counter() - started, ending)
+                        written.append(item)
+                yield Written(tuple(written), time.perf_counter() - started, ending)
                 if not ending:
                     time.sleep(SECONDS_BETWEEN_UPDATES)
         finally:
             closed.set()
 
-    def _model(self, run: RunDir, which: str) -> tuple[GPT, Tokenizer]:
+    def model(self, run: RunDir, which: str) -> tuple[GPT, Tokenizer]:
         """From memory where it is the very same checkpoint, else from disk."""
         saved = find_checkpoint(run, which)
         key = f"{saved.path}:{saved.path.stat().st_mtime_ns}"
