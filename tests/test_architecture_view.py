@@ -34,7 +34,8 @@ def texts(drawing: str) -> dict[str, list[str]]:
     boxes = {}
     for group in ElementTree.fromstring(drawing).iter("{http://www.w3.org/2000/svg}g"):
         if "data-part" in group.attrib:
-            boxes.setdefault(group.get("data-part"), []).extend(text.text for text in group.iter("{http://www.w3.org/2000/svg}text"))
+            on_box = [text.text for text in group.iter("{http://www.w3.org/2000/svg}text")]
+            boxes.setdefault(group.get("data-part"), []).extend(on_box)
     return boxes
 
 
@@ -153,7 +154,8 @@ def test_a_widget_that_takes_a_part_away_presses_the_switch():
     assert ablations.shown(draft)["pressed"] == ["norm"]
 
 
-@pytest.mark.parametrize("pressed, last", [(["gone"], "norm"), (["norm"], "gone"), ("norm", "norm"), (None, None), ([{}], "norm")])
+@pytest.mark.parametrize("pressed, last", [(["gone"], "norm"), (["norm"], "gone"), ("norm", "norm"), (None, None),
+                                           ([{}], "norm")])
 def test_a_switch_that_there_is_not_is_refused(pressed, last):
     with pytest.raises(ConfigError, match="no such switch"):
         ablations.toggled(None, pressed, last)

@@ -59,11 +59,13 @@ ABLATIONS = {
 
 
 def component() -> gr.HTML:
-    """The switches. Its value is `shown`'s; its event is "toggle" (of `pressed`, all that are to be, and `last`, the one clicked)."""
+    """The switches. Its value is `shown`'s; its event is "toggle" (of `pressed`, all that are to be, and `last`, the one that was
+    clicked)."""
     buttons = "".join(f'<button type="button" name="{name}" aria-pressed="false"><b>{html.escape(title)}</b>'
                       f'<span>{html.escape(expect)}</span></button>' for name, (title, expect) in words_model.ABLATIONS.items())
+    hint = f'<p class="ablations-hint">{words_model.TAKE_AWAY_HINT}</p>'
     return gr.HTML(elem_id="ablations", apply_default_css=False, js_on_load=SCRIPT, value={},
-                   html_template=f'<p class="ablations-hint">{words_model.TAKE_AWAY_HINT}</p><div class="ablations">{buttons}</div>')
+                   html_template=f'{hint}<div class="ablations">{buttons}</div>')
 
 
 def shown(draft: Any) -> dict:

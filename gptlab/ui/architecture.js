@@ -1,5 +1,6 @@
-// The picture of the model: redrawn when the server has drawn another, all at once, so that nothing flickers; a caption says what
-// the part does that is pointed at, or chosen with the arrow keys. The drawings are the server's own and hold no text from outside.
+// The picture of the model: redrawn when the server has drawn another, all at once, so that nothing flickers; a caption says
+// what the part does that is pointed at, or chosen with the arrow keys. The drawings are the server's own and hold no text from
+// outside.
 // live_text.js stands before this in the same function. Gradio gives `element`, `props`, `watch`.
 
 const {words} = props, part = name => element.querySelector(`.arch-${name}`);

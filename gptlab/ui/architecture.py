@@ -2,8 +2,7 @@
 tree as PyTorch prints it.
 
 From settings alone, so that it can follow a slider. Every number is `estimate.parameters`': those on the boxes add up to its
-sum. Letters for shapes as in `model/gpt.py`: B batch, T tokens, C channels, H heads, K key/value heads, D channels of a head, V rows in
-the token table, E experts.
+sum. Letters for shapes: B batch, T tokens, C channels, L layers, V rows in the token table.
 """
 
 from __future__ import annotations

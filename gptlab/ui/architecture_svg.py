@@ -43,16 +43,18 @@ class Paper:
     def arrow(self, height: int, shape: tuple = ()) -> None:
         """Down the middle, with the shape of what flows beside it."""
         tip = self.y + height
-        self.add(f'<path class="flow" d="M{self.middle} {self.y}V{tip - 6}"/><path class="tip" d="M{self.middle - 5} {tip - 7}h10l-5 7z"/>')
+        self.add(f'<path class="flow" d="M{self.middle} {self.y}V{tip - 6}"/>'
+                 f'<path class="tip" d="M{self.middle - 5} {tip - 7}h10l-5 7z"/>')
         if shape:
             self.add(self.text(self.middle + 11, self.y + height / 2 + 4, shape_words(shape), "shape"))
         self.y = tip
 
     def pill(self, name: str, part: Part) -> None:
         """What is no part of the model: what goes in and comes out, with its shape."""
-        inside = (self.text(self.left + 16, self.y + 22, part.name, "name")
+        inside = (f'<rect x="{self.left}" y="{self.y}" width="{self.right - self.left}" height="{ROW}" rx="17"/>'
+                  + self.text(self.left + 16, self.y + 22, part.name, "name")
                   + self.text(self.right - 16, self.y + 22, shape_words(part.shape), "number", end=True))
-        self.add(self.group(name, f'<rect x="{self.left}" y="{self.y}" width="{self.right - self.left}" height="{ROW}" rx="17"/>{inside}', "pill"))
+        self.add(self.group(name, inside, "pill"))
         self.y += ROW
 
     def box(self, name: str, part: Part, height: int = 0, inside: str = "", like: str = "") -> None:
@@ -64,15 +66,16 @@ class Paper:
         if part.detail:
             text += self.text(self.left + 14, self.y + 42, part.detail, "detail")
         rectangle = f'<rect x="{self.left}" y="{self.y}" width="{self.right - self.left}" height="{height}" rx="8"/>'
-        self.add(self.group(name, rectangle + text + inside, "missing" if part.missing else f"part-{like or COLOURS.get(name, name)}"))
+        colour = like or COLOURS.get(name, name)
+        self.add(self.group(name, rectangle + text + inside, "missing" if part.missing else f"part-{colour}"))
         self.y += height
 
     def group(self, name: str, inside: str, kind: str) -> str:
         return f'<g class="part {kind}" data-part="{name}">{inside}</g>'
 
     def svg(self, kind: str) -> str:
-        return (f'<svg xmlns="http://www.w3.org/2000/svg" class="{kind}" viewBox="0 0 {self.width} {self.y + 4}" aria-hidden="true" '
-                f'focusable="false">{"".join(self.drawn)}</svg>')
+        return (f'<svg xmlns="http://www.w3.org/2000/svg" class="{kind}" viewBox="0 0 {self.width} {self.y + 4}" '
+                f'aria-hidden="true" focusable="false">{"".join(self.drawn)}</svg>')
 
 
 def shape_words(shape: tuple) -> str:
@@ -98,7 +101,8 @@ def stack_svg(config: ModelConfig, parts: dict[str, Part]) -> str:
     output = paper.y + TWO_ROWS // 2
     paper.box("output", parts["output"], like="token_embedding" if config.tie_embeddings else "")
     if config.tie_embeddings:
-        paper.add(paper.group("output", f'<path class="tie" d="M{paper.left} {table}H8V{output}H{paper.left}"/>', "part-token_embedding"))
+        tie = f'<path class="tie" d="M{paper.left} {table}H8V{output}H{paper.left}"/>'
+        paper.add(paper.group("output", tie, "part-token_embedding"))
     paper.arrow(SHORT_STEP)
     paper.pill("logits", parts["logits"])
     return paper.svg("stack")
@@ -116,8 +120,8 @@ def plus(paper: Paper, joined: bool) -> None:
 def pile(paper: Paper, part: Part, sheets: int) -> None:
     """All blocks, as sheets of paper behind each other."""
     right, height = paper.right - 2 * (sheets - 1), TWO_ROWS + 10
-    behind = "".join(f'<rect x="{paper.left + 2 * n}" y="{paper.y + 4 * n}" width="{right - paper.left}" height="{height}" rx="8"/>'
-                     for n in range(sheets - 1, -1, -1))
+    behind = "".join(f'<rect x="{paper.left + 2 * n}" y="{paper.y + 4 * n}" width="{right - paper.left}" '
+                     f'height="{height}" rx="8"/>' for n in reversed(range(sheets)))
     text = (paper.text(paper.left + 14, paper.y + 27, part.name, "name")
             + paper.text(right - 10, paper.y + 27, f"{part.parameters:,}", "number", end=True)
             + paper.text(paper.left + 14, paper.y + 48, part.detail, "detail"))
@@ -157,7 +161,8 @@ def past(paper: Paper, around: int, begun: int, part: Part) -> None:
         paper.drawn.insert(begun, paper.group("residual", way, "residual missing"))
         return paper.arrow(SHORT_STEP + 18 + BETWEEN)
     way = (f'<path class="way" d="M{paper.middle} {around}H24V{end}H{paper.middle - 15}"/>'
-           f'<path class="tip" d="M{paper.middle - 16} {end - 5}v10l7 -5z"/><circle class="dot" cx="{paper.middle}" cy="{around}" r="3.5"/>')
+           f'<path class="tip" d="M{paper.middle - 16} {end - 5}v10l7 -5z"/>'
+           f'<circle class="dot" cx="{paper.middle}" cy="{around}" r="3.5"/>')
     paper.drawn.insert(begun, paper.group("residual", way, "residual"))
     paper.arrow(SHORT_STEP)
     plus(paper, joined=True)
@@ -170,8 +175,8 @@ def attention(paper: Paper, config: ModelConfig, part: Part) -> None:
     heads = shape_words((B, config.n_head, T, config.head_size))
     shared = shape_words((B, config.kv_heads, T, config.head_size))
     y = paper.y + 62
-    inside = paper.text(paper.left + 14, y, f"q {heads}", "shape") + paper.text(paper.left + 14, y + 18, f"k, v {shared}", "shape")
     x = paper.left + 14
+    inside = paper.text(x, y, f"q {heads}", "shape") + paper.text(x, y + 18, f"k, v {shared}", "shape")
     for chip in words.marks(config):
         width = 18 + 7.6 * len(chip)
         inside += (f'<rect class="chip" x="{x:g}" y="{y + 28}" width="{width:g}" height="22" rx="11"/>'
@@ -183,9 +188,11 @@ def attention(paper: Paper, config: ModelConfig, part: Part) -> None:
 
 def mask(paper: Paper, x: int, y: int, causal: bool) -> str:
     """Who sees whom: a row for each token, a square for each token it sees."""
-    squares = "".join(f'<rect class="{"sees" if column <= row else "sees cheat" if not causal else "blind"}" x="{x + 17 + 9 * column}" '
-                      f'y="{y + 9 * row}" width="8" height="8" rx="1.5"/>' for row in range(5) for column in range(5))
-    return squares + paper.text(x + 64, y + 60, words.CAUSAL if causal else words.NO_CAUSAL, "detail" if causal else "detail alarm", end=True)
+    ahead = "blind" if causal else "sees cheat"
+    squares = "".join(f'<rect class="{"sees" if column <= row else ahead}" x="{x + 17 + 9 * column}" y="{y + 9 * row}" '
+                      f'width="8" height="8" rx="1.5"/>' for row in range(5) for column in range(5))
+    called, kind = (words.CAUSAL, "detail") if causal else (words.NO_CAUSAL, "detail alarm")
+    return squares + paper.text(x + 64, y + 60, called, kind, end=True)
 
 
 def mlp(paper: Paper, config: ModelConfig, parts: dict[str, Part]) -> None:

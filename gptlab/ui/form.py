@@ -27,7 +27,8 @@ MOST_HEADS = 64
 # Two sections have a field of this name; the id without a prefix belongs to the control people look for.
 IDS = {"model.vocab_size": "padded-vocab-size", "data.seed": "data-seed", "sample.seed": "sampling-seed"}
 EMPTY = {"text_column": "automatic", "epochs": "no limit", "max_steps": "no limit", "max_minutes": "no limit",
-         "split": "automatic", "script": "any", "n_kv_head": "as many as heads", "n_expert": "no experts", "patience": "never", "grad_clip": "never",
+         "split": "automatic", "script": "any", "n_kv_head": "as many as heads", "n_expert": "no experts",
+         "patience": "never", "grad_clip": "never",
          "top_k": "all", "top_p": "all", "eval_batches": "all, up to 262,144 tokens", "tokens_per_update": "one batch",
          "batch_size": "as the machine says"}
 

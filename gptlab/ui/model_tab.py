@@ -13,6 +13,7 @@ import gradio as gr
 from gptlab.config import ConfigError, RunConfig
 from gptlab.presets import presets
 from gptlab.ui import ablations, architecture, form, model_facts, rate_finder, words, words_model
+from gptlab.ui.biggest import Biggest, with_biggest
 from gptlab.ui.lab import EACH, QUIET, SPEAKS, Lab, Page, change_draft, draft_changes, draft_preset, guarded, read_draft, undo
 
 SHOWN = [name for name in form.FIELDS if not name.startswith("data.")]
@@ -25,7 +26,7 @@ CONSTRAINED = {"model.n_head": ("model.n_embd", "model.positions"), "model.n_kv_
 
 def build(lab: Lab, page: Page) -> None:
     """The tab's widgets and what they do."""
-    base, finder = presets()[read_draft(None)["preset"]].config, rate_finder.RateFinder(lab)
+    base, finder, sizer = presets()[read_draft(None)["preset"]].config, rate_finder.RateFinder(lab), Biggest(lab)
     with gr.Row(elem_classes="columns"):
         with gr.Column(min_width=320):
             chooser = gr.Radio(preset_choices(lab), value=read_draft(None)["preset"], label=words.PRESET, elem_id="preset",
@@ -42,6 +43,7 @@ def build(lab: Lab, page: Page) -> None:
                 back = gr.Button(words.UNDO, size="sm", elem_id="undo", interactive=False)
                 reset = gr.Button(words.RESET, size="sm", elem_id="reset", interactive=False)
                 onward = gr.Button(words.TO_TRAIN, variant="primary", size="sm", elem_id="to-train")
+            needs = sizer.component()
             facts = gr.HTML(elem_id="model-facts")
             with gr.Accordion(words.COMMAND, open=False):
                 command = gr.Textbox(show_label=False, container=False, lines=2, interactive=False, elem_id="model-command",
@@ -81,6 +83,10 @@ def build(lab: Lab, page: Page) -> None:
     def use_rate(draft, event: gr.EventData):
         return changed(rate_finder.with_found(lab, draft, event.rate))
 
+    @guarded
+    def find_biggest(draft, event: gr.EventData):
+        return sizer.start(draft, event.minutes)
+
     all_shown = [chooser, *boxes, *beside]
     everything = [page.draft, *all_shown]
     pasted = [box.blur for box in boxes if isinstance(box, (gr.Textbox, gr.Number))]  # Gradio 6.31: pasting is no "input"
@@ -97,7 +103,11 @@ def build(lab: Lab, page: Page) -> None:
     rates.find_rate(guarded(finder.start), page.draft, rates, **SPEAKS)
     rates.cancel_rate(guarded(finder.findings.cancel), None, None, **SPEAKS)
     rates.use_rate(use_rate, page.draft, everything, **SPEAKS)
-    gr.on([page.demo.load, page.draft.change], guarded(finder.shown), page.draft, rates, trigger_mode="multiple", **QUIET)
+    needs.find_biggest(find_biggest, page.draft, needs, **SPEAKS)
+    needs.cancel_biggest(guarded(sizer.sizings.cancel), None, None, **SPEAKS)
+    needs.use_biggest(guarded(lambda draft: changed(with_biggest(sizer, draft))), page.draft, everything, **SPEAKS)
+    for shown_in, its in ((rates, finder), (needs, sizer)):
+        gr.on([page.demo.load, page.draft.change], guarded(its.shown), page.draft, shown_in, trigger_mode="multiple", **QUIET)
     page.draft.change(guarded(lambda draft: _beside(lab, draft)[:-1]), page.draft, beside[:-1], trigger_mode="multiple",
                       **QUIET)  # not the switches: what was clicked meanwhile would be forgotten
     gr.on([page.demo.load, page.elsewhere.change], refill, [page.draft, page.elsewhere], [filled, *all_shown], **QUIET)
@@ -184,8 +194,8 @@ def _ranges(lab: Lab, draft: dict, moved: list[str]) -> list:
 
 
 def _beside(lab: Lab, draft) -> list:
-    """What stands beside the settings: size, facts, message and what mends it, Undo, Reset, command, the preset's words, its data,
-    the picture, the switches. Where the settings clash, the last numbers and the last picture stay."""
+    """What stands beside the settings: size, facts, message and what mends it, Undo, Reset, command, the preset's words, its
+    data, the picture, the switches. Where the settings clash, the last numbers and the last picture stay."""
     draft = read_draft(draft)
     undo_words = words.UNDO + (f": {draft['history'][-1]['what']}" if draft["history"] else "")
     goes_with = draft_preset(draft).dataset
@@ -199,13 +209,14 @@ def _beside(lab: Lab, draft) -> list:
         size = facts = picture = gr.skip()
         mends = experts_need(draft)
     mend_words = words_model.set_to({form.label(name): value for name, value in mends.items()})
-    return [size, facts, message, gr.Button(mend_words, visible=bool(mends)), gr.Button(undo_words, interactive=bool(draft["history"])), gr.Button(interactive=has_changes),
+    return [size, facts, message, gr.Button(mend_words, visible=bool(mends)),
+            gr.Button(undo_words, interactive=bool(draft["history"])), gr.Button(interactive=has_changes),
             model_facts.command(lab, draft), model_facts.preset_html(lab, draft),
             gr.Button(words.USE_PRESET_DATA.format(goes_with), visible=_other_data(lab, draft)), picture, ablations.shown(draft)]
 
 
 def experts_need(draft) -> dict:
-    """What else must be set, and to what, for the number of experts in a draft to make a model; nothing where that is no problem."""
+    """What else must be set, and to what, for the number of experts in a draft to make a model; nothing where nothing must."""
     draft = read_draft(draft)
     count, kind, active = (draft["changes"].get(name, form.value_of(draft_preset(draft).config, name))
                            for name in ("model.n_expert", "model.mlp", "model.n_expert_active"))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from gptlab.config import ModelConfig
 from gptlab.ui.words import plural
 
-PICTURE = {"hint": "Point at a part, or choose it with the arrow keys, to see what it does.", "tree": "Module tree, as PyTorch prints it",
-           "copy": "Copy", "copied": "Copied", "copy_refused": "The browser refused: mark the text and copy it."}
+PICTURE = {"hint": "Point at a part, or choose it with the arrow keys, to see what it does.",
+           "tree": "Module tree, as PyTorch prints it", "copy": "Copy",
+           "copied": "Copied", "copy_refused": "The browser refused: mark the text and copy it."}
 MLP_KINDS = {"gelu": "GELU", "gelu_tanh": "GELU (tanh)", "swiglu": "SwiGLU", "relu2": "ReLU²"}
 NORMS = {"layernorm": "LayerNorm", "rmsnorm": "RMSNorm", "none": "no norm"}
 ROTARY = "rotary"
@@ -51,7 +52,8 @@ def looks(config: ModelConfig) -> str:
     ways = "in one way" if H == 1 else f"in {H} ways (heads)"
     sees = "at the tokens up to itself" if config.causal else "at all tokens, also those it is to predict, and so can cheat"
     more = [f"{H} heads share the keys and values of {K}"] * (K < H)
-    more += ["rotation tells where tokens stand"] * (config.positions == "rope") + ["queries and keys are normalised"] * config.qk_norm
+    more += ["rotation tells where tokens stand"] * (config.positions == "rope")
+    more += ["queries and keys are normalised"] * config.qk_norm
     also = "; ".join(more)
     return f"Each token looks {ways} {sees}." + (f" {also[0].upper()}{also[1:]}." if also else "")
 
@@ -114,8 +116,8 @@ def in_words(config: ModelConfig, parts: dict, total: int) -> str:
     before = [one(name) for name in ("tokens", "token_embedding", "position_embedding") if name in parts]
     after = [one(name) for name in ("final_norm", "output", "logits")]
     residual = "with" if config.residual else "without"
-    return (f"The model, drawn, {total:,} parameters. {'; '.join(before)}; then {config.n_layer} times a block {residual} residual "
-            f"connections of: {'; '.join(inside)}; then {'; '.join(after)}.")
+    return (f"The model, drawn, {total:,} parameters. {'; '.join(before)}; then {config.n_layer} times a block {residual} "
+            f"residual connections of: {'; '.join(inside)}; then {'; '.join(after)}.")
 
 
 # ---- Switches ---------------------------------------------------------------------------------------------------------
@@ -123,12 +125,18 @@ def in_words(config: ModelConfig, parts: dict, total: int) -> str:
 TAKE_AWAY = "Take a part away"
 TAKE_AWAY_HINT = "One click takes a part out of the model, or puts it back. Then train, and see what it was good for."
 ABLATIONS = {  # what is taken away, and what to expect of a model without it
-    "positions": ("No positions", "Order is lost but for the hint that the causal mask gives: words come muddled and the loss stays higher."),
-    "causal": ("No causal mask", "The cheating demo: the model sees the token it is to predict. The loss falls to nothing; samples are noise."),
-    "residual": ("No residual connections", "Each part replaces what it read. Two layers learn slowly; many hardly learn at all."),
-    "norm": ("No normalisation", "Learning gets touchy: the loss ends higher, or jumps until you lower the learning rate."),
-    "heads": ("One head", "Each token can look back in only one way at a time, for the same work: the loss ends a little higher."),
-    "tied": ("Untied embeddings", "Reading and predicting get a table each: more parameters; with a small vocabulary, little changes."),
+    "positions": ("No positions",
+                  "Order is lost but for the hint that the causal mask gives: words come muddled and the loss stays higher."),
+    "causal": ("No causal mask",
+               "The cheating demo: the model sees the token it is to predict. The loss falls to nothing; samples are noise."),
+    "residual": ("No residual connections",
+                 "Each part replaces what it read. Two layers learn slowly; many hardly learn at all."),
+    "norm": ("No normalisation",
+             "Learning gets touchy: the loss ends higher, or jumps until you lower the learning rate."),
+    "heads": ("One head",
+              "Each token can look back in only one way at a time, for the same work: the loss ends a little higher."),
+    "tied": ("Untied embeddings",
+             "Reading and predicting get a table each: more parameters; with a small vocabulary, little changes."),
 }
 
 

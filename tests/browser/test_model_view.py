@@ -12,12 +12,13 @@ from gptlab.ui import architecture
 
 UI = Path(architecture.__file__).parent
 LARGE = {  # the shapes of Llama 3 70B, Mixtral 8x22B and Qwen3 235B, or nearly so
-    "llama-70b": ModelConfig(n_layer=80, n_head=64, n_kv_head=8, n_embd=8192, context_length=8192, positions="rope", norm="rmsnorm",
-                             mlp="swiglu", mlp_hidden=28_672, tie_embeddings=False, vocab_size=128_256),
+    "llama-70b": ModelConfig(n_layer=80, n_head=64, n_kv_head=8, n_embd=8192, context_length=8192, positions="rope",
+                             norm="rmsnorm", mlp="swiglu", mlp_hidden=28_672, tie_embeddings=False, vocab_size=128_256),
     "mixtral": ModelConfig(n_layer=56, n_head=48, n_kv_head=8, n_embd=6144, context_length=8192, positions="rope", norm="rmsnorm",
                            mlp="swiglu", mlp_hidden=16_384, n_expert=8, tie_embeddings=False),
-    "qwen3-moe": ModelConfig(n_layer=94, n_head=64, n_kv_head=4, n_embd=4096, context_length=8192, positions="rope", norm="rmsnorm",
-                             qk_norm=True, mlp="swiglu", mlp_hidden=1536, n_expert=128, n_expert_active=8, vocab_size=151_936),
+    "qwen3-moe": ModelConfig(n_layer=94, n_head=64, n_kv_head=4, n_embd=4096, context_length=8192, positions="rope",
+                             norm="rmsnorm", qk_norm=True, mlp="swiglu", mlp_hidden=1536, n_expert=128,
+                             n_expert_active=8, vocab_size=151_936),
 }
 BARE = ModelConfig(positions="none", norm="none", residual=False, causal=False)
 # Texts of a drawing that leave it, or stand on another text.
@@ -26,7 +27,8 @@ BADLY_PLACED = """() => [...document.querySelectorAll('svg')].flatMap(svg => {
   const apart = (a, b) => a.x + a.width <= b.x || b.x + b.width <= a.x || a.y + a.height <= b.y + 2 || b.y + b.height <= a.y + 2;
   const outside = texts.filter(([_, box]) => box.x < 2 || box.x + box.width > paper.width - 2);
   return [...outside.map(([text]) => text),
-          ...texts.flatMap(([text, box], n) => texts.slice(n + 1).filter(other => !apart(box, other[1])).map(other => `${text} on ${other[0]}`))];
+          ...texts.flatMap(([text, box], n) => texts.slice(n + 1).filter(other => !apart(box, other[1]))
+                                                    .map(other => `${text} on ${other[0]}`))];
 })"""
 
 
@@ -35,8 +37,8 @@ def test_words_stay_in_their_boxes(chromium, config):
     drawn = architecture.described(config, 32_768, 64)
     css = (UI / "architecture.css").read_text(encoding="utf-8")
     page = chromium.new_page()
-    page.set_content(f"<style>body {{ font-family: system-ui, sans-serif }} {css}</style>"
-                     f"<div class='arch-picture'><div class='arch-stack'>{drawn['stack']}</div><div class='arch-block'>{drawn['block']}</div></div>")
+    page.set_content(f"<style>body {{ font-family: system-ui, sans-serif }} {css}</style><div class='arch-picture'>"
+                     f"<div class='arch-stack'>{drawn['stack']}</div><div class='arch-block'>{drawn['block']}</div></div>")
     assert page.evaluate(BADLY_PLACED) == []
     page.close()
 
@@ -52,8 +54,9 @@ def test_switches_picture_and_settings_stay_in_step(page):
     whole = picture(page)
     for name in ("causal", "residual", "norm"):  # quicker than they are answered
         page.locator(f"#ablations [name={name}]").click()
-    wait_until(page, "document.querySelectorAll('#architecture .residual.missing').length === 2 && "
-                     "document.querySelector('#architecture .cheat') && document.querySelectorAll('#architecture .missing').length === 5")
+    wait_until(page, "document.querySelectorAll('#architecture .residual.missing').length === 2")
+    wait_until(page, "document.querySelector('#architecture .cheat')")
+    wait_until(page, "document.querySelectorAll('#architecture .missing').length === 5")
     wait_until(page, "document.querySelectorAll('#ablations [aria-pressed=true]').length === 3")
     wait_until(page, "!document.querySelector('#causal input').checked && !document.querySelector('#residual input').checked")
     page.locator("#causal input").check()
