@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import dataclasses
 import io
 import json
 import runpy
@@ -186,6 +187,18 @@ def test_other_last_digits_are_said_and_no_failure(workspace, tmp_path, monkeypa
     written = export(run, tmp_path / "out", "script")
     assert 0 < written.max_difference < 2e-6
     assert "gave 0 exactly; the largest difference is 1e-06, because sums come out with other last digits on another machine" in written.checked
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_the_script_of_a_gpus_run_runs_on_a_processor_too(workspace, tmp_path, in_this_process, monkeypatch, device):
+    """What a GPU computes no script can repeat exactly; that is said, and no failure."""
+    run = trained(workspace, device, **{**SETTINGS["experts"][0], "model.n_head": 4, "model.n_kv_head": 2, "model.qk_norm": True})
+    monkeypatch.setattr(script, "done_by", lambda *of: dataclasses.replace(
+        done_by(*of), device=device, precision="bf16", inexact=["the run was trained on a GPU"]))
+    written = export(run, tmp_path / "out", "script")
+    assert 0 < written.max_difference < 0.05 and written.checked.endswith("because the run was trained on a GPU.")
+    text = (written.path / "train.py").read_text(encoding="utf-8")
+    assert f'DEVICE = "{device}" if' in text and "THREADS" not in text and "CORES" not in text
 
 
 def test_with_everything_at_once_it_is_still_short(workspace, monkeypatch, tmp_path):

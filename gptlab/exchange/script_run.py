@@ -5,7 +5,6 @@ Knows nothing of the script's text.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,10 +46,11 @@ class Done:
 
 def done_by(source: Source, dataset: Dataset) -> Done:
     """Raises ExportError for a run whose beginning no script can repeat, RunError for a damaged one."""
-    run, states = source.run, _states(source)
+    run = source.run
     if run.parent() is not None:
         raise ExportError(f"{run.name} is a fork: it began with the weights of run {run.parent()['run']}, and a train.py begins with "
                           "random ones. Export the run that it was forked from, or train one of its own with these settings.")
+    states = _states(source)
     first, last = states[min(states)], states[max(states)]
     if first["batches"].get("draws") != "torch":
         raise ExportError(f"{run.name} was begun with an older version, which shuffled its text in a way that a train.py cannot "
@@ -71,11 +71,10 @@ def done_by(source: Source, dataset: Dataset) -> Done:
 def _states(source: Source) -> dict[int, dict]:
     """What the trainer noted down at each whole checkpoint, oldest first."""
     saved = [one for one in checkpoint.list_checkpoints(source.run) if one.problem is None]
-    return {one.step: state for one in saved if "threads" in (state := checkpoint.noted(one))} or _no_states(source)
-
-
-def _no_states(source: Source) -> dict[int, dict]:
-    raise ExportError(f"{source.run.name} has not been trained yet: train it a little first.")
+    states = {one.step: state for one in saved if "threads" in (state := checkpoint.noted(one))}  # not where a fork begins
+    if not states:
+        raise ExportError(f"{source.run.name} has not been trained yet: train it a little first.")
+    return states
 
 
 def _changes(config: RunConfig, settings: list[Setting]) -> dict[int, dict[str, Any]]:
@@ -98,7 +97,8 @@ def _ends(config: RunConfig, settings: list[Setting], steps: list[Step], states:
     if ends[0] != until_timed and config.train.schedule != "constant":
         if (known := _known_from(config, settings, steps, until_timed, end_at)) > 0:
             ends = {0: until_timed, known: ends[0]} | {step: end for step, end in ends.items() if step > known}
-    return {step: end for (_, before), (step, end) in itertools.pairwise([(0, ...), *ends.items()]) if end != before}
+    befores = [..., *ends.values()]  # the first is told in any case
+    return {step: end for before, (step, end) in zip(befores, ends.items()) if end != before}
 
 
 def _minutes_as_steps(states: dict[int, dict], step: int) -> int | None:

@@ -45,7 +45,9 @@ def script_text(source: Source, dataset: Dataset, done: Done) -> str:
     if not facts["dropout"]:
         text = re.sub(r"F\.dropout\((.*), DROPOUT, self\.training\)", r"\1", text)
     values = _values(source, dataset, done, facts)
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: str(values[match[1]]), text)
+    text = re.sub(r"\{\{(\w+)\}\}", lambda match: str(values[match[1]]), text)
+    roomy = re.sub(r"\n\n(?=@|def |class |# --- )", "\n\n\n", text)  # as Python is written, where there is room
+    return roomy if roomy.count("\n") <= MOST_LINES else text
 
 
 def kept(lines: list[str], facts: dict[str, bool]) -> list[str]:
@@ -174,10 +176,10 @@ def _values(source: Source, dataset: Dataset, done: Done, facts: dict[str, bool]
 
 
 def _words(source: Source, done: Done, facts: dict[str, bool]) -> dict[str, str]:
-    """What the script says of itself. A data set's name comes from elsewhere, so only letters, digits and such of it are said."""
-    data = re.sub(r"[^\w .-]", "", str(source.manifest.get("name")), flags=re.ASCII)[:60]
+    """What the script says of itself. Names come from elsewhere and must not end its text, so only letters and such are said."""
+    run, data = (re.sub(r"[^\w .-]", "", str(name), flags=re.ASCII)[:60] for name in (source.run.id, source.manifest.get("name")))
     parameters = sum(parameter.numel() for parameter in source.model.parameters())
-    return {"title": f"A language model of {parameters:,} parameters and its training: run {source.run.id} of GPT Lab, on '{data}'.",
+    return {"title": f"A language model of {parameters:,} parameters and its training: run {run} of GPT Lab, on '{data}'.",
             "schedule": ("it rises in a line at first, then " if facts["warmup"] else "") + SCHEDULES[done.config.train.schedule]}
 
 
