@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 ALIKE = 0.05  # of bits per byte: texts no further apart are about as hard
 
-UNREACHABLE = "GPT Lab does not answer. Is it still running? Try again."
+NO_ANSWER = "GPT Lab does not answer. Is it still running? Try again."
 NOT_OFFERED = "That is not offered here: reload the page."
 
 TWIN = {
@@ -20,7 +20,7 @@ TWIN = {
     "switches": "What is different", "other": "Another setting", "setting": "Setting", "value": "Its value", "now": "now {value}",
     "choose": "Choose what is different.", "do": "Train the twin", "doing": "Making it …", "cancel": "Cancel",
     "copy": "Copy as command", "copied": "Copied", "copy_refused": "This browser did not let it be copied",
-    "unreachable": UNREACHABLE,
+    "unreachable": NO_ANSWER,
 }
 TWIN_NAME = "{name}, {ending}"
 TWIN_STARTS = "It will be called “{name}”, and starts at once."
@@ -52,7 +52,7 @@ EXPORT = {
     "starting": "Starting …", "others": "An export of {name} is under way: {going}",
     "nothing": "It has no checkpoint yet, so there is nothing to export: save one now, or wait until it has measured itself once.",
     "copy": "Copy as command", "copied": "Copied", "copy_refused": "This browser did not let it be copied",
-    "unreachable": UNREACHABLE,
+    "unreachable": NO_ANSWER,
 }
 EXPORT_GONE = "That file is not there any more: export it again."
 
@@ -73,7 +73,7 @@ EVALUATE = {
     "nothing": "It has no checkpoint yet, so there is nothing to measure: save one now, or wait until it has measured itself once.",
     "fair": "Bits per byte compares texts; lower is better, and 8 is no better than listing bytes. The loss and the tokens depend on "
             "how the tokenizer cuts each text.",
-    "unreachable": UNREACHABLE,
+    "unreachable": NO_ANSWER,
     "copy": "Copy as command", "copied": "Copied", "copy_refused": "This browser did not let it be copied",
 }
 
