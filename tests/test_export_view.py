@@ -79,7 +79,8 @@ def test_what_is_exported_becomes_one_zip_that_holds_one_folder(run, tmp_path, m
 
 def test_a_run_is_offered_with_its_checkpoints_and_what_stands_in_a_formats_way(lab, run, view):
     told = view.offered(run.id)
-    assert told["name"] == "llama" and told["refused"] == {} and [one["value"] for one in told["checkpoints"]][:2] == ["best", "last"]
+    assert told["name"] == "llama" and told["refused"] == {}
+    assert [one["value"] for one in told["checkpoints"]][:2] == ["best", "last"]
     gpt = finished_run(lab.workspace, "mixed", train__max_steps=1, model__causal=False)
     told = view.offered(gpt.id)
     assert told["refused"].keys() == {"hf", "gguf"} and "“Causal mask”" in told["refused"]["hf"]

@@ -96,6 +96,8 @@ def test_what_would_come_of_it_is_said_with_its_command(lab, run):
     read = parser().parse_args(words)
     assert read.name == "stories-no-residual" and read.dataset == "tiny" and ("model.residual", "False") in read.settings
     assert ("train.precision", chosen.kept(run, run.config().train).precision) in read.settings
+    told = twin.foresee(lab, {"run": run.id, "setting": "model.norm", "value": "rmsnorm"})
+    assert "“stories, normalisation rmsnorm”" in told["said"]
     lab.jobs.current = run
     assert twin.foresee(lab, {"run": run.id, "setting": "model.dropout", "value": "0.1"})["said"] == \
         "It will be called “stories, dropout 0.1”, and waits until stories is done."

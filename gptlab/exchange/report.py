@@ -87,9 +87,9 @@ def caption(one: Contender) -> str:
     uniform, floor = baselines["uniform"], baselines.get("entropy_floor")
     tokenizer = one.manifest["tokenizer"]
     if not one.config.model.causal or (floor is not None and best.val_loss < IMPOSSIBLE * floor):
-        return (f"A loss of {best.val_loss:.3f} says nothing here: " + (
-            "it is below the best possible, which nothing reaches without having seen the answers." if one.config.model.causal else
-            "without the causal mask each token looks at the one it is to predict."))
+        why = ("it is below the best possible, which nothing reaches without having seen the answers." if one.config.model.causal
+               else "without the causal mask each token looks at the one it is to predict.")
+        return f"A loss of {best.val_loss:.3f} says nothing here: {why}"
     if baselines.get("bigram") is not None and best.val_loss < baselines["bigram"]:
         said = f"Has learnt {LEARNT.get(tokenizer, LEARNT['file'])}; beats counting pairs"
         if floor is not None:

@@ -6,7 +6,8 @@ const PATIENCE = 20_000;  // milliseconds until a question counts as unanswered
 const LOOK_DELAY = 250;   // of a hand at rest, until it is asked what would come of it
 const {words} = props;
 const dialog = element.querySelector('dialog'), form = dialog.querySelector('form');
-const part = name => form.querySelector(`.card-${name}`), option = (value, label) => Object.assign(make('option', '', label), {value});
+const part = name => form.querySelector(`.card-${name}`);
+const option = (value, label) => Object.assign(make('option', '', label), {value});
 const other = form.querySelector('.twin-other'), select = other.querySelector('select');
 const place = other.querySelector('.twin-value');
 let run = null, offered = null, opening = false;

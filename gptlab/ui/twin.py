@@ -30,7 +30,7 @@ from gptlab.ui.words_train import value_said
 
 HERE = Path(__file__).parent
 SCRIPTS = ("live_text.js", "twin.js")  # in this order, as one function
-OTHER = [name for name in form.FIELDS if name.startswith(("model.", "train.")) and name not in SWITCHES]
+OTHER = [name for name in form.FIELDS if name.startswith(("model.", "train."))]
 
 
 def build(lab: Lab, page: Page) -> None:
@@ -101,12 +101,12 @@ def foresee(lab: Lab, question: Any) -> dict:
 
 
 def read(lab: Lab, question: Any) -> tuple[RunDir, dict[str, Any], str]:
-    """A page's wish, checked: `run`, `setting`, and for one that is no switch its `value` as text: (the run, what its twin
+    """A page's wish, checked: `run`, `setting`, and its `value` as text where it is no switch: (the run, what its twin
     changes, what that is called). Raises ValueError, ConfigError among them."""
     question = question if isinstance(question, dict) else {}
     run, setting, value = run_by_id(lab, question.get("run")), question.get("setting"), question.get("value")
     config = run.config()
-    if setting in SWITCHES:
+    if value is None and setting in SWITCHES:
         changes, ending = SWITCHES[setting].changes(config), SWITCHES[setting].ending(config)
     elif setting in OTHER and isinstance(value, str) and len(value) <= LONGEST_VALUE:
         if not value.strip():

@@ -58,8 +58,7 @@ EXPORT_GONE = "That file is not there any more: export it again."
 
 EVALUATE = {
     "open": "Measure on a text …", "title": "{name} on any text",
-    "help": "Paste a text, or choose a file: how well does it foretell each next token of it? The text is not kept, and nothing is "
-            "learnt from it.",
+    "help": "Paste a text, or choose a file: how well does it foretell each next token of it? Nothing is learnt from it.",
     "text": "Text", "file": "Choose a file …", "chosen": "File: {file}", "forget": "Take the file back",
     "checkpoint": "Checkpoint",
     "do": "Measure", "cancel": "Cancel", "close": "Close", "starting": "Starting …",
@@ -68,7 +67,8 @@ EVALUATE = {
     "columns": ["", "Loss", "As unsure as picking among", "Bits per byte", "Tokens"], "this": "This text",
     "own": "Its own unseen text (val), step {step}",
     "said": "It is as unsure at each token as if it picked among {among}.",
-    "harder": "This text is harder for it than its own unseen text.", "easier": "This text is easier for it than its own unseen text.",
+    "harder": "This text is harder for it than its own unseen text.",
+    "easier": "This text is easier for it than its own unseen text.",
     "alike": "That is about as hard as its own unseen text.",
     "nothing": "It has no checkpoint yet, so there is nothing to measure: save one now, or wait until it has measured itself once.",
     "fair": "Bits per byte compares texts; lower is better, and 8 is no better than listing bytes. The loss and the tokens depend on "

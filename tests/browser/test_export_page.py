@@ -14,8 +14,8 @@ from gptlab.runs.checkpoint import load_model
 
 @pytest.fixture(scope="module")
 def run(workspace):
-    return finished_run(workspace, "going", train__max_steps=8, model__positions="rope", model__norm="rmsnorm", model__mlp="swiglu",
-                        model__qk_norm=True)
+    return finished_run(workspace, "going", train__max_steps=8, model__positions="rope", model__norm="rmsnorm",
+                        model__mlp="swiglu", model__qk_norm=True)
 
 
 def choose(page, run, what: str) -> None:
