@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -52,6 +53,12 @@ def _training(command: Command) -> None:
     finder = command("find-rate", "rate_finder.find_rate", "Find a learning rate: try ever larger ones on a throw-away model.",
                      _what_to_train(), _settings("data model train"), _out("the file to draw the curve in (HTML)"))
     finder.epilog = "No run is made and none is touched. Ctrl-C ends it."
+
+    biggest = command("biggest", "biggest.biggest", "Find the biggest model that fits this machine and trains in so many minutes.",
+                      _what_to_train(), _settings("data model train"))
+    biggest.add_argument("--minutes", metavar="N", type=_minutes, required=True,
+                         help="how long it may train to read 20 tokens for each of its parameters")
+    biggest.epilog = "Models of the preset's kind are timed; no run is made and none is touched. Ctrl-C ends it."
 
 
 def _listing(command: Command) -> None:
@@ -184,6 +191,13 @@ def _settings(sections: str, names: Sequence[str] = (), required: bool = False) 
                         help=f"change a setting; may be repeated. NAME is one of {', '.join(names)}")
     shared.set_defaults(sections=sections.split())
     return shared
+
+
+def _minutes(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < (number := float(text)) <= 100_000:
+            return number
+    raise argparse.ArgumentTypeError(f"'{text}' is not a number of minutes above 0, such as 10")
 
 
 def _assignment(text: str) -> tuple[str, str]:

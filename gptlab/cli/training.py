@@ -22,6 +22,8 @@ from gptlab.runs.label import Label
 from gptlab.runs.rundir import RunDir, check_name
 from gptlab.runs.trainable import check_trainable
 from gptlab.runs.workspace import create_run
+from gptlab.train.device import available_threads, pick_device, pick_precision
+from gptlab.train.room import room
 
 SUMMARY = ("state", "step", "tokens", "val_loss", "best_val_loss", "best_step", "tokens_per_second", "training_seconds")
 
@@ -32,6 +34,9 @@ def train(options: argparse.Namespace) -> dict:
     owner = Label().replace(owner=options.by).owner  # refused, if at all, before anything is prepared
     config, dataset = what_to_train(options)
     check_trainable(config, dataset)
+    device = pick_device(config.train.device)
+    space = room(config, dataset.tokenizer.vocab_size, device, available_threads(), pick_precision(config.train.precision, device))
+    print(space.told + "." * space.fits, file=sys.stderr)
     run = create_run(workspace, config, dataset, name, owner=owner)
     return follow(run, dataset, options)
 

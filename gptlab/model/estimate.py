@@ -62,11 +62,11 @@ def training_memory_bytes(config: ModelConfig, train: TrainConfig, vocab_size: i
     """Bytes held at the peak of a training step, by what holds them: weights, gradients, optimizer, activations.
 
     `precision` is the resolved fp32, bf16 or fp16; `cores` are those of a processor that compute side by side, each a part of
-    the batch, with gradients of its own. On a GPU the peak is that of the largest of three moments: the loss, when all
-    activations are there and no gradients yet (but for those of earlier batches of the update), the end of the way back, and the
-    optimizer's step. On a CPU what is freed on the way back mostly stays with the process (the C library's heap has holes
-    that the next tensor is too large for), so that its peak is nearly the sum of all; but for gradient checkpointing, where
-    runs have it given back at once.
+    the batch, with gradients of its own. The peak is the largest of three moments: the loss, when all activations are there and
+    no gradients yet (but for those of earlier batches of the update), the last block on the way back, and the optimizer's step.
+    On a CPU what is freed on the way back mostly stays with the process (the C library's heap has holes that the next tensor
+    is too large for; logits are large enough to go back at once), so that the last two are nearly the sum of all; but for
+    gradient checkpointing, where runs have all given back at once.
     """
     weights = FLOAT_BYTES * total_parameters(config, vocab_size)
     number_bytes = FLOAT_BYTES if precision == "fp32" else 2
@@ -79,18 +79,19 @@ def training_memory_bytes(config: ModelConfig, train: TrainConfig, vocab_size: i
     gathered = weights if (train.tokens_per_update or tokens) > tokens else 0  # of the update's earlier batches
     kept = tokens * activation_bytes_per_token(config, number_bytes, device, train.gradient_checkpointing)
     back = tokens * backward_bytes_per_token(config, number_bytes)
-    at_loss = kept + max(cores * loss_bytes(config, tokens // cores, vocab_size), back)
+    loss = cores * loss_bytes(config, tokens // cores, vocab_size)
 
-    def held(gradients: int, optimizer: int, activations: float) -> dict[str, int]:
+    def held(gradients: int, activations: float, optimizer: int = averages) -> dict[str, int]:
         return {"weights": weights + copies, "gradients": gradients, "optimizer": optimizer, "activations": round(activations)}
 
+    whole = cores * weights + (gathered if cores > 1 else 0)  # gradients at the end of the way back
     if device == "cpu" and not train.gradient_checkpointing:
-        more = gathered if cores > 1 else 0
-        return held(cores * weights + more, averages + stepping, HEAP_HOLES * at_loss)
-    copied = cores * weights if cores > 1 else 0
-    one_block = tokens * block_bytes_per_token(config, number_bytes, device) + back
-    return max(held(gathered, averages, at_loss), held(max(weights, copied) + (gathered if cores > 1 else 0), averages, one_block),
-               held(max(weights, copied), averages + stepping, 0), key=lambda parts: sum(parts.values()))
+        moments = [held(gathered, HEAP_HOLES * kept + loss), held(whole, HEAP_HOLES * (kept + back), averages + stepping)]
+    else:
+        one_block = cores * FLOAT_BYTES * block_matrices // config.n_layer  # whose gradients come last
+        moments = [held(gathered, kept + max(loss, back)), held(whole, 0, averages + stepping),
+                   held(whole - one_block, tokens * block_bytes_per_token(config, number_bytes, device) + back)]
+    return max(moments, key=lambda parts: sum(parts.values()))
 
 
 def muon_bytes(config: ModelConfig) -> int:

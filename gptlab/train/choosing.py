@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
 import torch
 
 from gptlab.config import RunConfig
@@ -22,6 +21,7 @@ from gptlab.model import estimate
 from gptlab.train.batches import Batches
 from gptlab.train.device import (available_threads, matrix_rate, pick_device, pick_precision, release_memory,
                                  threads_by_environment, using_threads)
+from gptlab.train.room import MEMORY_SHARE, free_bytes, needed_bytes
 from gptlab.train.trainer import Trainer
 
 COMPARING_SECONDS = 0.2    # at least, for threads and for number formats
@@ -37,7 +37,6 @@ BUSY_UPDATE = 0.002        # seconds, by its operations: from there on a GPU is 
 LEAST_TOKENS = 512         # in a batch that is chosen: the gradient of fewer is mostly noise
 MOST_TOKENS = 2**16
 LEAST_UPDATES = 20         # in an epoch, with a batch that is chosen
-MEMORY_SHARE = 0.8         # of what is free, for what training holds at once
 TEXT_TOKENS = 2**18        # of the text: enough for any batch, and quick to look through
 PLACES = {"cpu": "On the processor", "cuda": "On the GPU", "mps": "On Apple's GPU"}
 
@@ -247,20 +246,14 @@ def candidates(trials: Trials, precision: str) -> tuple[list[int], str]:
             limit = "larger ones leave few updates in so short a text"
 
     def fits(size: int) -> bool:
-        train = dataclasses.replace(config.train, batch_size=size)
-        return sum(estimate.training_memory_bytes(config.model, train, trials.vocab_size, precision).values()) <= room
+        sized = dataclasses.replace(config, train=dataclasses.replace(config.train, batch_size=size))
+        threads = torch.get_num_threads()
+        return sum(needed_bytes(sized, trials.vocab_size, trials.device, threads, precision).values()) <= room
     room = MEMORY_SHARE * free_bytes(trials.device)
     if not fits(sizes[-1]):
         sizes, limit = [size for size in sizes if fits(size)] or sizes[:1], "larger ones do not fit the memory"
     large_enough = [size for size in sizes if size * context_length >= LEAST_TOKENS]
     return large_enough or sizes[-1:], limit
-
-
-def free_bytes(device: str) -> int:
-    """Memory that a training could take."""
-    if device == "cuda":
-        return torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
-    return psutil.virtual_memory().available
 
 
 def quick_rate(device: str) -> float:

@@ -13,11 +13,13 @@ import torch
 from gptlab.config import RunConfig
 from gptlab.data.dataset import Dataset
 from gptlab.model import estimate
+from gptlab.train.amounts import in_time
 from gptlab.train.batches import EvaluationWindows
 from gptlab.train.choosing import EFFICIENCY, Choice, choose
 from gptlab.train.device import explain_out_of_memory, matrix_rate, using_threads
 from gptlab.train.evaluation import evaluation_sets, mean_loss
 from gptlab.train.plan import Plan
+from gptlab.train.room import Room, room
 from gptlab.train.trainer import Trainer
 
 STEPPING_SECONDS = 0.6  # of updates that are timed
@@ -28,7 +30,7 @@ BATCH_SECONDS = 0.3     # what one batch may take; where it would take longer, f
 class Preflight:
     """What a run will take, on this machine as busy as it is now, with what it would choose there.
 
-    Where even one sequence would take too long to try, `measured` is False: the numbers are then the model's operations
+    Where even one sequence would take too long to try, or memory would run out, `measured` is False: the numbers are then the model's operations
     over half this machine's matrix rate. `total_seconds` is training and evaluation, without samples and saving.
     """
 
@@ -40,6 +42,17 @@ class Preflight:
     total_steps: int
     total_seconds: float
     peak_memory_bytes: int | None  # on an NVIDIA GPU
+    timed_updates: int             # 0 where none was tried
+    room: Room                     # what it needs of this machine's memory, as free as it is now
+
+    @property
+    def told(self) -> str:
+        """Whether it fits and how long it takes, in words."""
+        if not self.room.fits:
+            return self.room.told
+        how = (f"timed on {self.timed_updates} real {'step' if self.timed_updates == 1 else 'steps'}" if self.measured
+               else "worked out: a step would take long to time")
+        return f"{self.room.told}; about {in_time(self.total_seconds)} here ({how})."
 
 
 def measure(config: RunConfig, dataset: Dataset) -> Preflight:
@@ -48,19 +61,24 @@ def measure(config: RunConfig, dataset: Dataset) -> Preflight:
     Raises ValueError where the text is too short or the device is not there, TrainingError where memory runs out.
     """
     choice = choose(config, dataset)
+    space = room(config.replace({"train.batch_size": choice.batch_size}), dataset.tokenizer.vocab_size, choice.device, choice.threads,
+                 choice.precision)
     with using_threads(choice.threads):
-        return _measure(config.replace({"train.batch_size": choice.batch_size}), dataset, choice)
+        return _measure(config.replace({"train.batch_size": choice.batch_size}), dataset, choice, space)
 
 
-def _measure(config: RunConfig, dataset: Dataset, choice: Choice) -> Preflight:
+def _measure(config: RunConfig, dataset: Dataset, choice: Choice, space: Room) -> Preflight:
     train, plan = config.train, Plan(config, len(dataset.train))
     val, of_train = evaluation_sets(config, dataset)
     flops_per_token = estimate.flops_per_token(config.model, dataset.tokenizer.vocab_size)
     expected = EFFICIENCY * matrix_rate(choice.device, choice.precision) / flops_per_token  # tokens a second
     batch_size = min(train.batch_size, int(BATCH_SECONDS * expected / config.model.context_length))
+    if not space.fits:
+        batch_size = 0  # to try it could take the machine down
+    timed_updates = 0
     if batch_size > 0:
         with explain_out_of_memory():
-            tokens_per_second, seconds_per_window, peak_memory = _try(config, dataset, batch_size, choice)
+            tokens_per_second, seconds_per_window, peak_memory, timed_updates = _try(config, dataset, batch_size, choice)
         seconds_per_evaluation = seconds_per_window * (len(val) + len(of_train))
     else:
         tokens_per_second, peak_memory = expected, None
@@ -70,12 +88,12 @@ def _measure(config: RunConfig, dataset: Dataset, choice: Choice) -> Preflight:
     total_steps = plan.last_step(minutes_as_steps)
     return Preflight(choice=choice, measured=batch_size > 0, tokens_per_second=tokens_per_second,
                      seconds_per_step=seconds_per_step, seconds_per_evaluation=seconds_per_evaluation,
-                     total_steps=total_steps, peak_memory_bytes=peak_memory,
+                     total_steps=total_steps, peak_memory_bytes=peak_memory, timed_updates=timed_updates, room=space,
                      total_seconds=total_steps * seconds_per_step + plan.evaluations(total_steps) * seconds_per_evaluation)
 
 
-def _try(config: RunConfig, dataset: Dataset, batch_size: int, choice: Choice) -> tuple[float, float, int | None]:
-    """(tokens a second of updates, seconds to evaluate a window, bytes of GPU memory at the peak)."""
+def _try(config: RunConfig, dataset: Dataset, batch_size: int, choice: Choice) -> tuple[float, float, int | None, int]:
+    """(tokens a second of updates, seconds to evaluate a window, bytes of GPU memory at the peak, updates timed)."""
     trial = config.replace({"model.dropout": 0.0, "train.batch_size": batch_size, "train.tokens_per_update": None})
     if on_gpu := choice.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -95,4 +113,4 @@ def _try(config: RunConfig, dataset: Dataset, batch_size: int, choice: Choice) -
     windows = EvaluationWindows(dataset.val, config.model.context_length, dataset.tokenizer.end_of_text, 2 * batch_size)
     started = time.perf_counter()
     mean_loss(trainer.model, windows, trainer.precision)
-    return tokens_per_second, (time.perf_counter() - started) / len(windows), peak
+    return tokens_per_second, (time.perf_counter() - started) / len(windows), peak, trainer.step - 1

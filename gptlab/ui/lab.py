@@ -28,6 +28,7 @@ from gptlab.ui import words
 if TYPE_CHECKING:
     from gptlab.runs.jobs import Jobs
     from gptlab.runs.workspace import Workspace
+    from gptlab.ui.next_run import Estimates
 
 NEW_DRAFT = {"dataset": None, "preset": DEFAULT_PRESET, "changes": {}, "history": [],
              "preparing": None}  # the data set this page waits for, to use it once it is there
@@ -62,6 +63,13 @@ class Lab:
     def has_gpu(self) -> bool:
         """Whether presets that would take a processor days can run here."""
         return self.device == "cuda"
+
+    @functools.cached_property
+    def estimates(self) -> Estimates:
+        """What runs would need and take here, each measured once, whoever asks."""
+        from gptlab.ui.next_run import Estimates  # here, because it knows drafts
+
+        return Estimates(self)
 
     @functools.cached_property
     def operations_per_second(self) -> float:

@@ -12,8 +12,10 @@ from gptlab.config import ConfigError, RunConfig
 from gptlab.cli.spelling import spelled
 from gptlab.data.sources import DataError
 from gptlab.model import estimate
+from gptlab.train.device import available_threads
 from gptlab.train.plan import Plan
-from gptlab.ui import form, words
+from gptlab.train.room import needed_bytes
+from gptlab.ui import form, words, words_size
 from gptlab.ui.lab import Lab, draft_changes, draft_config, draft_dataset, draft_preset, read_draft
 
 USUAL_VOCABULARY = {"char": 96, "byte": 257}  # until there is a data set to ask
@@ -26,8 +28,11 @@ def facts_html(lab: Lab, draft) -> tuple[str, str]:
     vocab_size = manifest["vocab_size"] if manifest else usual_vocabulary(config)
     parts = estimate.parameters(config.model, vocab_size)
     total = sum(parts.values())
-    memory = estimate.training_memory_bytes(config.model, config.train, vocab_size)
-    rows = [(words.MEMORY, short_bytes(sum(memory.values())), memory_words(memory))]
+    active = estimate.active_parameters(config.model, vocab_size)
+    memory = needed_bytes(config, vocab_size, lab.device, available_threads(), "fp32")
+    work = estimate.flops_by_part(config.model, vocab_size)
+    rows = [(words.MEMORY, short_bytes(sum(memory.values())), memory_words(memory)),
+            (words_size.WORK, words_size.operations(sum(work.values())), work_words(work))]
     if manifest:
         ratio = manifest["train_tokens"] / total
         rows.append((words.TOKENS_A_PARAMETER, f"{ratio:,.2f}" if ratio < 10 else f"{ratio:,.0f}", words.enough_text(ratio)))
@@ -37,7 +42,8 @@ def facts_html(lab: Lab, draft) -> tuple[str, str]:
     facts = "".join(f'<div class="fact"><dt>{label}</dt><dd><b>{value}</b><span>{text}</span></dd></div>'
                     for label, value, text in rows)
     bar, table = _by_part(parts)
-    return (f'<div class="facts size" role="status"><p class="big"><b>{short_count(total)}</b> {words.PARAMETERS}</p>{bar}</div>',
+    passed = "" if active == total else f"<p>{words_size.active(short_count(active), short_count(total))}</p>"
+    return (f'<div class="facts size" role="status"><p class="big"><b>{short_count(total)}</b> {words.PARAMETERS}</p>{passed}{bar}</div>',
             f'<section class="facts" aria-label="{words.FACTS}">{table}<dl>{facts}</dl></section>')
 
 
@@ -102,7 +108,8 @@ def message_html(text: str, kind: str = "") -> str:
 
 
 def command(lab: Lab, draft, does: str = "train") -> str:
-    """The command that starts what a draft would start; or the one that finds a rate for it, which writes no samples."""
+    """The command that starts what a draft would start; or one that finds a rate or the biggest model for it, which write no
+    samples."""
     draft = read_draft(draft)
     name = draft_dataset(lab, draft) or draft_preset(draft).dataset or "FILE"
     try:
@@ -124,7 +131,12 @@ def workspace_option(lab: Lab) -> list[str]:
 
 def memory_words(memory: dict[str, int]) -> str:
     """ "weights 3 MB, …" """
-    return ", ".join(f"{words.MEMORY_PARTS.get(part, part)} {short_bytes(size)}" for part, size in memory.items())
+    return ", ".join(f"{words.MEMORY_PARTS.get(part, part)} {short_bytes(size)}" for part, size in memory.items() if size)
+
+
+def work_words(work: dict[str, float]) -> str:
+    """ "attention's matrices 12 %, …" """
+    return ", ".join(f"{words_size.WORK_PARTS[part]} {share(flops / sum(work.values()))}" for part, flops in work.items())
 
 
 def short_count(number: float) -> str:

@@ -26,7 +26,7 @@ class NextRun:
 
     def __init__(self, lab: Lab):
         self.lab = lab
-        self.estimates = Estimates(lab)
+        self.estimates = lab.estimates
 
     def ahead(self, draft: Any) -> dict:
         """`sentence`, `command`, `dataset`, `tokenizer`, `baselines`, `total_steps`; `settled`: asking again is no use."""

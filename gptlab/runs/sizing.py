@@ -1,0 +1,85 @@
+"""Finding the biggest model beside the app: in a process of its own, one at a time, so that neither a page nor a running training
+waits, and Cancel is at once. What was found is kept while the app runs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gptlab.config import RunConfig, SampleConfig
+from gptlab.data.dataset import open_dataset
+from gptlab.runs.beside import OneAtATime
+from gptlab.runs.workspace import Workspace
+from gptlab.train.biggest import Search, search
+from gptlab.train.device import TrainingError
+
+KEPT = 16  # searches
+CANCELLED = "Cancelled: nothing was changed."
+
+
+@dataclass
+class Sizing:
+    """One search under way, or over, as any page may look at it; `id` is its `identity`."""
+
+    id: str
+    minutes: float
+    begun: float = field(default_factory=time.time)
+    search: Search | None = None  # None until the first candidate is chosen
+    problem: str = ""             # why it failed, in a sentence
+    finished: bool = False        # whole, failed or cancelled
+
+
+class Sizings(OneAtATime):
+    """The searches of a workspace: the one under way, if any, and the latest that were made."""
+
+    title, cancelled = "Looking for the biggest model", CANCELLED
+
+    def __init__(self, workspace: Workspace):
+        super().__init__()
+        self.workspace = workspace
+        self._kept: list[Sizing] = []  # the latest last
+
+    def of(self, id: Any) -> Sizing | None:
+        """The latest search of that identity; None where there was none."""
+        return next((one for one in reversed(self._kept) if one.id == id), None)
+
+    def start(self, config: RunConfig, dataset: str, minutes: float) -> Sizing:
+        """Begin to look. Raises ValueError while another search is under way."""
+        with self._lock:
+            if self.busy:
+                raise ValueError("Another biggest model is being looked for: wait for that, or cancel it.")
+            sizing = Sizing(identity(config, dataset), minutes)
+            self._kept = [*self._kept[1 - KEPT:], sizing]
+            self._begin(sizing, _look, config, str(self.workspace.dataset_path(dataset)), minutes)
+            return sizing
+
+    def _told(self, current: Sizing, said: Search) -> None:
+        current.search = said
+
+
+def identity(config: RunConfig, dataset: str) -> str:
+    """The same for settings that a search looks at alike: size and length are what it changes, rates make no difference."""
+    usual = RunConfig()
+    alike = dataclasses.replace(
+        config, sample=SampleConfig(),
+        train=dataclasses.replace(config.train, batch_size=config.train.sequences(config.model.context_length), **{name: getattr(usual.train, name) for name in (
+            "max_steps", "epochs", "max_minutes", "max_learning_rate", "min_learning_rate", "warmup_steps", "schedule")}),
+        model=dataclasses.replace(config.model, n_layer=1, n_embd=config.model.head_size, n_head=1,
+                                  n_kv_head=config.model.n_kv_head and config.model.n_head // config.model.n_kv_head,
+                                  mlp_hidden=config.model.mlp_hidden and 8))
+    return hashlib.blake2b(repr((alike, dataset)).encode("utf-8", "replace"), digest_size=12).hexdigest()
+
+
+def _look(config: RunConfig, directory: str, minutes: float, tell: Callable[[Search], None]) -> None:
+    """In the spawned process."""
+    try:
+        for far in search(config, open_dataset(Path(directory)), minutes):
+            tell(far)
+    except TrainingError as problem:
+        raise ValueError(str(problem)) from None
