@@ -23,6 +23,8 @@ MOST_SECONDS = 120.0  # of the check: of a model that is slow, fewer losses are 
 ROUNDING = 1e-3       # how far losses may be apart where sums have other last digits
 NARROW = 0.05         # … and where one of them was computed in a narrower number format, or on a GPU
 
+OUR_FAULT = "Nothing was exported: this is a fault of GPT Lab, please report it with the run's settings."
+
 
 def write(source: Source, out: Path, progress: Progress) -> Exported:
     """Writes train.py, train.bin, val.bin, tokens.json and README.md to `out`, and compares the script's first losses with the
@@ -62,8 +64,7 @@ def _check(out: Path, done: Done) -> tuple[float | None, str]:
     if equal == len(found):
         return difference, f"The first {equal} losses of train.py are exactly the run's."
     if difference > (NARROW if done.inexact else ROUNDING):
-        raise ExportError(f"{told}; the largest difference is {difference:.3g}, so that it is not this run. Nothing was "
-                          "exported: this is a fault of GPT Lab, please report it with the run's settings.")
+        raise ExportError(f"{told}; the largest difference is {difference:.3g}, so that it is not this run. {OUR_FAULT}")
     why = " and ".join(done.inexact) or "sums come out with other last digits on another machine or with another version of torch"
     return difference, f"{told}; the largest difference is {difference:.2g}, because {why}."
 
@@ -76,8 +77,7 @@ def _losses(out: Path, count: int) -> list[float]:
         output = ran.stdout
         if ran.returncode != 0:
             last = ran.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
-            raise ExportError(f"The script does not run ({last}). Nothing was exported: this is a fault of GPT Lab, please report "
-                              "it with the run's settings.")
+            raise ExportError(f"The script does not run ({last}). {OUR_FAULT}")
     except subprocess.TimeoutExpired as late:
         output = late.stdout or b""
     whole_lines = output.decode("ascii", "replace").rpartition("\n")[0].splitlines()
@@ -99,7 +99,8 @@ On another machine or with another version of torch, the last digits may differ.
 
 | file | what it is |
 |---|---|
-| `train.bin`, `val.bin` | the text to learn from ({len(dataset.train):,} tokens) and the text held out ({len(dataset.val):,}): one {dataset.train.dtype.name} a token |
+| `train.bin` | the text to learn from: {len(dataset.train):,} tokens, a {dataset.train.dtype.name} each |
+| `val.bin` | the text held out, to measure on: {len(dataset.val):,} tokens |
 | `tokens.json` | what each of the {source.tokenizer.vocab_size:,} tokens stands for, a character for each byte |
 
 The weights that the run ended with are not in here: `model.pt` will hold those that this script makes. The loss on unseen text is

@@ -43,13 +43,19 @@ class Done:
     losses: list[float]
     inexact: list[str]
 
+    @property
+    def schedule(self) -> str:
+        """That of the learning rate: constant where no end, towards which it would fall, was ever known."""
+        known = self.end is not None or any("end" in changes for changes in self.changes.values())
+        return self.config.train.schedule if known else "constant"
+
 
 def done_by(source: Source, dataset: Dataset) -> Done:
     """Raises ExportError for a run whose beginning no script can repeat, RunError for a damaged one."""
     run = source.run
     if run.parent() is not None:
-        raise ExportError(f"{run.name} is a fork: it began with the weights of run {run.parent()['run']}, and a train.py begins with "
-                          "random ones. Export the run that it was forked from, or train one of its own with these settings.")
+        raise ExportError(f"{run.name} is a fork: it began with the weights of run {run.parent()['run']}, and a train.py begins "
+                          "with random ones. Export the run that it was forked from, or train a new one with these settings.")
     states = _states(source)
     first, last = states[min(states)], states[max(states)]
     if first["batches"].get("draws") != "torch":
@@ -91,7 +97,7 @@ def _ends(config: RunConfig, settings: list[Setting], steps: list[Step], states:
     def end_at(step: int) -> int | None:
         return Plan(config_at(config, settings, step + 1), n_tokens).last_step(_minutes_as_steps(states, step))
 
-    moved = {one.step for one in settings if one.step > 0 and set(one.changes) & set(LIMITS)}
+    moved = {one.step for one in settings if one.step > 0 and isinstance(one.changes, dict) and set(one.changes) & set(LIMITS)}
     ends = {step: end_at(step) for step in sorted({0} | moved)}
     until_timed = Plan(config_at(config, settings, 0), n_tokens).last_step()
     if ends[0] != until_timed and config.train.schedule != "constant":

@@ -1,7 +1,7 @@
 """The text of a train.py: `script.template` with what a run has no use for left out, and its numbers put in.
 
-In the template, what stands between `#: if …` and `#: elif …`, `#: else` or `#: end`, and a line that ends with `  #: if …`, is
-kept where that holds of the run (the names are those of `_facts`), and so is what stands in `[[…: here]]` within a line;
+In the template, what stands between `#: if …` and `#: elif …`, `#: else` or `#: end`, and a line that ends with `  #: if …`,
+is kept where that holds of the run (the names are those of `_facts`), and so is what stands in `[[…: here]]` within a line;
 `{{name}}` stands for a value (`_values`).
 """
 
@@ -98,10 +98,11 @@ def _facts(source: Source, dataset: Dataset, done: Done) -> dict[str, bool]:
         "checkpointing": train.gradient_checkpointing, "pieces": True in at_once, "whole": False in at_once,
         "muon": muon, **_shapes(source, done), "clip": train.grad_clip is not None,
         "vectors": any(parameter.dim() < 2 for parameter in source.model.parameters()),
-        **{kind: train.schedule == kind for kind in SCHEDULES}, "warmup": train.warmup_steps > 0,
+        **{kind: done.schedule == kind for kind in SCHEDULES}, "warmup": train.warmup_steps > 0,
         "accumulation": Plan(done.config, len(dataset.train)).batches_per_update > 1, "epochs": train.order == "epoch",
         "patience": train.patience is not None or "train.patience" in changed, "changes": bool(_changes(done)),
-        "end": "end" in changed and train.schedule != "constant", "unknown_end": done.end is None and train.schedule != "constant",
+        "end": "end" in changed and done.schedule != "constant",
+        "unknown_end": done.end is None and done.schedule != "constant",
         "short_val": len(dataset.val) <= model.context_length,
         "sample": True, "evaluation": True,
         "greedy": _greedy(done.config), "top_k": not _greedy(done.config) and done.config.sample.top_k is not None,
@@ -118,7 +119,8 @@ def _shapes(source: Source, done: Done) -> dict[str, bool]:
     model, shapes = done.config.model, set()
     for name, parameter in source.model.named_parameters():
         if name.startswith("blocks.") and parameter.dim() >= 2:
-            rows = [heads * model.head_size for heads in (model.n_head, model.kv_heads)] if ".qkv." in name else [parameter.size(-2)]
+            heads = (model.n_head, model.kv_heads)
+            rows = [n * model.head_size for n in heads] if ".qkv." in name else [parameter.size(-2)]
             shapes |= {(one, parameter.size(-1)) for one in rows}
     long = {max(shape) >= 2 * min(shape) for shape in shapes}
     return {"tall": any(rows > columns for rows, columns in shapes), "long": True in long,
@@ -140,7 +142,8 @@ def _without(facts: dict[str, bool]) -> list[tuple[str, str]]:
         pairs += [(", balance", ""), ("), [])[0", "))[0")]
     if facts["grouped"]:
         pairs += [("# (B, T, 3H, D)", "# (B, T, H + 2K, D)"), ("# (B, T, 2H, D)", "# (B, T, H + K, D)"),
-                  ("# (B, T, H, D) both", "# (B, T, H, D), (B, T, K, D)"), ("# (B, T, H, D) of each", "# (B, T, H, D), then (B, T, K, D) twice"),
+                  ("# (B, T, H, D) both", "# (B, T, H, D), (B, T, K, D)"),
+                  ("# (B, T, H, D) of each", "# (B, T, H, D), then (B, T, K, D) twice"),
                   ("# (B, H, T, D) of each", "# (B, H, T, D), then (B, K, T, D) twice")]
     else:
         pairs += [("N_HEAD + N_KV_HEAD", "2 * N_HEAD"), ("N_KV_HEAD", "N_HEAD")]
@@ -180,13 +183,12 @@ def _words(source: Source, done: Done, facts: dict[str, bool]) -> dict[str, str]
     run, data = (re.sub(r"[^\w .-]", "", str(name), flags=re.ASCII)[:60] for name in (source.run.id, source.manifest.get("name")))
     parameters = sum(parameter.numel() for parameter in source.model.parameters())
     return {"title": f"A language model of {parameters:,} parameters and its training: run {run} of GPT Lab, on '{data}'.",
-            "schedule": ("it rises in a line at first, then " if facts["warmup"] else "") + SCHEDULES[done.config.train.schedule]}
+            "schedule": ("it rises in a line at first, then " if facts["warmup"] else "") + SCHEDULES[done.schedule]}
 
 
 def _changes(done: Done) -> dict[int, dict[str, Any]]:
     """What to change after how many updates, by the script's names."""
-    constant = done.config.train.schedule == "constant"
-    unknown = {"end", "train.min_learning_rate"} if constant else set()
+    unknown = {"end", "train.min_learning_rate"} if done.schedule == "constant" else set()
     named = {step: {name.removeprefix("train.").upper(): value for name, value in changes.items() if name not in unknown}
              for step, changes in done.changes.items()}
     return {step: changes for step, changes in named.items() if changes}
