@@ -1,9 +1,9 @@
 // The picture of the model: redrawn when the server has drawn another, all at once, so that nothing flickers; a caption says
 // what the part does that is pointed at, or chosen with the arrow keys. The drawings are the server's own and hold no text from
 // outside.
-// live_text.js stands before this in the same function. Gradio gives `element`, `props`, `watch`.
+// live_text.js and `words` stand before this in the same function. Gradio gives `element`, `props`, `watch`.
 
-const {words} = props, part = name => element.querySelector(`.arch-${name}`);
+const part = name => element.querySelector(`.arch-${name}`);
 const picture = part('picture'), line = part('caption'), copy = part('copy');
 let chosen = '';  // the part that is pointed at, by name
 let drawn = null;
@@ -44,5 +44,7 @@ copy.addEventListener('click', async () => {
   setText(copy, await toClipboard(part('tree').textContent) ? words.copied : words.copy_refused);
   setTimeout(() => setText(copy, words.copy), 1500);
 });
+setText(part('title'), words.tree);
+setText(copy, words.copy);
 watch('value', draw);
 draw();

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,10 +40,10 @@ class Part:
 
 
 def component() -> gr.HTML:
-    """The picture and the tree. Its value is `shown`'s."""
+    """The picture and the tree. Its value is `shown`'s. (Its words are no properties: Gradio 6.31 loses those at a gr.skip().)"""
+    scripts = [f"const words = {json.dumps(words.PICTURE)};", *((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS)]
     return gr.HTML(elem_id="architecture", html_template=(HERE / "architecture.html").read_text(encoding="utf-8"),
-                   apply_default_css=False, js_on_load="\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS),
-                   words=words.PICTURE, value={})
+                   apply_default_css=False, js_on_load="\n".join(scripts), value={})
 
 
 def shown(lab: Lab, draft) -> dict:

@@ -14,7 +14,8 @@ from gptlab.config import ConfigError, RunConfig
 from gptlab.presets import presets
 from gptlab.ui import ablations, architecture, form, model_facts, rate_finder, words, words_model
 from gptlab.ui.biggest import Biggest, with_biggest
-from gptlab.ui.lab import EACH, QUIET, SPEAKS, Lab, Page, change_draft, draft_changes, draft_preset, guarded, read_draft, undo
+from gptlab.ui.lab import (EACH, QUIET, SPEAKS, Lab, Page, change_draft, draft_changes, draft_dataset, draft_preset, guarded,
+                           read_draft, undo)
 
 SHOWN = [name for name in form.FIELDS if not name.startswith("data.")]
 UNCHANGED = object()
@@ -49,8 +50,9 @@ def build(lab: Lab, page: Page) -> None:
                 command = gr.Textbox(show_label=False, container=False, lines=2, interactive=False, elem_id="model-command",
                                      buttons=["copy"], max_lines=6)
     filled = gr.Textbox(visible="hidden")  # the value of `page.elsewhere` that the widgets show
+    data = gr.Textbox(visible="hidden")  # the data set of what stands beside them
     boxes = [widgets[name] for name in SHOWN]
-    beside = [size, facts, message, mend, back, reset, command, about, own_data, picture, switches]
+    beside = [size, facts, message, mend, back, reset, command, about, own_data, picture, switches, data]
 
     @guarded
     def edit(draft, wanted, at, *values):
@@ -64,12 +66,17 @@ def build(lab: Lab, page: Page) -> None:
         return [wanted, *shown(draft)]
 
     def shown(draft):
-        *others, drawn, pressed = _beside(lab, draft)
+        *others, drawn, pressed, of_data = _beside(lab, draft)
         first = architecture.last_shown(lab, draft) if drawn == gr.skip() else drawn  # a page just opened shows none yet
-        return [read_draft(draft)["preset"], *shown_values(lab, draft), *others, first, pressed]
+        return [read_draft(draft)["preset"], *shown_values(lab, draft), *others, first, pressed, of_data]
 
     def changed(draft):
         return [draft, *shown(draft)]
+
+    @guarded
+    def other_data(draft, of_data):
+        """What changes settings has said already what comes of it; said once more, late, it would undo what was said since."""
+        return [gr.skip()] * len(beside) if of_data == _data(lab, draft) else _beside(lab, draft)
 
     @guarded
     def choose(draft, name):
@@ -108,8 +115,7 @@ def build(lab: Lab, page: Page) -> None:
     needs.use_biggest(guarded(lambda draft: changed(with_biggest(sizer, draft))), page.draft, everything, **SPEAKS)
     for shown_in, its in ((rates, finder), (needs, sizer)):
         gr.on([page.demo.load, page.draft.change], guarded(its.shown), page.draft, shown_in, trigger_mode="multiple", **QUIET)
-    page.draft.change(guarded(lambda draft: _beside(lab, draft)[:-1]), page.draft, beside[:-1], trigger_mode="multiple",
-                      **QUIET)  # not the switches: what was clicked meanwhile would be forgotten
+    page.draft.change(other_data, [page.draft, data], beside, trigger_mode="multiple", **QUIET)
     gr.on([page.demo.load, page.elsewhere.change], refill, [page.draft, page.elsewhere], [filled, *all_shown], **QUIET)
 
 
@@ -195,7 +201,7 @@ def _ranges(lab: Lab, draft: dict, moved: list[str]) -> list:
 
 def _beside(lab: Lab, draft) -> list:
     """What stands beside the settings: size, facts, message and what mends it, Undo, Reset, command, the preset's words, its
-    data, the picture, the switches. Where the settings clash, the last numbers and the last picture stay."""
+    data, the picture, the switches, `_data`. Where the settings clash, the last numbers and the last picture stay."""
     draft = read_draft(draft)
     undo_words = words.UNDO + (f": {draft['history'][-1]['what']}" if draft["history"] else "")
     goes_with = draft_preset(draft).dataset
@@ -212,7 +218,13 @@ def _beside(lab: Lab, draft) -> list:
     return [size, facts, message, gr.Button(mend_words, visible=bool(mends)),
             gr.Button(undo_words, interactive=bool(draft["history"])), gr.Button(interactive=has_changes),
             model_facts.command(lab, draft), model_facts.preset_html(lab, draft),
-            gr.Button(words.USE_PRESET_DATA.format(goes_with), visible=_other_data(lab, draft)), picture, ablations.shown(draft)]
+            gr.Button(words.USE_PRESET_DATA.format(goes_with), visible=_other_data(lab, draft)), picture, ablations.shown(draft),
+            _data(lab, draft)]
+
+
+def _data(lab: Lab, draft) -> str:
+    """What tells the data of one draft from another's, to know whether what stands beside the settings is still true."""
+    return f"{read_draft(draft)['dataset']} {draft_dataset(lab, draft)}"
 
 
 def experts_need(draft) -> dict:

@@ -106,3 +106,20 @@ def test_a_clash_greys_the_picture_and_one_click_mends_it(page):
     wait_until(page, "document.querySelector('#mlp input[value=swiglu]')?.checked")
     page.locator("#reset").click()
     wait_until(page, "!document.querySelector('#architecture [data-part=router]')")
+
+
+def test_the_picture_never_goes_back_while_a_slider_moves_on(page):
+    """Each answer was given twice, the second time late: the picture jumped back and forth behind a quick hand."""
+    tab(page, "Model")
+    wait_until(page, "document.querySelector('.arch-stack svg')")
+    page.evaluate("""window.seen = []; new MutationObserver(() => window.seen.push(document.querySelector('.pile .name').textContent))
+                     .observe(document.querySelector('.arch-stack'), {childList: true}); 0""")
+    page.locator("#n-layer input[type=range]").focus()
+    for _ in range(12):
+        page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(60)
+    wait_until(page, "window.seen.at(-1) === 'Block × 14'")
+    seen = [int(name.removeprefix("Block × ")) for name in page.evaluate("window.seen")]
+    assert seen == sorted(seen)
+    page.locator("#reset").click()
+    wait_until(page, "document.querySelector('.pile .name').textContent === 'Block × 2'")
