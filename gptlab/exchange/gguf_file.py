@@ -6,6 +6,7 @@ tokenizer in `gguf_vocabulary`. The file is read back and compared number by num
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from pathlib import Path
 
@@ -152,19 +153,21 @@ def _compared(source: Source, model_of_file: GPT, path: Path, progress: Progress
     with torch.no_grad():
         ours, rounded = source.model(ids)[0], model_of_file(ids)[0]  # (T, V)
     stored = "the numbers as stored, and GELU by tanh as llama.cpp has it," if gelu else "the numbers as stored"
+    moved = _furthest(rounded - ours)  # (T,)
+    move = f"move by at most {moved.max():.2g}" if moved.any() else "stay the same"
     checked = (f"Every number and setting was read back and compared. With {stored} our own logits on a real prompt of "
-               f"{ids.size(1)} tokens move by at most {_furthest(rounded - ours).max():.2g}")
+               f"{ids.size(1)} tokens {move}")
     if not gguf_outside.is_installed():
         return Exported(path, None, f"{checked}. llama.cpp has not run the file, since its Python package is not installed "
                                     "(pip install llama-cpp-python).")
     progress(0.7, "Running the file in llama.cpp")
-    llama = gguf_outside.opened(path, ids.size(1))
-    if gguf_outside.ids_of(llama, source.prompt) != source.tokenizer.encode(source.prompt).tolist():
-        raise ExportError(f"llama.cpp makes other tokens of a text than the model's tokenizer. {AGAIN}")
-    differences = _furthest(torch.from_numpy(gguf_outside.logits_of(llama, ids[0].tolist())) - ours)  # (T,)
+    with contextlib.closing(gguf_outside.opened(path, ids.size(1))) as llama:  # the folder is renamed when this is done
+        if gguf_outside.ids_of(llama, source.prompt) != source.tokenizer.encode(source.prompt).tolist():
+            raise ExportError(f"llama.cpp makes other tokens of a text than the model's tokenizer. {AGAIN}")
+        differences = _furthest(torch.from_numpy(gguf_outside.logits_of(llama, ids[0].tolist())) - ours)  # (T,)
     # Of the middle token: rounding may send some to other experts, which moves their logits far, and is no mistake. In what
     # flows llama.cpp rounds as in the file, about as much again.
-    usual, rounding, spread = differences.median(), _furthest(rounded - ours).median(), ours.std(dim=1).median()
+    usual, rounding, spread = differences.median(), moved.median(), ours.std(dim=1).median()
     if not usual <= 3 * rounding + TOLERANCE * spread:
         raise ExportError(f"llama.cpp's logits differ from ours by {usual:.2g} on most tokens, more than rounding does "
                           f"({rounding:.2g}). {AGAIN}")
