@@ -46,6 +46,7 @@ MUON = {"train.optimizer": "muon", "train.max_learning_rate": 0.012, "train.min_
         "train.schedule": "linear"}
 HOT = frozenset({"learning_rate_too_high", "divergence", "not_a_number"})
 OVERLEARNT = frozenset({"overfitting", "memorisation"})
+EXPERTS = {"model.norm": "rmsnorm", "model.mlp": "swiglu", "model.mlp_hidden": 48, "model.n_expert": 8}
 DOCUMENTS = {"python-docs": 20_000, "python-source": 30, "arithmetic": 20_000, "stories": 2000}
 HEALTHY_STEPS = {"train.max_steps": 300}
 
@@ -105,6 +106,8 @@ def healthy(seeds: int) -> list[Case]:
         "one long text, its tail unseen": {"data.source": "python-source", "data.documents": 30, "data.split": "tail"},
         "GPT-2's parts": {"model.positions": "learned", "model.bias": True, "model.tie_embeddings": False},
         "Llama's parts": {"model.norm": "rmsnorm", "model.mlp": "swiglu", "model.qk_norm": True, "model.n_kv_head": 2},
+        "experts": EXPERTS, "experts, muon": EXPERTS | MUON,
+        "many experts": EXPERTS | {"model.n_expert": 32, "model.n_expert_active": 4},
         "many heads": {"model.n_head": 16}, "six layers": {"model.n_layer": 6, "train.max_steps": 300},
         "no clipping": {"train.grad_clip": None}, "documents with few held out": {"data.source": "python-docs",
                                                                                   "data.documents": 60, "train.max_steps": 250},
@@ -146,6 +149,7 @@ def ill() -> list[Case]:
         Case("clipped at 0.02", {"train.grad_clip": 0.02}, frozenset({"clipped"})),
         Case("twenty steps", {"train.max_steps": 20, "train.warmup_steps": 5}, frozenset({"underfitting"})),
         Case("letters at random", constant | chars, frozenset({"plateau"}), text=lambda: at_random(300_000)),
+        Case("experts without balance", EXPERTS | MUON | {"model.expert_balance": 0.0}, frozenset({"expert_starves"})),
         Case("rate × 30 for a moment", constant, HOT | {"spike"}, meanwhile={250: {rate: 0.09}, 256: {rate: 3e-3}}),
         Case("rate × 30 from the middle on", constant, HOT, meanwhile={250: {rate: 0.09}}),
     ]
@@ -185,7 +189,7 @@ def train(case: Case, workspace: Workspace) -> RunDir:
         settings |= {"data.source": str(source)}
     config = RunConfig().replace(settings)
     run = create_run(workspace, config, same_or_new(workspace, config.data), slug(case.name))
-    with mock.patch.object(worker, "Trainer", lambda *given: Meddled(case.meanwhile, *given)):
+    with mock.patch.object(worker, "Trainer", lambda *given, **named: Meddled(case.meanwhile, *given, **named)):
         worker.run(run)
     return run
 
@@ -193,8 +197,8 @@ def train(case: Case, workspace: Workspace) -> RunDir:
 class Meddled(Trainer):
     """A trainer whose settings somebody changes at certain steps, as commands would, but at just these."""
 
-    def __init__(self, changes: dict[int, dict], *given):
-        super().__init__(*given)
+    def __init__(self, changes: dict[int, dict], *given, **named):
+        super().__init__(*given, **named)
         self._changes = changes
 
     def run(self, *given):
