@@ -1,11 +1,14 @@
 """What a run will take: the arithmetic, and that measuring leaves no trace."""
 
+import dataclasses
+
 import pytest
 import torch
 from test_trainer import FakeTime, config, dataset
 
 from gptlab.model import estimate
 from gptlab.train import choosing, preflight
+from gptlab.train.room import Room
 
 
 @pytest.fixture(autouse=True)
@@ -85,3 +88,19 @@ def test_it_says_what_a_run_would_choose_and_reckons_with_that(monkeypatch):
     found = preflight.measure(config(batch_size=None, max_steps=10), dataset())
     assert found.choice == chosen and tried == [(2, "bf16", 1)] and torch.get_num_threads() == threads
     assert found.seconds_per_step == pytest.approx(2 * 8 / found.tokens_per_second)
+
+
+def test_what_would_not_fit_is_not_tried(monkeypatch):
+    """It could take the machine down."""
+    monkeypatch.setattr(preflight, "room", lambda *_: Room(2 * 10**9, 10**9, {"train.batch_size": 2}))
+    monkeypatch.setattr(preflight, "Trainer", None)
+    found = preflight.measure(config(max_steps=10), dataset())
+    assert not found.measured and found.timed_updates == 0
+    assert found.told == "Will not fit: it needs about 2.0 GB of memory, and 1.0 GB are free. Lower train.batch_size to 2."
+
+
+def test_one_sentence_says_whether_it_fits_and_how_long_it_takes():
+    found = preflight.measure(config(max_steps=10), dataset())
+    assert found.timed_updates > 0 and found.room.fits
+    told = dataclasses.replace(found, total_seconds=420.0, timed_updates=3, room=Room(12 * 10**8, 18 * 10**9, {})).told
+    assert told == "Needs about 1.2 GB of the 18 GB of memory that are free; about 7 min here (timed on 3 real steps)."

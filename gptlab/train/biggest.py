@@ -29,7 +29,7 @@ MOST_TRIED = 5               # candidates that are measured
 CHANNELS_A_LAYER = (32, 128)  # of width for each layer; GPT-2 has 64
 OFF = 1.5                    # times as many or as few layers as that are tried, too
 HEAD_SIZES = (16, 128)       # channels of a head that are kept as they are; others become USUAL_HEAD
-USUAL_HEAD = 64
+USUAL_HEAD = 32
 FEWEST_CHANNELS = 32
 MOST = {name: ModelConfig.__dataclass_fields__[name].metadata["maximum"] for name in ("n_embd", "n_layer", "n_head", "mlp_hidden")}
 

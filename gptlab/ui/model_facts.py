@@ -32,7 +32,7 @@ def facts_html(lab: Lab, draft) -> tuple[str, str]:
     memory = needed_bytes(config, vocab_size, lab.device, available_threads(), "fp32")
     work = estimate.flops_by_part(config.model, vocab_size)
     rows = [(words.MEMORY, short_bytes(sum(memory.values())), memory_words(memory)),
-            (words_size.WORK, words_size.operations(sum(work.values())), work_words(work))]
+            (words_size.WORK, short_count(sum(work.values())), words_size.operations(work_words(work)))]
     if manifest:
         ratio = manifest["train_tokens"] / total
         rows.append((words.TOKENS_A_PARAMETER, f"{ratio:,.2f}" if ratio < 10 else f"{ratio:,.0f}", words.enough_text(ratio)))
@@ -136,7 +136,8 @@ def memory_words(memory: dict[str, int]) -> str:
 
 def work_words(work: dict[str, float]) -> str:
     """ "attention's matrices 12 %, …" """
-    return ", ".join(f"{words_size.WORK_PARTS[part]} {share(flops / sum(work.values()))}" for part, flops in work.items())
+    return ", ".join(f"{words_size.WORK_PARTS[part]} {share(flops / sum(work.values()))}" for part, flops in work.items()
+                     ).replace(" %", "\u00a0%")
 
 
 def short_count(number: float) -> str:

@@ -34,12 +34,9 @@ WORK = "Work a token"
 WORK_PARTS = {"attention": "attention's matrices", "scores": "its scores", "mlp": "MLP", "output": "output table"}
 
 
-def operations(number: float) -> str:
-    """Floating-point operations, as "64 million operations"."""
-    for size, word in ((1e12, " trillion"), (1e9, " billion"), (1e6, " million"), (1e3, " thousand")):
-        if number >= size:
-            return f"{number / size:.3g}{word} operations"
-    return f"{number:.0f} operations"
+def operations(parts: str) -> str:
+    """What the work is made of."""
+    return f"operations: {parts}"
 
 
 def active(active: str, total: str) -> str:
