@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import math
 import runpy
 import sys
 from types import SimpleNamespace
@@ -171,9 +172,10 @@ def test_what_it_cannot_repeat_is_refused_and_leaves_nothing(workspace, tmp_path
     with pytest.raises(ExportError, match="is a fork.*begins with random ones"):
         export(fork, tmp_path / "out", "script")
 
-    monkeypatch.setattr(script, "_losses", lambda out, count: [2.0] * count)
-    with pytest.raises(ExportError, match="gave 0 exactly; the largest difference is .*not this run"):
-        export(run, tmp_path / "out", "script")
+    for wrong in (2.0, math.nan):
+        monkeypatch.setattr(script, "_losses", lambda out, count: [wrong] * count)
+        with pytest.raises(ExportError, match="gave 0 exactly; the largest difference is .*not this run"):
+            export(run, tmp_path / "out", "script")
 
     for path in run.checkpoint_paths():
         state = json.loads((path / "state.json").read_text(encoding="utf-8"))

@@ -57,13 +57,13 @@ def _check(out: Path, done: Done) -> tuple[float | None, str]:
         return None, "Its losses could not be compared: the run has none of its first updates."
     found = _losses(out, len(expected))
     if not found:
-        return None, f"Its losses could not be compared: not one update was done after {MOST_SECONDS:.0f} s."
-    difference = max(abs(one - other) for one, other in zip(expected, found))
-    equal = sum(one == other for one, other in zip(expected, found))
+        return None, f"Its losses could not be compared: it had not done one update after {MOST_SECONDS:.0f} s."
+    differences = [abs(one - other) for one, other in zip(expected, found)]
+    difference, equal, limit = max(differences), differences.count(0.0), NARROW if done.inexact else ROUNDING
     told = f"Of the run's first {len(found)} losses, train.py gave {equal} exactly"
     if equal == len(found):
         return difference, f"The first {equal} losses of train.py are exactly the run's."
-    if difference > (NARROW if done.inexact else ROUNDING):
+    if not all(one <= limit for one in differences):  # also where one is no number
         raise ExportError(f"{told}; the largest difference is {difference:.3g}, so that it is not this run. {OUR_FAULT}")
     why = " and ".join(done.inexact) or "sums come out with other last digits on another machine or with another version of torch"
     return difference, f"{told}; the largest difference is {difference:.2g}, because {why}."
@@ -77,7 +77,7 @@ def _losses(out: Path, count: int) -> list[float]:
         output = ran.stdout
         if ran.returncode != 0:
             last = ran.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
-            raise ExportError(f"The script does not run ({last}). {OUR_FAULT}")
+            raise ExportError(f"The script does not run ({last or f'it ended with {ran.returncode}'}). {OUR_FAULT}")
     except subprocess.TimeoutExpired as late:
         output = late.stdout or b""
     whole_lines = output.decode("ascii", "replace").rpartition("\n")[0].splitlines()

@@ -163,7 +163,7 @@ def _values(source: Source, dataset: Dataset, done: Done, facts: dict[str, bool]
         "first_gain": repr(first_gain(model, source.model.vocab_size)) if facts["norm"] else "", "batch_size": sequences,
         "batches_per_update": plan.batches_per_update, "steps": done.steps, "eval_stride": _eval_stride(config, dataset),
         "end": ("END" if facts["end"] else "STEPS"), "first_end": repr(done.end), "changes": _changes(done),
-        "prompt": prompt, "prompt_text": ascii(source.tokenizer.decode(prompt)),
+        "prompt": prompt, "prompt_text": repr(source.tokenizer.decode(prompt)),
         "attention_options": "".join(f", {option}" for option, wanted in options.items() if wanted),
         "RMSNorm": rms_norm, "norm_layer": (f"{rms_norm}(N_EMBD, eps=NORM_EPSILON)" if facts["rmsnorm"] else
                                             f"nn.LayerNorm(N_EMBD, eps=NORM_EPSILON, bias={model.bias})"),
@@ -182,7 +182,8 @@ def _words(source: Source, done: Done, facts: dict[str, bool]) -> dict[str, str]
     """What the script says of itself. Names come from elsewhere and must not end its text, so only letters and such are said."""
     run, data = (re.sub(r"[^\w .-]", "", str(name), flags=re.ASCII)[:60] for name in (source.run.id, source.manifest.get("name")))
     parameters = sum(parameter.numel() for parameter in source.model.parameters())
-    return {"title": f"A language model of {parameters:,} parameters and its training: run {run} of GPT Lab, on '{data}'.",
+    return {"title": f"A language model of {parameters:,} parameters, and its training.",
+            "origin": f"Run {run} of GPT Lab, on the data set '{data}'.",
             "schedule": ("it rises in a line at first, then " if facts["warmup"] else "") + SCHEDULES[done.schedule]}
 
 
