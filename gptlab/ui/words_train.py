@@ -143,8 +143,8 @@ EXPERTS = {  # how the experts of a run with experts share the work
     "range": "Layer {layer}: from {least_percent} % (expert {least}) to {most_percent} % (expert {most}).",
     "look_for": "Look for an expert that turns a full orange and stays so: next to no token is sent to it, so it learns nothing and "
                 "only takes memory. An alert says so, too.",
-    "not": "Do not read a larger share as a better expert, or its number as a subject: shares are kept alike on purpose, experts "
-           "rarely stand for topics, and expert 1 of one layer has nothing to do with expert 1 of the next.",
+    "not": "Do not read a larger share as a better expert, or a number as a subject: balancing evens the shares out, experts rarely "
+           "stand for topics, and expert 1 of one layer has nothing to do with expert 1 of the next.",
 }
 
 REPLAY = {  # the run on view shown again as it went
