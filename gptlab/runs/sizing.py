@@ -16,7 +16,7 @@ from gptlab.config import RunConfig, SampleConfig
 from gptlab.data.dataset import open_dataset
 from gptlab.runs.beside import OneAtATime
 from gptlab.runs.workspace import Workspace
-from gptlab.train.biggest import Search, search
+from gptlab.train.biggest import Search, head_size, search
 from gptlab.train.device import TrainingError
 
 KEPT = 16  # searches
@@ -70,7 +70,7 @@ def identity(config: RunConfig, dataset: str) -> str:
         config, sample=SampleConfig(),
         train=dataclasses.replace(config.train, batch_size=config.train.sequences(config.model.context_length), **{name: getattr(usual.train, name) for name in (
             "max_steps", "epochs", "max_minutes", "max_learning_rate", "min_learning_rate", "warmup_steps", "schedule")}),
-        model=dataclasses.replace(config.model, n_layer=1, n_embd=config.model.head_size, n_head=1,
+        model=dataclasses.replace(config.model, n_layer=1, n_embd=head_size(config.model), n_head=1,
                                   n_kv_head=config.model.n_kv_head and config.model.n_head // config.model.n_kv_head,
                                   mlp_hidden=config.model.mlp_hidden and 8))
     return hashlib.blake2b(repr((alike, dataset)).encode("utf-8", "replace"), digest_size=12).hexdigest()

@@ -146,7 +146,7 @@ def candidates(config: RunConfig, vocab_size: int) -> list[RunConfig]:
     """Models of the same kind, the smallest first: widths that are so many heads, layers in the proportion of `config`'s, within
     what is sensible. Key/value heads and the width inside the MLP keep their proportions."""
     model = config.model
-    head = model.head_size if HEAD_SIZES[0] <= model.head_size <= HEAD_SIZES[1] else USUAL_HEAD
+    head = head_size(model)
     group = model.n_head // model.kv_heads
     proportion = min(max(model.n_embd / model.n_layer, CHANNELS_A_LAYER[0]), CHANNELS_A_LAYER[1])
     found: dict[int, RunConfig] = {}
@@ -161,6 +161,11 @@ def candidates(config: RunConfig, vocab_size: int) -> list[RunConfig]:
             made = dataclasses.replace(config, model=dataclasses.replace(wider, n_layer=layers))
             found.setdefault(estimate.total_parameters(made.model, vocab_size), made)
     return [found[size] for size in sorted(found)]
+
+
+def head_size(model: ModelConfig) -> int:
+    """Channels of a head of the models that are tried."""
+    return model.head_size if HEAD_SIZES[0] <= model.head_size <= HEAD_SIZES[1] else USUAL_HEAD
 
 
 def fitting_words(config: RunConfig) -> str:
