@@ -136,7 +136,7 @@ ABLATIONS = {  # what is taken away, and what to expect of a model without it
     "heads": ("One head",
               "Each token can look back in only one way at a time, for the same work: the loss ends a little higher."),
     "tied": ("Untied embeddings",
-             "Reading and predicting get a table each: more parameters; with a small vocabulary, little changes."),
+             "Reading and predicting get a table each: more parameters, and a small model learns more slowly at first."),
 }
 
 
