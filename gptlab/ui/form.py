@@ -29,7 +29,7 @@ IDS = {"model.vocab_size": "padded-vocab-size", "data.seed": "data-seed", "sampl
 EMPTY = {"text_column": "automatic", "epochs": "no limit", "max_steps": "no limit", "max_minutes": "no limit",
          "split": "automatic", "script": "any", "n_kv_head": "as many as heads", "n_expert": "no experts",
          "patience": "never", "grad_clip": "never",
-         "top_k": "all", "top_p": "all", "eval_batches": "all, up to 262,144 tokens", "tokens_per_update": "one batch",
+         "top_k": "all", "top_p": "all", "min_p": "all", "eval_batches": "all, up to 262,144 tokens", "tokens_per_update": "one batch",
          "batch_size": "as the machine says"}
 
 

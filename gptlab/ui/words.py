@@ -207,7 +207,7 @@ ALTERNATIVES = {
     "title": "Instead of {token}:", "names": {" ": "space", "\n": "new line", "\n\n": "empty line", "\t": "tab", "": "end of text"},
     "go_on": "{token}, {percent} %: go on from here with this one", "taken": "{token}, {percent} %: the one that was drawn",
     "share": "{percent} %", "first": "First text", "branch": "{number}: {token} instead of {other}",
-    "branches": "Texts so far: go back to one", "shade": "Shade what was unlikely"}
+    "branches": "Texts so far: go back to one"}
 ENDINGS = {"end": "It ended by itself.", "length": "It reached the length you set.", "stopped": "Stopped.", "": "Writing …"}
 
 
