@@ -10,7 +10,7 @@ const known = new Map();  // what is listed of each run, by its id
 const ticked = new Set();  // the runs to compare
 const compare = element.querySelector('[data-action=run_compare]'), why = element.querySelector('#runs-tally');
 compare.addEventListener('click', () => {  // in the order of the table, whatever it leaves out
-  trigger('run_compare', {runs: sorted(list.runs).map(one => one.run).filter(run => ticked.has(run))});
+  trigger('run_compare', {runs: sorted(list.runs).map(one => one.run).filter(run => ticked.has(run)), note: ''});
 });
 
 // Runs side by side, asked for from elsewhere in the page, perhaps before this tab was there; `note` says what has happened.

@@ -12,7 +12,7 @@ from gptlab.runs.label import Label
 from gptlab.runs.workspace import Workspace, create_run
 
 EVIL = "<img src=x onerror=alert(1)> & \"layers\""
-CARD = "document.querySelector('dialog.run-card')"
+CARD = "document.querySelector('#run-card dialog')"
 FOCUS = "document.activeElement.name || document.activeElement.dataset.do"
 
 
@@ -46,7 +46,7 @@ def test_a_run_is_named_and_written_on_by_keyboard_and_a_name_is_text(workspace,
         page.keyboard.type(text)
     page.get_by_label("Name", exact=True).press("Enter")
     wait_until(page, f"!{CARD}.open && {shows('[data-is=predicted]', 'Predicted: It memorises.')}")
-    assert page.evaluate(FOCUS) == "notes" and "Saved." in page.locator(".card-told").inner_text()
+    assert page.evaluate(FOCUS) == "notes" and "Saved." in page.locator("#run-card .card-told").inner_text()
     assert run.label() == Label(name=EVIL, owner="Aisha", tags=("week 3", "small"), predicted="It memorises.")
     assert page.locator(".live-shown strong").inner_text() == EVIL
 
@@ -76,7 +76,7 @@ def test_what_is_refused_or_not_saved_yet_is_not_lost(workspace, page):
     page.get_by_role("button", name="Save").click()
     problem = page.get_by_role("dialog").get_by_role("alert")
     wait_until(page, shows(".card-problem", "9 tags are more than a run can have"))
-    save, card = page.get_by_role("button", name="Save").bounding_box(), page.locator("dialog.run-card").bounding_box()
+    save, card = page.get_by_role("button", name="Save").bounding_box(), page.locator("#run-card dialog").bounding_box()
     assert save["y"] + save["height"] <= 844 and card["x"] >= 0 and card["x"] + card["width"] <= 390
     assert page.evaluate(f"{CARD}.scrollWidth <= {CARD}.clientWidth")
 

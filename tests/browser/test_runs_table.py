@@ -127,7 +127,7 @@ def test_a_run_is_named_from_its_menu(runs, table, page):
     row.locator("summary").click()
     row.get_by_role("button", name="Name, tags and notes").click()
     page.locator(".run-card [name=name]").fill("<img src=x onerror='window.hacked=1'>")
-    page.locator(".run-card .card-save").click()
+    page.locator("#run-card .card-save").click()
     wait_until(page, "document.querySelector('#runs').innerText.includes('<img src=x')")
     assert page.evaluate("window.hacked") is None and table.locator("img").count() == 0
     assert row.locator("summary").evaluate("node => node === document.activeElement")
@@ -202,6 +202,7 @@ def test_the_row_of_a_run_that_trains_follows_under_a_still_focus(app, runs, tab
     wait_until(page, shows("#live [data-is=name]", "long"))
     tab(page, "Runs")
     wait_until(page, f"{row}?.innerText.includes('Training')")
+    page.locator(".runs-turn").click()  # the newest comes last, where there is room above it
     more = table.locator(f"tr[data-run='{run.id}'] summary")
     more.focus()
     page.evaluate("document.activeElement.addEventListener('focus', () => { window.again = true; })")
