@@ -117,7 +117,8 @@ class ModelConfig:
     n_expert: int | None = setting(None, "Experts", "Mixture of experts: each block has so many SwiGLU parts instead of one, and "
                                    "a router that sends each token to a few of them. Empty: no experts.",
                                    minimum=2, maximum=128, step=1, unit="experts")
-    n_expert_active: int = setting(2, "Experts a token", "How many of the experts each token goes through.",
+    n_expert_active: int = setting(2, "Experts a token", "How many of the experts each token goes through. With one, the router learns "
+                                   "from nothing but the balance.",
                                    minimum=1, maximum=128, step=1, unit="experts")
     expert_balance: float = setting(0.01, "Balance of experts", "How strongly the router is kept from sending all to a few experts. "
                                     "0: not at all.", minimum=0.0, maximum=1.0, step=0.005)
@@ -388,6 +389,9 @@ def clashes(config: RunConfig) -> list[str]:
         if model.n_expert_active > model.n_expert:
             problems.append(f"A token cannot go through {model.n_expert_active} of {model.n_expert} experts: set "
                             f"model.n_expert_active to {model.n_expert} or less.")
+        for name, width in (("model.n_embd", model.n_embd), ("model.mlp_hidden", model.hidden)):
+            if width % 8:
+                problems.append(f"With experts widths must be multiples of 8, but {name} is {width}: set it to {8 * math.ceil(width / 8)}.")
     if train.min_learning_rate > train.max_learning_rate > 0:
         problems.append(f"train.min_learning_rate {train.min_learning_rate:g} is above train.max_learning_rate "
                         f"{train.max_learning_rate:g}: set train.min_learning_rate to {train.max_learning_rate:g} or less.")

@@ -108,6 +108,24 @@ def test_an_expert_nobody_is_sent_to_gets_no_gradient_and_no_token_is_dropped():
     assert (routed[0].topk(2).indices != 3).all() and mlp.up.grad[3].abs().max() == 0 < mlp.up.grad[0].abs().max()
 
 
+def test_gradients_are_the_same_every_time_on_several_threads():
+    """Of three experts a token or more: what each gave back was added up in any order, and a resumed run was another one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        model, ids = build(**MOE | dict(n_expert=8, n_expert_active=4, n_embd=64), context_length=128), random_ids((16, 129))
+        for parameter, *others in zip(*([p.grad for p in _after_a_step(model, ids).parameters()] for _ in range(4)), strict=True):
+            assert all(torch.equal(parameter, other) for other in others)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _after_a_step(model, ids):
+    model.zero_grad(set_to_none=True)
+    model.loss(ids[:, :-1], ids[:, 1:]).backward()
+    return model
+
+
 @pytest.mark.parametrize("tokens", [1, 5])
 def test_one_expert_a_token_is_that_experts_swiglu(tokens):
     mlp = shake(build(**MOE | dict(n_expert_active=1))).blocks[0].mlp
@@ -158,7 +176,11 @@ def test_parameters_are_those_of_the_built_model(settings):
 
 @pytest.mark.parametrize("changes, words", [({"model.n_expert": 4}, "Experts are SwiGLU parts, but model.mlp is gelu"),
                                             ({"model.n_expert": 2, "model.mlp": "swiglu", "model.n_expert_active": 3},
-                                             "A token cannot go through 3 of 2 experts")])
+                                             "A token cannot go through 3 of 2 experts"),
+                                            ({"model.n_expert": 4, "model.mlp": "swiglu", "model.mlp_hidden": 10},
+                                             "model.mlp_hidden is 10: set it to 16"),
+                                            ({"model.n_expert": 4, "model.mlp": "swiglu", "model.n_embd": 20, "model.n_head": 2},
+                                             "model.n_embd is 20: set it to 24")])
 def test_what_makes_no_experts_says_why(changes, words):
     with pytest.raises(ConfigError, match=words):
         RunConfig().replace(changes)

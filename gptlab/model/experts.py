@@ -41,7 +41,8 @@ class Experts(nn.Module):
         shares = shares / shares.sum(dim=-1, keepdim=True)
         order = chosen.flatten().argsort(stable=True)  # (N A,): all that goes to the first expert, then to the second, …
         ends = loads(chosen, len(self.router)).cumsum(dim=0).int()  # (E,), known to the device alone
-        rows = tokens[order // self.active]  # (N A, C)
+        # One row for each choice, so that none is picked twice: whose gradients cores would add up in any order.
+        rows = tokens.unsqueeze(1).expand(-1, self.active, -1).flatten(0, 1)[order]  # (N A, C)
         gate, value = product_by_expert(rows, self.up, ends).chunk(2, dim=-1)
         rows = product_by_expert(F.silu(gate) * value, self.down, ends)  # (N A, C)
         back = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
