@@ -12,8 +12,10 @@ from tiny_run import last_weights, tiny_run, tiny_workspace, trajectory
 
 from gptlab.events import Status, Step
 from gptlab.runs import switching, worker
+from gptlab.runs.switching import Switching
 from gptlab.train import compiling
 from gptlab.train.compiling import CompiledLoss, CompilingError, can_pay
+from gptlab.train.device import autocast
 from gptlab.train.trainer import Trainer
 
 
@@ -72,18 +74,43 @@ def test_a_short_run_compiles_nothing(workspace, at_once, setting):
 
 # the loss
 
-@pytest.mark.parametrize("changes", [{}, {"model__positions": "rope", "model__norm": "rmsnorm", "model__qk_norm": True}])
-def test_the_compiled_loss_is_the_plain_one_and_leaves_no_trace(workspace, changes):
+EXPERTS = {"model__mlp": "swiglu", "model__n_expert": 4}
+
+
+@pytest.mark.parametrize("precision, changes", [
+    ("fp32", {}), ("fp32", {"model__positions": "rope", "model__norm": "rmsnorm", "model__qk_norm": True}), ("bf16", EXPERTS),
+    ("bf16", {**EXPERTS, "train__gradient_checkpointing": True}), ("fp32", {"train__gradient_checkpointing": True})])
+def test_the_compiled_loss_is_the_plain_one_and_leaves_no_trace(workspace, precision, changes):
+    """With experts and gradient checkpointing there was none: a block put into a list what its router said."""
     trainer = trainer_of(workspace, model__dropout=0.0, **changes)
     compiled, random_before = CompiledLoss(trainer.model, 8, backend="aot_eager"), torch.get_rng_state()
-    compiled.prepare("cpu", "fp32")
+    compiled.prepare("cpu", precision)
     assert torch.equal(torch.get_rng_state(), random_before) and all(p.grad is None for p in trainer.model.parameters())
     ids, targets = trainer.batches.next()
     gradients = []
     for loss in (trainer.model.loss, compiled):
-        value = loss(ids, targets)
+        with autocast("cpu", precision):
+            value = loss(ids, targets)
         gradients.append([value.detach(), *torch.autograd.grad(value, list(trainer.model.parameters()))])
     torch.testing.assert_close(*gradients, rtol=1e-5, atol=1e-6)
+
+
+def test_what_the_other_process_compiles_is_what_the_run_computes(workspace, monkeypatch):
+    """It once left gradient checkpointing out, so that the run found nothing in the cache and waited for a compiler."""
+    class Here(Process):
+        def __init__(self, title, function, *arguments, **how):
+            function(*arguments, how["told"])
+            super().__init__(title, function, *arguments, **how)
+
+    made = []
+    monkeypatch.setattr(switching, "Work", Here)
+    monkeypatch.setattr(compiling, "_end_with_parent", lambda: None)
+    monkeypatch.setattr(compiling, "CompiledLoss", lambda model, size: made.append(model) or CompiledLoss(model, size, backend="eager"))
+    trainer = trainer_of(workspace, train__gradient_checkpointing=True)
+    course = Switching(trainer)
+    course._fetched = True
+    list(course._fill_cache(8))
+    assert made[0].checkpointing and made[0].config == trainer.config.model
 
 
 def test_another_shape_is_never_compiled(workspace, monkeypatch):
@@ -133,7 +160,7 @@ def test_losses_and_files_stay_the_same_across_the_switch(workspace, at_once, mo
     names = [{name: len(content) for name, content in last_weights(run).items()} for run in (plain, switched)]
     assert names[0] == names[1]  # the header holds the tensors' names
     [process] = Process.begun
-    assert process.ended and process.arguments[1:5] == (workspace.open_dataset("tiny").tokenizer.vocab_size, 8, "cpu", "fp32")
+    assert process.ended and process.arguments[1:6] == (False, workspace.open_dataset("tiny").tokenizer.vocab_size, 8, "cpu", "fp32")
 
 
 @pytest.mark.parametrize("worth, kept", [(0.0, True), (1e9, False)])
@@ -213,6 +240,7 @@ def test_what_fails_is_said_in_a_clause():
     assert "no C++ compiler" in compiling.in_a_clause(RuntimeError("InvalidCxxCompiler: No working C++ compiler found in x: ('g++')"))
     assert "Triton" in compiling.in_a_clause(RuntimeError("Cannot find a working triton installation."))
     assert "not enough memory" in compiling.in_a_clause(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"))
+    assert "bf16 alone" in compiling.in_a_clause(RuntimeError("failed while attempting to run meta for aten._grouped_mm.default"))
     assert compiling.in_a_clause(KeyError("a\nb")) == "KeyError: 'a\\nb'"
 
 

@@ -189,7 +189,8 @@ class Attention(nn.Module):
         return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """What the last T of S tokens take from all up to themselves (without a causal mask, from all): q (B, H, T, D), k and v (B, K, S, D) -> (B, H, T, D)."""
+        """What the last T of S tokens take from all up to themselves, or without a causal mask from all: q (B, H, T, D), k and v
+        (B, K, S, D) -> (B, H, T, D)."""
         T, S = q.size(2), k.size(2)
         mask = None
         if self.causal and 1 < T < S:  # several tokens behind a cached text: row i sees it all and i new ones
@@ -239,6 +240,13 @@ class Block(nn.Module):
         x = x + y if self.residual else y
         y = self.mlp(self.mlp_norm(x), routed)
         return x + y if self.residual else y
+
+
+def with_routing(block: Block, x: Tensor, rope: tuple[Tensor, Tensor] | None) -> tuple[Tensor, list[Tensor]]:
+    """What a block makes of a stream, and what its router says if it has one. It is given back and not put into a list from outside:
+    a compiler cannot follow that, and what is said again when the block is computed again would stay there."""
+    said: list[Tensor] = []
+    return block(x, rope, None, said), said
 
 
 class GPT(nn.Module):
@@ -322,11 +330,10 @@ class GPT(nn.Module):
         x = dropped(x, self.config.dropout, self.training)
         rope = (self.rope_cos[positions], self.rope_sin[positions]) if self.config.positions == "rope" else None
         for block in self.blocks:
-            if self.checkpointing and self.training and torch.is_grad_enabled():
-                said = None if routed is None else []  # by this block alone: what it says again would keep all it computed again
-                x = checkpoint(block, x, rope, caches, said, use_reentrant=False, preserve_rng_state=self.config.dropout > 0)
-                if said:
-                    routed.append(said[0])
+            if self.checkpointing and self.training and caches is None and torch.is_grad_enabled():
+                x, said = checkpoint(with_routing, block, x, rope, use_reentrant=False, preserve_rng_state=self.config.dropout > 0)
+                if routed is not None:
+                    routed += said
             else:
                 x = block(x, rope, caches, routed)
         for cache in caches or ():

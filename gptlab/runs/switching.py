@@ -107,7 +107,7 @@ class Switching:
     def _fill_cache(self, size: int) -> Generator[str, None, None]:
         """Until a process of its own has compiled the loss of so many sequences. Raises CompilingError."""
         trainer, over = self._trainer, Future()
-        self._work = Work("Compiling", fill_cache, trainer.config.model, trainer.model.vocab_size, size,
+        self._work = Work("Compiling", fill_cache, trainer.config.model, trainer.model.checkpointing, trainer.model.vocab_size, size,
                           trainer.device, trainer.precision, torch.get_num_threads(), told=lambda _: None, ended=over.set_result)
         try:
             while not (over.done() and self._fetched):

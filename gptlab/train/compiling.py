@@ -82,10 +82,11 @@ class CompiledLoss:
         self._prepared = True
 
 
-def fill_cache(config: ModelConfig, vocab_size: int, batch_size: int, device: str, precision: str, threads: int,
-               tell: Callable) -> None:
-    """For a process of its own: compiles the loss of such a model, so that it then lies in the compiler's cache on the disk,
-    where `CompiledLoss.prepare` finds it in a moment. Raises ValueError with the clause that CompilingError has."""
+def fill_cache(config: ModelConfig, checkpointing: bool, vocab_size: int, batch_size: int, device: str, precision: str,
+               threads: int, tell: Callable) -> None:
+    """For a process of its own: compiles the loss of such a model, with gradient checkpointing or without, so that it then lies in
+    the compiler's cache on the disk, where `CompiledLoss.prepare` finds it in a moment. Raises ValueError with the clause that
+    CompilingError has."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     compute_with(threads)  # is part of what is compiled
     if device == "cuda":
@@ -93,17 +94,19 @@ def fill_cache(config: ModelConfig, vocab_size: int, batch_size: int, device: st
         free, total = torch.cuda.mem_get_info()
         torch.cuda.set_per_process_memory_fraction(max(0, free - FREE_BYTES) / total)
     try:
-        _check_memory(config, vocab_size, batch_size, device, precision)
+        _check_memory(config, checkpointing, vocab_size, batch_size, device, precision)
         model = GPT(config, vocab_size, torch.Generator()).to(device)
+        model.checkpointing = checkpointing
         CompiledLoss(model, batch_size).prepare(device, precision)
     except Exception as error:
         raise ValueError(in_a_clause(error)) from error
 
 
-def _check_memory(config: ModelConfig, vocab_size: int, batch_size: int, device: str, precision: str) -> None:
+def _check_memory(config: ModelConfig, checkpointing: bool, vocab_size: int, batch_size: int, device: str, precision: str) -> None:
     """Raises MemoryError where a model beside the one in training would take memory that the machine does not have: its system
     might end either of them. (A GPU only refuses.)"""
-    needed = estimate.training_memory_bytes(config, TrainConfig(batch_size=batch_size), vocab_size, precision)
+    train = TrainConfig(batch_size=batch_size, gradient_checkpointing=checkpointing)
+    needed = estimate.training_memory_bytes(config, train, vocab_size, precision)
     if device != "cuda" and psutil.virtual_memory().available < sum(needed.values()) + FREE_BYTES:
         raise MemoryError
 
@@ -122,6 +125,8 @@ def in_a_clause(error: Exception) -> str:
         return "there is no C++ compiler on this machine"
     if "triton" in text.lower() and "find" in text:
         return "Triton, which compiles for GPUs, is not installed or cannot be used here"
+    if "grouped_mm" in text:
+        return "experts are compiled in bf16 alone"
     if is_out_of_memory(error):
         return "there is not enough memory for it beside the training"
     return text.splitlines()[0][:200]
