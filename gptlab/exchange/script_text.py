@@ -47,6 +47,7 @@ def script_text(source: Source, dataset: Dataset, done: Done) -> str:
     values = _values(source, dataset, done, facts)
     text = re.sub(r"\{\{(\w+)\}\}", lambda match: str(values[match[1]]), text)
     roomy = re.sub(r"\n\n(?=@|def |class |# --- )", "\n\n\n", text)  # as Python is written, where there is room
+    roomy = re.sub(r"(# --- .* ---\n)", r"\1\n", roomy)
     return roomy if roomy.count("\n") <= MOST_LINES else text
 
 
