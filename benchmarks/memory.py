@@ -1,4 +1,4 @@
-"""What training is estimated to hold in memory at its peak, against what it does: peak resident memory above what was there before.
+"""What training is estimated to hold in memory at its peak, against what it does: how far resident memory grows.
 
     python benchmarks/memory.py [--only NAME …] [--threads 2] [--json]
 

@@ -31,8 +31,8 @@ def test_candidates_are_of_the_same_kind_and_can_be_set(name):
 
 @pytest.fixture
 def machine(monkeypatch):
-    """A machine that computes `rate` operations a second, has `free` bytes, and whose speed before anything is measured is thought
-    to be `thought`; `measured` are the configurations that were."""
+    """A machine that computes `rate` operations a second, is thought to compute `thought` before anything is measured, and has
+    `free` bytes; `measured` are the configurations that were."""
     pretended = SimpleNamespace(rate=1e11, free=10**9, thought=1e11, measured=[])
 
     def measure(config, data):

@@ -21,8 +21,8 @@ from gptlab.ui.biggest import Biggest, with_biggest
 from gptlab.ui.lab import Lab, draft_config, read_draft, undo
 
 MODEL = {name: value for name, value in TINY.items() if name.startswith("model.")}
-FOUND = Found(settings={"model.n_layer": 3, "model.n_head": 2, "model.n_kv_head": None, "model.n_embd": 64, "model.mlp_hidden": None,
-                        "train.batch_size": 8, "train.max_steps": 777, "train.epochs": None, "train.max_minutes": None},
+FOUND = Found(settings={"model.n_layer": 3, "model.n_head": 2, "model.n_kv_head": None, "model.n_embd": 64,
+                        "model.mlp_hidden": None, "train.batch_size": 8, "train.max_steps": 777, "train.epochs": None, "train.max_minutes": None},
               parameters=90_000, active=90_000, tokens=1_800_000, train_tokens=100_000, seconds=290.0, needed_bytes=10**8,
               free_bytes=10**10, limit="minutes")
 PREFLIGHT = Preflight(Choice("cpu", 1, "fp32", 8, ""), True, 1e4, 0.1, 1.0, 100, 420.0, None, 3, Room(12 * 10**8, 18 * 10**9, {}))
@@ -61,7 +61,8 @@ def by_hand(biggest, monkeypatch):
 
 
 def draft(**changes):
-    return {**read_draft(None), "dataset": "tiny", "changes": {**MODEL, **{name.replace("__", "."): v for name, v in changes.items()}}}
+    changed = {name.replace("__", "."): value for name, value in changes.items()}
+    return {**read_draft(None), "dataset": "tiny", "changes": {**MODEL, **changed}}
 
 
 def asked(biggest, of):
@@ -140,7 +141,8 @@ def test_nothing_is_used_that_was_not_found(biggest):
         with_biggest(biggest, draft())
 
 
-@pytest.mark.parametrize("question", [None, {}, {"id": 5, "draft": 7}, {"id": ["x"], "draft": {"changes": {"model.n_embd": "x"}}}])
+@pytest.mark.parametrize("question", [None, {}, {"id": 5, "draft": 7},
+                                      {"id": ["x"], "draft": {"changes": {"model.n_embd": "x"}}}])
 def test_questions_may_be_anything(biggest, question):
     assert isinstance(biggest.now(question), dict)
 

@@ -9,6 +9,8 @@ from gptlab.config import RunConfig
 from gptlab.events import Alert, Step
 from gptlab.runs import worker
 from gptlab.train.choosing import choose
+from gptlab.train.room import needed_bytes
+from gptlab.train.trainer import Trainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 LARGER = {"model__n_layer": 4, "model__n_embd": 256, "train__device": "cuda"}  # about 50 MB with its optimizer
@@ -59,3 +61,23 @@ def test_what_a_gpu_is_best_at_is_chosen_with_room_for_it():
     choice = choose(RunConfig().replace({"train.batch_size": None, "train.device": "cuda"}), data)
     assert choice.threads is None and choice.precision in ("bf16", "fp16", "fp32") and choice.batch_size >= 4
     assert choice.words.startswith("On the GPU: ")
+
+
+@pytest.mark.parametrize("settings", [
+    {}, {"train.gradient_checkpointing": True}, {"train.precision": "fp32"}, {"model.dropout": 0.1},
+    {"model.mlp": "swiglu", "model.norm": "rmsnorm", "model.positions": "rope", "model.n_kv_head": 2},
+    {"model.mlp": "swiglu", "model.n_expert": 4, "model.mlp_hidden": 256}, {"train.optimizer": "muon"}])
+def test_a_gpu_holds_what_is_estimated(settings):
+    """To a tenth of torch's own count."""
+    config = RunConfig().replace({"model.n_layer": 8, "model.n_head": 8, "model.n_embd": 512, "model.context_length": 256,
+                                  "train.batch_size": 16, "train.precision": "bf16", "train.device": "cuda", **settings})
+    data = dataset(n_train=100_000, n_val=5000)
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    trainer = Trainer(config, data)
+    for _ in range(2):
+        trainer.update()
+    trainer.flush()
+    held = torch.cuda.max_memory_allocated() - before
+    estimated = needed_bytes(config, data.tokenizer.vocab_size, "cuda", None, trainer.precision)
+    assert sum(estimated.values()) == pytest.approx(held, rel=0.1), estimated

@@ -54,7 +54,7 @@ def _training(command: Command) -> None:
                      _what_to_train(), _settings("data model train"), _out("the file to draw the curve in (HTML)"))
     finder.epilog = "No run is made and none is touched. Ctrl-C ends it."
 
-    biggest = command("biggest", "biggest.biggest", "Find the biggest model that fits this machine and trains in so many minutes.",
+    biggest = command("biggest", "biggest.biggest", "Find the biggest model that fits this machine and trains in N minutes.",
                       _what_to_train(), _settings("data model train"))
     biggest.add_argument("--minutes", metavar="N", type=_minutes, required=True,
                          help="how long it may train to read 20 tokens for each of its parameters")

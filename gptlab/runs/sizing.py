@@ -6,9 +6,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,6 @@ class Sizing:
     """One search under way, or over, as any page may look at it; `id` is its `identity`."""
 
     id: str
-    minutes: float
-    begun: float = field(default_factory=time.time)
     search: Search | None = None  # None until the first candidate is chosen
     problem: str = ""             # why it failed, in a sentence
     finished: bool = False        # whole, failed or cancelled
@@ -54,7 +51,7 @@ class Sizings(OneAtATime):
         with self._lock:
             if self.busy:
                 raise ValueError("Another biggest model is being looked for: wait for that, or cancel it.")
-            sizing = Sizing(identity(config, dataset), minutes)
+            sizing = Sizing(identity(config, dataset))
             self._kept = [*self._kept[1 - KEPT:], sizing]
             self._begin(sizing, _look, config, str(self.workspace.dataset_path(dataset)), minutes)
             return sizing
@@ -65,14 +62,14 @@ class Sizings(OneAtATime):
 
 def identity(config: RunConfig, dataset: str) -> str:
     """The same for settings that a search looks at alike: size and length are what it changes, rates make no difference."""
-    usual = RunConfig()
+    train, model = config.train, config.model
+    changed = ("max_steps", "epochs", "max_minutes", "max_learning_rate", "min_learning_rate", "warmup_steps", "schedule")
+    usual = {name: getattr(RunConfig().train, name) for name in changed}
     alike = dataclasses.replace(
         config, sample=SampleConfig(),
-        train=dataclasses.replace(config.train, batch_size=config.train.sequences(config.model.context_length), **{name: getattr(usual.train, name) for name in (
-            "max_steps", "epochs", "max_minutes", "max_learning_rate", "min_learning_rate", "warmup_steps", "schedule")}),
-        model=dataclasses.replace(config.model, n_layer=1, n_embd=head_size(config.model), n_head=1,
-                                  n_kv_head=config.model.n_kv_head and config.model.n_head // config.model.n_kv_head,
-                                  mlp_hidden=config.model.mlp_hidden and 8))
+        train=dataclasses.replace(train, batch_size=train.sequences(model.context_length), **usual),
+        model=dataclasses.replace(model, n_layer=1, n_embd=head_size(model), n_head=1, mlp_hidden=model.mlp_hidden and 8,
+                                  n_kv_head=model.n_kv_head and model.n_head // model.n_kv_head))
     return hashlib.blake2b(repr((alike, dataset)).encode("utf-8", "replace"), digest_size=12).hexdigest()
 
 

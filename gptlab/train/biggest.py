@@ -31,7 +31,8 @@ OFF = 1.5                    # times as many or as few layers as that are tried,
 HEAD_SIZES = (16, 128)       # channels of a head that are kept as they are; others become USUAL_HEAD
 USUAL_HEAD = 32
 FEWEST_CHANNELS = 32
-MOST = {name: ModelConfig.__dataclass_fields__[name].metadata["maximum"] for name in ("n_embd", "n_layer", "n_head", "mlp_hidden")}
+MOST = {name: ModelConfig.__dataclass_fields__[name].metadata["maximum"]
+        for name in ("n_embd", "n_layer", "n_head", "mlp_hidden")}
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,8 @@ class Found:
         limit = {"minutes": "", "memory": " A bigger one would not fit this machine's memory.",
                  "settings": " A bigger one cannot be set."}[self.limit]
         return (f"{self.shape}: {counted(self.parameters)} parameters{active}. In about {in_time(self.seconds)} here it reads "
-                f"{counted(self.tokens)} tokens, {TOKENS_A_PARAMETER} for each parameter. It needs about {in_bytes(self.needed_bytes)} "
-                f"of the {in_bytes(self.free_bytes)} that are free.{limit}")
+                f"{counted(self.tokens)} tokens, {TOKENS_A_PARAMETER} for each parameter. It needs about "
+                f"{in_bytes(self.needed_bytes)} of the {in_bytes(self.free_bytes)} that are free.{limit}")
 
     @property
     def warned(self) -> str:
@@ -80,8 +81,8 @@ class Found:
         if self.epochs <= WORTH_READING:
             return f"{read} That is fine: up to about {WORTH_READING} times, text teaches nearly as much as new text."
         enough = WORTH_READING * self.train_tokens / TOKENS_A_PARAMETER
-        return (f"{read} The text is too small for it: beyond about {WORTH_READING} times it will rather learn it by heart. A model "
-                f"of about {counted(enough)} parameters would do, or find more text.")
+        return (f"{read} The text is too small for it: beyond about {WORTH_READING} times it will rather learn it by heart. A "
+                f"model of about {counted(enough)} parameters would do, or find more text.")
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ def search(config: RunConfig, dataset: Dataset, minutes: float) -> Iterator[Sear
     TrainingError where memory runs out.
     """
     vocab_size, seconds = dataset.tokenizer.vocab_size, 60 * minutes
-    config = config.replace({"train.batch_size": config.train.sequences(config.model.context_length)})  # else its steps say nothing
+    # Chosen anew for each, a batch size would make the number of steps say nothing.
+    config = config.replace({"train.batch_size": config.train.sequences(config.model.context_length)})
     device = pick_device(config.train.device)
     precision = pick_precision(config.train.precision, device)
     ladder = candidates(config, vocab_size)
@@ -112,8 +114,8 @@ def search(config: RunConfig, dataset: Dataset, minutes: float) -> Iterator[Sear
 
     fitting = list(itertools.takewhile(fits, ladder))
     if not fitting:
-        raise ValueError(f"Not even a model of {fitting_words(ladder[0])} fits the {in_bytes(free)} of memory that are free: close "
-                         "other programs, or lower train.batch_size or model.context_length.")
+        raise ValueError(f"Not even a model of {fitting_words(ladder[0])} fits the {in_bytes(free)} of memory that are free: "
+                         "close other programs, or lower train.batch_size or model.context_length.")
     operations = [_tokens(one, vocab_size) * estimate.flops_per_token(one.model, vocab_size) for one in fitting]
     rate = EFFICIENCY * matrix_rate(device, precision)
     low, high, best = -1, len(fitting), None  # the biggest known to be in time, the smallest known not to be
@@ -135,10 +137,11 @@ def search(config: RunConfig, dataset: Dataset, minutes: float) -> Iterator[Sear
             settings=_settings(planned), parameters=estimate.total_parameters(planned.model, vocab_size),
             active=estimate.active_parameters(planned.model, vocab_size),
             tokens=planned.train.max_steps * Plan(planned, len(dataset.train)).tokens_per_update, train_tokens=len(dataset.train),
-            seconds=measured.total_seconds, needed_bytes=measured.room.needed_bytes, free_bytes=measured.room.free_bytes, limit=limit)
+            seconds=measured.total_seconds, needed_bytes=measured.room.needed_bytes, free_bytes=measured.room.free_bytes,
+            limit=limit)
     if best is None:
-        raise ValueError(f"In {in_time(seconds)} not even a model of {fitting_words(fitting[0])} would read {TOKENS_A_PARAMETER} tokens "
-                         "for each of its parameters here: give it more minutes.")
+        raise ValueError(f"In {in_time(seconds)} not even a model of {fitting_words(fitting[0])} would read "
+                         f"{TOKENS_A_PARAMETER} tokens for each of its parameters here: give it more minutes.")
     yield Search(MOST_TRIED, found=best)
 
 
@@ -155,7 +158,8 @@ def candidates(config: RunConfig, vocab_size: int) -> list[RunConfig]:
         if width < FEWEST_CHANNELS or width > MOST["n_embd"]:
             continue
         hidden = model.mlp_hidden and max(8, min(MOST["mlp_hidden"], 8 * round(model.mlp_hidden * width / model.n_embd / 8)))
-        wider = dataclasses.replace(model, n_embd=width, n_head=heads, mlp_hidden=hidden, n_kv_head=model.n_kv_head and heads // group)
+        wider = dataclasses.replace(model, n_embd=width, n_head=heads, mlp_hidden=hidden,
+                                    n_kv_head=model.n_kv_head and heads // group)
         usual = width / proportion
         for layers in range(max(1, math.ceil(usual / OFF)), min(MOST["n_layer"], max(1, math.floor(usual * OFF))) + 1):
             made = dataclasses.replace(config, model=dataclasses.replace(wider, n_layer=layers))

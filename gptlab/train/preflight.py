@@ -30,8 +30,9 @@ BATCH_SECONDS = 0.3     # what one batch may take; where it would take longer, f
 class Preflight:
     """What a run will take, on this machine as busy as it is now, with what it would choose there.
 
-    Where even one sequence would take too long to try, or memory would run out, `measured` is False: the numbers are then the model's operations
-    over half this machine's matrix rate. `total_seconds` is training and evaluation, without samples and saving.
+    Where even one sequence would take too long to try, or memory would run out, `measured` is False: the numbers are then the
+    model's operations over half this machine's matrix rate. `total_seconds` is training and evaluation, without samples and
+    saving.
     """
 
     choice: Choice
@@ -61,10 +62,10 @@ def measure(config: RunConfig, dataset: Dataset) -> Preflight:
     Raises ValueError where the text is too short or the device is not there, TrainingError where memory runs out.
     """
     choice = choose(config, dataset)
-    space = room(config.replace({"train.batch_size": choice.batch_size}), dataset.tokenizer.vocab_size, choice.device, choice.threads,
-                 choice.precision)
+    config = config.replace({"train.batch_size": choice.batch_size})
+    space = room(config, dataset.tokenizer.vocab_size, choice.device, choice.threads, choice.precision)
     with using_threads(choice.threads):
-        return _measure(config.replace({"train.batch_size": choice.batch_size}), dataset, choice, space)
+        return _measure(config, dataset, choice, space)
 
 
 def _measure(config: RunConfig, dataset: Dataset, choice: Choice, space: Room) -> Preflight:

@@ -25,8 +25,8 @@ def free_bytes(device: str) -> int:
 
 def needed_bytes(config: RunConfig, vocab_size: int, device: str, threads: int | None, precision: str) -> dict[str, int]:
     """What training `config` holds at its peak, by what holds it, on so many threads of a processor; see `estimate`."""
-    side_by_side = 1
-    if device == "cpu" and not config.model.dropout and threads and threads <= config.train.sequences(config.model.context_length):
+    sequences, side_by_side = config.train.sequences(config.model.context_length), 1
+    if device == "cpu" and not config.model.dropout and threads and threads <= sequences:
         if (threads - 1) * estimate.total_parameters(config.model, vocab_size) <= cores.MOST_COPIED:
             side_by_side = threads
     return estimate.training_memory_bytes(config.model, config.train, vocab_size, precision, device, side_by_side)
@@ -55,7 +55,8 @@ class Room:
         """The same in words, without a full stop where it fits."""
         needed, free = in_bytes(self.needed_bytes), in_bytes(self.free_bytes)
         if self.fits:
-            return f"Needs about {needed} of the {free} of memory that are free" + (", which leaves little for others" * self.is_tight)
+            little = ", which leaves little for others" if self.is_tight else ""
+            return f"Needs about {needed} of the {free} of memory that are free{little}"
         doing = [f"switch on {name}" if value is True else f"lower {name} to {value}" for name, value in self.lower.items()]
         remedy = " and ".join(doing) or "lower model.n_embd, model.n_layer or model.context_length"
         return f"Will not fit: it needs about {needed} of memory, and {free} are free. {remedy[0].upper()}{remedy[1:]}."

@@ -48,7 +48,8 @@ class Biggest:
         command = model_facts.command(self.lab, draft, "biggest")
         config, _ = self._config(draft)
         kept = {name: read_draft(draft)[name] for name in ("dataset", "preset", "changes")}
-        return {"id": "" if config is None else identity(config, draft_dataset(self.lab, draft) or ""), "draft": kept, "command": command}
+        id = "" if config is None else identity(config, draft_dataset(self.lab, draft) or "")
+        return {"id": id, "draft": kept, "command": command}
 
     def start(self, draft: Any, minutes: Any) -> dict:
         """Begins to look; what to show. Raises ValueError with what keeps it from that."""
@@ -66,9 +67,10 @@ class Biggest:
         return {**self.shown(draft), "at": time.time()}  # news to a page even where it shows the same
 
     def now(self, question: Any) -> dict:
-        """Of the `draft`: what it `fits` (`ill` where it does not), `settled` once that will not change. Of the search `id`: how far
-        it is (`going`, `percent`) while one is under way, `own` where it is that one; else its `problem`, `failed` where it was
-        not just cancelled, or what it `told`, what it `warned` of, and whether the draft is so already (`used`)."""
+        """Of the `draft`: whether it `fits`, in words (`ill` where it does not), `settled` once that will not change. Of the
+        search `id`: how far it is (`going`, `percent`) while one is under way, `own` where it is that one; else its `problem`,
+        `failed` where it was not just cancelled, or what it `told`, what it `warned` of, and whether the draft is so already
+        (`used`)."""
         asked = question if isinstance(question, dict) else {}
         return {**self._fits(asked.get("draft")), **self._searched(asked.get("id"), asked.get("draft"))}
 
@@ -83,14 +85,16 @@ class Biggest:
             return {"problem": form.page_names(sizing.problem), "failed": sizing.problem != CANCELLED}
         found, (config, _) = sizing.search.found, self._config(draft)
         used = config is not None and config.replace(found.settings) == config
-        return {"told": found.told, "warned": found.warned, "used": used, "minutes": sizing.minutes}
+        return {"told": found.told, "warned": found.warned, "used": used}
 
     def _fits(self, draft: Any) -> dict:
         config, problem = self._config(draft)
         if config is None:
             return {"fits": problem, "ill": True, "settled": True}
         name = draft_dataset(self.lab, draft)
-        found = self.lab.estimates.of(config, name) if name is not None else None
+        estimates, found = self.lab.estimates, None
+        if name is not None and (found := estimates.of(config, name)) is None and not estimates.pending:
+            found = estimates.of(config, name)  # found out just now, or not to be found out
         if found is not None:
             return {"fits": form.page_names(found.told), "ill": not found.room.fits, "settled": True}
         vocab_size = self.lab.preparations.manifest(name)["vocab_size"] if name else model_facts.usual_vocabulary(config)
@@ -102,7 +106,7 @@ class Biggest:
         elif self.lab.jobs.current is not None:
             later, settled = words_size.TIMED_LATER, False
         else:
-            later, settled = words_size.TIMING, not self.lab.estimates.pending
+            later, settled = words_size.TIMING, not estimates.pending
         return {"fits": f"{space.told}. " + ("" if settled and name else later), "ill": False, "settled": settled}
 
     def _config(self, draft: Any) -> tuple[RunConfig | None, str]:
@@ -116,7 +120,8 @@ class Biggest:
 def _progress(search: Any) -> dict:
     if search is None or not search.trying:
         return {"going": words_size.SIZE["starting"], "percent": 0}
-    return {"going": words_size.going(search.tried, search.most, search.trying), "percent": round(100 * search.tried / search.most)}
+    percent = round(100 * search.tried / search.most)
+    return {"going": words_size.going(search.tried, search.most, search.trying), "percent": percent}
 
 
 def with_biggest(biggest: Biggest, draft: Any) -> dict:

@@ -43,7 +43,8 @@ def facts_html(lab: Lab, draft) -> tuple[str, str]:
                     for label, value, text in rows)
     bar, table = _by_part(parts)
     passed = "" if active == total else f"<p>{words_size.active(short_count(active), short_count(total))}</p>"
-    return (f'<div class="facts size" role="status"><p class="big"><b>{short_count(total)}</b> {words.PARAMETERS}</p>{passed}{bar}</div>',
+    big = f'<p class="big"><b>{short_count(total)}</b> {words.PARAMETERS}</p>'
+    return (f'<div class="facts size" role="status">{big}{passed}{bar}</div>',
             f'<section class="facts" aria-label="{words.FACTS}">{table}<dl>{facts}</dl></section>')
 
 
