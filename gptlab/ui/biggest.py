@@ -92,21 +92,23 @@ class Biggest:
         if config is None:
             return {"fits": problem, "ill": True, "settled": True}
         name = draft_dataset(self.lab, draft)
-        estimates, found = self.lab.estimates, None
-        if name is not None and (found := estimates.of(config, name)) is None and not estimates.pending:
-            found = estimates.of(config, name)  # found out just now, or not to be found out
+        found, pending = None, False
+        if name is not None:
+            found, pending = self.lab.estimates.of(config, name), self.lab.estimates.pending
+            if found is None and not pending:  # found out between the two, or not to be found out
+                found = self.lab.estimates.of(config, name)
         if found is not None:
             return {"fits": form.page_names(found.told), "ill": not found.room.fits, "settled": True}
         vocab_size = self.lab.preparations.manifest(name)["vocab_size"] if name else model_facts.usual_vocabulary(config)
         space = room(config, vocab_size, self.lab.device, available_threads())
         if not space.fits:
-            return {"fits": form.page_names(space.told), "ill": True, "settled": False}
+            return {"fits": form.page_names(space.told), "ill": True, "settled": not pending}
         if name is None:
             later, settled = words_size.TIMED_WITH_DATA, True
         elif self.lab.jobs.current is not None:
             later, settled = words_size.TIMED_LATER, False
         else:
-            later, settled = words_size.TIMING, not estimates.pending
+            later, settled = words_size.TIMING, not pending
         return {"fits": f"{space.told}. " + ("" if settled and name else later), "ill": False, "settled": settled}
 
     def _config(self, draft: Any) -> tuple[RunConfig | None, str]:
