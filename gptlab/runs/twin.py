@@ -57,8 +57,8 @@ SWITCHES = {one.setting: one for one in (
            {"model.norm": "none"}, {"model.norm": "layernorm"}),
     Switch("model.n_head", "one head", "one head", lambda config: config.model.n_head == 1,
            {"model.n_head": 1, "model.n_kv_head": None}, {}),
-    Switch("model.tie_embeddings", "embeddings tied", "embeddings not tied", lambda config: config.model.tie_embeddings,
-           {"model.tie_embeddings": True}, {"model.tie_embeddings": False}),
+    Switch("model.tie_embeddings", "embeddings not tied", "embeddings tied", lambda config: not config.model.tie_embeddings,
+           {"model.tie_embeddings": False}, {"model.tie_embeddings": True}),
 )}
 
 

@@ -6,12 +6,13 @@ They show what the draft says, whoever changed it. Plain functions from a draft 
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from gptlab.config import ConfigError
+from gptlab.runs.twin import SWITCHES
 from gptlab.ui import form, words_model
 from gptlab.ui.lab import change_draft, draft_preset, read_draft
 
@@ -45,17 +46,18 @@ class Ablation:
 
     setting: str
     without: Any
-    also: dict[str, Any] = field(default_factory=dict)
+    also: dict[str, Any]
 
 
-ABLATIONS = {
-    "positions": Ablation("model.positions", "none"),
-    "causal": Ablation("model.causal", False),
-    "residual": Ablation("model.residual", False),
-    "norm": Ablation("model.norm", "none"),
-    "heads": Ablation("model.n_head", 1, {"model.n_kv_head": None}),
-    "tied": Ablation("model.tie_embeddings", False),
-}
+def _ablation(setting: str) -> Ablation:
+    """What a twin of a run would leave out."""
+    out = dict(SWITCHES[setting].out)
+    return Ablation(setting, out.pop(setting), out)
+
+
+ABLATIONS = {name: _ablation(f"model.{setting}") for name, setting in {
+    "positions": "positions", "causal": "causal", "residual": "residual", "norm": "norm", "heads": "n_head",
+    "tied": "tie_embeddings"}.items()}
 
 
 def component() -> gr.HTML:

@@ -36,8 +36,8 @@ SWITCHES = {  # by setting: (label, help) where the run has the part, and where 
     "model.norm": (("No normalisation", "Numbers may grow or shrink from layer to layer."),
                    ("LayerNorm", "Numbers are brought to the same size before each part.")),
     "model.n_head": (("One attention head", "Each block can look back over the text in one way only."),) * 2,
-    "model.tie_embeddings": (("Embeddings tied", "One table both to read tokens and to predict them."),
-                             ("Embeddings not tied", "One table to read tokens, another one to predict them.")),
+    "model.tie_embeddings": (("Embeddings not tied", "One table to read tokens, another one to predict them."),
+                             ("Embeddings tied", "One table both to read tokens and to predict them.")),
 }
 
 EXPORT = {
