@@ -6,12 +6,14 @@ import pytest
 import torch
 from tiny_run import finished_run, tiny_workspace
 
+from gptlab import cli
 from gptlab.config import RunConfig
 from gptlab.data.documents import Documents
 from gptlab.data.errors import DataError
 from gptlab.data.tokenizers import UnknownCharacters
 from gptlab.events import Evaluation
 from gptlab.runs.checkpoint import load_model
+from gptlab.runs import evaluating
 from gptlab.runs.evaluating import evaluate, precision_of
 
 
@@ -69,6 +71,16 @@ def test_what_cannot_be_measured_says_why(run):
     for nothing in ("", Documents.of([])):
         with pytest.raises(DataError, match="There is nothing in this text"):
             evaluate(run, text=nothing)
+
+
+@pytest.mark.parametrize("loss, told", [(1e4, "null"), (math.nan, None)])
+def test_a_model_gone_wrong_is_measured_as_far_as_it_can_be(run, monkeypatch, capsys, loss, told):
+    """The perplexity of a loss of thousands of nats is no number that a computer has."""
+    monkeypatch.setattr(evaluating, "mean_loss", lambda *_, **__: loss)
+    failed = cli.main(["evaluate", str(run.path), "--json"])
+    output = capsys.readouterr()
+    assert failed == (told is None)
+    assert "choose an earlier checkpoint" in output.err if failed else f'"perplexity": {told}' in output.out
 
 
 def test_it_is_measured_in_the_precision_of_the_run():

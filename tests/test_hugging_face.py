@@ -114,6 +114,8 @@ def test_it_writes_what_ours_writes(run, tmp_path):
 def test_the_way_of_drawing_is_the_runs(run):
     drawn = dict(do_sample=True, temperature=0.5, top_k=0, top_p=1.0)  # 0: all tokens
     assert drawn.items() <= hugging_face.way_of_writing(source_with(run, "char", sample=SampleConfig(temperature=0.5))).items()
+    kept = hugging_face.way_of_writing(source_with(run, "char", sample=SampleConfig(min_p=0.1, repetition_penalty=1.3)))
+    assert (kept["min_p"], kept["repetition_penalty"]) == (0.1, 1.3)
     few = hugging_face.way_of_writing(source_with(run, "char", sample=SampleConfig(top_k=7, top_p=0.9)))
     assert (few["top_k"], few["top_p"], few["max_length"]) == (7, 0.9, 32)
     for likeliest in (SampleConfig(greedy=True), SampleConfig(temperature=0.0)):

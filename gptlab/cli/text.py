@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,8 @@ def evaluate(options: argparse.Namespace) -> dict:
         print(f"loss {measured.loss:.4f}, perplexity {measured.perplexity:.2f}, {measured.bits_per_byte:.4f} bits per byte, over "
               f"{measured.tokens:,} tokens")
     result = dataclasses.asdict(measured)
+    if not math.isfinite(measured.perplexity):
+        result["perplexity"] = None  # JSON has no such number
     if dataset is not None and run.config().data.source == "arithmetic":
         model, tokenizer, _ = load_model(run, options.checkpoint, device=pick_device("auto"))
         result["exact_match"] = exact_match(model, tokenizer, open_dataset(dataset).val)

@@ -113,7 +113,7 @@ def _prompt(run: RunDir, tokenizer: Tokenizer) -> str:
         return tokenizer.decode(val[:PROMPT_TOKENS])
     except DataError:
         written = [event.prompt + event.text for event in counting_events(run) if isinstance(event, Sample)]
-        return written[-1] if written else tokenizer.decode(range(tokenizer.vocab_size))
+        return next(filter(None, reversed(written)), "") or tokenizer.decode(range(tokenizer.vocab_size))
 
 
 def _write(source: Source, folder: Path, format: str, number_format: str, progress: Progress) -> Exported:

@@ -68,11 +68,16 @@ def configuration(source: Source, family: Family) -> dict[str, Any]:
 
 
 def way_of_writing(source: Source) -> dict[str, Any]:
-    """`generation_config.json`: as the run's own samples are written, up to the end of the context."""
+    """`generation_config.json`: as the run's own samples are written, up to the end of the context; but for a frequency penalty,
+    which transformers has none of."""
     sample, end, T = source.config.sample, source.tokenizer.end_of_text, source.config.model.context_length
     settings: dict[str, Any] = dict(bos_token_id=end, eos_token_id=end, pad_token_id=end, max_length=T)
     if not sample.greedy and sample.temperature > 0:
         settings |= dict(do_sample=True, temperature=sample.temperature, top_k=sample.top_k or 0, top_p=sample.top_p or 1.0)
+        if sample.min_p is not None:
+            settings["min_p"] = sample.min_p
+    if sample.repetition_penalty != 1:
+        settings["repetition_penalty"] = sample.repetition_penalty
     if source.model.vocab_size > source.tokenizer.vocab_size:  # rows that stand for no token
         settings["suppress_tokens"] = list(range(source.tokenizer.vocab_size, source.model.vocab_size))
     return settings

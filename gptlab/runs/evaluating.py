@@ -16,6 +16,7 @@ from gptlab.data.errors import DataError
 from gptlab.data.token_files import batches
 from gptlab.data.tokenizers import Tokenizer
 from gptlab.runs.checkpoint import computed_with, find_checkpoint, load_model
+from gptlab.runs.disk import RunError
 from gptlab.runs.rundir import RunDir
 from gptlab.runs.workspace import find_dataset
 from gptlab.train.batches import EvaluationWindows
@@ -27,8 +28,8 @@ MAKE_ROOM = "close what else uses it, such as a training, or hide the GPU by set
 
 @dataclass(frozen=True)
 class Evaluated:
-    """`loss` is in nats per token, over `tokens` targets that stand for `bytes` of UTF-8; perplexity and bits per byte are the
-    same in other words."""
+    """`loss` is in nats per token, over `tokens` targets that stand for `bytes` of UTF-8; perplexity (infinite where no number is
+    that large) and bits per byte are the same in other words."""
 
     loss: float
     perplexity: float
@@ -49,7 +50,8 @@ def evaluate(run: RunDir, checkpoint: str | int = "best", text: str | Documents 
     also where these take a part of it; `dataset` is where that lies, if not beside the run.
 
     Raises UnknownCharacters for a text that the tokenizer cannot read, DataError for one in which there is nothing to
-    foretell and where held-out text is missing, RunError for a missing checkpoint, TrainingError where memory runs out.
+    foretell and where held-out text is missing, RunError for a missing checkpoint and for one whose loss is no number,
+    TrainingError where memory runs out.
     """
     progress(0.0, "Loading the model")
     device, saved = pick_device("auto"), find_checkpoint(run, checkpoint)
@@ -67,7 +69,9 @@ def evaluate(run: RunDir, checkpoint: str | int = "best", text: str | Documents 
     n_bytes = windows.n_bytes(tokenizer.byte_lengths())
     if n_bytes == 0:
         raise DataError("The tokenizer knows nothing of what stands in this text: choose another one.")
-    return Evaluated(loss, math.exp(loss), loss * windows.n_targets / math.log(2) / n_bytes, windows.n_targets, n_bytes)
+    if not math.isfinite(loss):
+        raise RunError("The model's loss is not a number, so its weights are broken: choose an earlier checkpoint.")
+    return Evaluated(loss, math.exp(loss) if loss < 700 else math.inf, loss * windows.n_targets / math.log(2) / n_bytes, windows.n_targets, n_bytes)
 
 
 def tokens_of(text: str | Documents, tokenizer: Tokenizer) -> np.ndarray:
