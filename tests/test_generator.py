@@ -12,8 +12,9 @@ from gptlab.config import DataConfig, ModelConfig, SampleConfig
 from gptlab.data.documents import Documents
 from gptlab.data.learning import build_tokenizer
 from gptlab.data.tokenizers import UnknownCharacters
-from gptlab.generate.generator import Reader, StopFilter, generate, generate_side_by_side
+from gptlab.generate import generator
 from gptlab.generate.ahead import ahead
+from gptlab.generate.generator import Reader, StopFilter, generate, generate_side_by_side
 from gptlab.model.gpt import GPT, KVCache
 
 CONTEXT = 16
@@ -120,6 +121,38 @@ def test_side_by_side_each_prompt_gets_the_text_it_gets_alone(positions, setting
         assert [(token.id, token.text) for token in tokens] == [(token.id, token.text) for token in alone]
         assert [token.logprob for token in tokens] == pytest.approx([token.logprob for token in alone], abs=0.01)
     assert texts[1] == texts[4] and len({len(tokens) for tokens in texts}) > 1
+
+
+def test_which_texts_are_computed_together_does_not_depend_on_who_takes_them(monkeypatch):
+    """A text that had met a stop string was left out as soon as that was noticed, and the other's logits had other last digits."""
+    tokenizer, model, together = tokenizer_of("byte"), build(257), []
+    computed = model.next_logits
+    monkeypatch.setattr(model, "next_logits", lambda ids, caches: together.append(len(ids)) or computed(ids, caches))
+
+    def taken(seconds: float) -> tuple[list, list[int]]:
+        together.clear()
+        tokens = []
+        for token in generate_side_by_side(model, tokenizer, ["abc", "zzz"], SampleConfig(max_new_tokens=40, stop=tuple("abcdefghi"))):
+            time.sleep(seconds)
+            tokens.append(token)
+        return tokens, list(together)
+
+    slowly = taken(0.01)
+    monkeypatch.setattr(generator, "ahead", lambda turns: turns)  # as on a GPU: nothing is ahead
+    assert slowly == taken(0.0)
+    lengths = sorted(sum(i == text for i, _ in slowly[0]) for text in (0, 1))
+    assert 2 < lengths[0] + 5 < lengths[1]  # one goes on alone
+
+
+def test_a_failure_of_who_takes_a_text_leaves_no_thread_behind():
+    def fails_at_last(looks=itertools.count()) -> bool:
+        if next(looks) == 3:
+            raise ValueError("no")
+        return False
+
+    with pytest.raises(ValueError) as failure:
+        list(generate(build(257), tokenizer_of("byte"), "abc", SampleConfig(max_new_tokens=40), should_stop=fails_at_last))
+    assert failure.value.__traceback__ and not [one for one in threading.enumerate() if one.name == "one-core"]
 
 
 def test_one_core_is_one_cores_and_no_other_threads_matter():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +19,9 @@ from gptlab.data.tokenizers import StreamDecoder, Tokenizer
 from gptlab.generate.ahead import ahead
 from gptlab.generate.sampling import Draw, choose, has_penalties
 from gptlab.model.gpt import GPT
+
+
+DRAWN_AHEAD = 2  # tokens, at most, that are drawn and not yet shown (`ahead`)
 
 
 @dataclass(frozen=True)
@@ -144,14 +148,15 @@ def _shown(drawings: list[_Drawing], texts: list[_Text], should_stop: Callable[[
     turns = _turns(drawings)
     first = next(turns, {})  # whole prompts are read by all cores, single tokens by one
     on_cpu = drawings and drawings[0].reader.model.token_embedding.weight.device.type == "cpu"
-    following = ahead(turns) if on_cpu else turns
-    for turn in itertools.chain([first], following):
-        for i, (drawn, last) in turn.items():
-            if not drawings[i].ended:  # else it was drawn before its text was known to have ended
-                text, drawings[i].ended = texts[i].grow(drawn.id, last, should_stop)
-                yield i, Token(drawn.id, text, drawn.logprob, drawn.alternatives)
-        if all(drawing.ended for drawing in drawings):
-            return
+    with closing(ahead(turns) if on_cpu else turns) as following:
+        for turn in itertools.chain([first], following):
+            for i, (drawn, last) in turn.items():
+                if not drawings[i].ended:  # else it was drawn before its text was known to have ended
+                    drawings[i].shown += 1
+                    text, drawings[i].ended = texts[i].grow(drawn.id, last, should_stop)
+                    yield i, Token(drawn.id, text, drawn.logprob, drawn.alternatives)
+            if all(drawing.ended for drawing in drawings):
+                return
 
 
 def _turns(drawings: list[_Drawing]) -> Iterator[dict[int, tuple[Draw, bool]]]:
@@ -161,7 +166,7 @@ def _turns(drawings: list[_Drawing]) -> Iterator[dict[int, tuple[Draw, bool]]]:
         logits = read_side_by_side([drawing.reader for drawing in growing.values()], [drawing.ids for drawing in growing.values()])
         turn = {i: drawing.draw(row) for (i, drawing), row in zip(growing.items(), logits, strict=True)}
         yield turn
-        growing = {i: drawing for i, drawing in growing.items() if not (drawing.ended or turn[i][1])}
+        growing = {i: drawing for i, drawing in growing.items() if not (drawing.is_over() or turn[i][1])}
 
 
 class _Drawing:
@@ -170,12 +175,17 @@ class _Drawing:
     def __init__(self, reader: Reader, tokenizer: Tokenizer, ids: list[int], settings: SampleConfig, alternatives: int):
         self.reader = reader
         self.ids = ids  # to be read next
-        self.ended = False  # set by who shows the text
+        self.shown, self.ended = 0, False  # tokens shown, and whether there are no more to show: set by who shows the text
         self._tokenizer, self._settings, self._count, self._alternatives = tokenizer, settings, 0, alternatives
         self._generator = torch.Generator().manual_seed(settings.seed)
         self._seen: Tensor | None = None  # how often each token stands in the text, (vocab_size,)
         if has_penalties(settings):
             self._seen = torch.bincount(torch.tensor(self.ids), minlength=tokenizer.vocab_size)
+
+    def is_over(self) -> bool:
+        """Whether no more has to be drawn because the text has ended: always after as many tokens in vain, however far who shows it
+        is behind. How many texts are computed together decides the last digits of their logits."""
+        return self.ended and self._count - self.shown >= DRAWN_AHEAD
 
     def draw(self, logits: Tensor) -> tuple[Draw, bool]:
         """The next token, drawn from its logits (V,), and whether it must be the last."""
