@@ -65,6 +65,7 @@ class _Work:
         self.record, self.tell = self.telling.record, self.telling.tell
         self.trainer: Trainer | None = None
         self.switching: Switching | None = None
+        self.sparing = False  # of memory, which takes time: until this is closed, also where no trainer could be made
         self.machine = ""  # what the run uses of this machine, and why
         self.stopping = self.pausing = self.paused = self.sampling = False
         self.sample_asked = self.checkpoint_asked = False
@@ -92,7 +93,7 @@ class _Work:
     def close(self) -> None:
         """Lets go of files and of the model's memory."""
         device = self.trainer.device if self.trainer else "cpu"
-        if self.trainer and self.trainer.config.train.gradient_checkpointing:
+        if self.sparing:
             memory.spare(False)
         if self.switching is not None:
             self.switching.close()
@@ -135,6 +136,7 @@ class _Work:
         """The trainer; for a run that only begins, with what the machine is best at, or what its twin began with. The batch size
         that is chosen stands in `config.json` from then on, the rest in checkpoints: a run chooses once."""
         if config.train.gradient_checkpointing:
+            self.sparing = True
             memory.spare(True)
         if goes_on:
             return Trainer(config, dataset)
