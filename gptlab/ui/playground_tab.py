@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import json
 import threading
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from gptlab.events import Sample
 from gptlab.generate.generator import Token
 from gptlab.runs.checkpoint import best_of, list_checkpoints
 from gptlab.runs.eventlog import parse_lines
-from gptlab.ui import form, words, words_train
+from gptlab.ui import form, next_token, words, words_train
 from gptlab.ui.lab import QUIET, SPEAKS, Lab, Page, guarded, kept_by_browser
 from gptlab.ui.which_run import run_by_id
 from gptlab.ui.writing import Writer
@@ -64,6 +65,7 @@ class Parts:
     checkpoint: gr.Dropdown
     boxes: dict[str, gr.components.Component]
     note: gr.HTML
+    coming: gr.HTML        # what could come next
     wanted: gr.Textbox     # the run "Write with it" was pressed for, "" for none, None on another tab: TAKE says it
     held: gr.BrowserState  # what was chosen (KEYS); and `followed`, the run on view when it was last filled in
 
@@ -86,13 +88,16 @@ def _widgets() -> Parts:
             output = gr.HTML(elem_id="output", html_template=(HERE / "playground.html").read_text(encoding="utf-8"),
                              js_on_load="\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS),
                              apply_default_css=False, words=words.ALTERNATIVES)
+            gr.Markdown(f"### {words.NEXT_TITLE}", elem_classes="group-title")
+            coming = gr.HTML(elem_id="next-token", html_template=next_token.TEMPLATE, js_on_load=next_token.SCRIPT,
+                             apply_default_css=False)
         with gr.Column(scale=2, min_width=320):
             listed = dict(filterable=False, interactive=True)
             run = gr.Dropdown(label=words.RUN, info=words.RUN_HELP, elem_id="run", **listed)
             checkpoint = gr.Dropdown(label=words.CHECKPOINT, info=words.CHECKPOINT_HELP, elem_id="checkpoint", **listed)
             boxes = _setting_widgets()
             note = gr.HTML(elem_id="greedy-note")
-    return Parts(empty, full, to_train, prompt, begin, stop, output, run, checkpoint, boxes, note,
+    return Parts(empty, full, to_train, prompt, begin, stop, output, run, checkpoint, boxes, note, coming,
                  wanted=gr.Textbox(visible=False), held=kept_by_browser("playground", {}))
 
 
@@ -158,6 +163,16 @@ def _connect_writing(lab: Lab, parts: Parts) -> None:
         yield from written(request.session_hash, run_id, which, prompt, values, begun, number)
 
     @guarded
+    def peek(event: gr.EventData, run_id, which, text, *values):
+        number = event._data.get("number") if isinstance(event._data, dict) else None
+        try:
+            settings, prompt = sample_settings(dict(zip(SETTINGS, values))), read_prompt(text or "")[0]
+            shown = next_token.bars(*writer.next_logits(run_by_id(lab, run_id), which or "best", prompt), settings)
+        except ValueError as problem:  # whoever types is not to be interrupted; Generate says it aloud
+            shown = f'<p class="next-said">{html.escape(str(problem))}</p>'
+        return {"html": shown, "number": number}
+
+    @guarded
     def on_stop(request: gr.Request):
         stops.stop(request.session_hash)
 
@@ -165,6 +180,11 @@ def _connect_writing(lab: Lab, parts: Parts) -> None:
           show_progress="hidden", concurrency_limit=PAGES_AT_ONCE, concurrency_id="writing", api_visibility="private")
     parts.output.branch(branch, parts.chosen, parts.output, preprocess=False, trigger_mode="multiple", show_progress="hidden",
                         concurrency_limit=PAGES_AT_ONCE, concurrency_id="writing", api_visibility="private")
+    chosen = [part.input for part in (parts.checkpoint, parts.prompt, *parts.boxes.values())]
+    chosen += [parts.run.change, parts.prompt.blur]  # to Gradio 6.31 pasting is no input
+    gr.on(chosen, None, js=next_token.ASK, show_progress="hidden", api_visibility="private", trigger_mode="multiple")
+    parts.coming.peek(peek, parts.chosen, parts.coming, preprocess=False, show_progress="hidden", trigger_mode="multiple",
+                      concurrency_limit=2, api_visibility="private")
     parts.stop.click(on_stop, None, None, **QUIET)
 
 

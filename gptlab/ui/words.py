@@ -208,6 +208,10 @@ ALTERNATIVES = {
     "go_on": "{token}, {percent} %: go on from here with this one", "taken": "{token}, {percent} %: the one that was drawn",
     "share": "{percent} %", "first": "First text", "branch": "{number}: {token} instead of {other}",
     "branches": "Texts so far: go back to one"}
+NEXT_TITLE = "What could come next"
+KEPT_TOKENS = "With these settings, {kept} of {all} tokens can come next: the model gives them {share} % together."
+NEXT_KEY = "Pale: how likely the model finds a token. Full: how likely it is drawn with these settings."
+NEXT_CUT = "cut"
 ENDINGS = {"end": "It ended by itself.", "length": "It reached the length you set.", "stopped": "Stopped.", "": "Writing …"}
 
 

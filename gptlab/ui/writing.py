@@ -11,13 +11,17 @@ import queue
 import sys
 import threading
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
 from gptlab.config import SampleConfig
 from gptlab.data.tokenizers import Tokenizer
-from gptlab.generate.generator import Token, generate
+from gptlab.generate.generator import Reader, Token, generate
 from gptlab.model.gpt import GPT
 from gptlab.runs.checkpoint import find_checkpoint, load_model
 from gptlab.runs.rundir import RunDir
@@ -54,6 +58,8 @@ class Writer:
         self.lab = lab
         self._models: OrderedDict[str, tuple[GPT, Tokenizer]] = OrderedDict()
         self._lock = threading.Lock()
+        # The last text that somebody asked about: (its model, its ids, the logits of what follows).
+        self._peeked: tuple[weakref.ref[GPT], list[int], Tensor] | None = None
 
     def write(self, run: RunDir, which: str, prompt: str, settings: SampleConfig, should_stop: Callable[[], bool],
               begun: Sequence[int] = ()) -> Iterator[Written]:
@@ -89,6 +95,16 @@ class Writer:
         finally:
             closed.set()
 
+    def next_logits(self, run: RunDir, which: str, prompt: str) -> tuple[Tensor, Tensor, Tokenizer]:
+        """What the model makes of `prompt`: logits (V,) of the token that follows, how often each token stands in it, (V,), and
+        the tokenizer. Raises as `write` does."""
+        model, tokenizer = self.model(run, which)
+        ids = tokenizer.encode(prompt).tolist() or [tokenizer.end_of_text]
+        peeked = self._peeked
+        if peeked is None or peeked[0]() is not model or peeked[1] != ids:  # while sliders move, the text stays
+            self._peeked = peeked = weakref.ref(model), ids, Reader(model, use_cache=False).read(ids)
+        return peeked[2], torch.bincount(torch.tensor(ids), minlength=tokenizer.vocab_size), tokenizer
+
     def model(self, run: RunDir, which: str) -> tuple[GPT, Tokenizer]:
         """From memory where it is the very same checkpoint, else from disk."""
         saved = find_checkpoint(run, which)
@@ -122,8 +138,6 @@ class Writer:
         """On a GPU its work does not queue behind the training's."""
         if self.lab.device != "cuda":
             return contextlib.nullcontext()
-        import torch
-
         return torch.cuda.stream(torch.cuda.Stream())
 
 

@@ -54,3 +54,18 @@ def test_another_token_is_chosen_by_keyboard_and_the_text_goes_on_from_there(run
     page.get_by_role("button", name="First text").click()
     wait_until(page, f"document.querySelector('#output .written').innerText === {first!r}")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_what_could_come_next_follows_the_settings(run, page):
+    cut = "document.querySelectorAll('#next-token .next-cut').length === {}"
+    tab(page, "Playground")
+    page.locator("#next-token").scroll_into_view_if_needed()
+    wait_until(page, "document.querySelectorAll('#next-token li').length === 12")
+    wait_until(page, cut.format(0))
+    page.locator("#top-k input").fill("3")
+    wait_until(page, cut.format(9))
+    page.get_by_label("Greedy", exact=True).check()
+    wait_until(page, cut.format(11))
+    page.locator("#prompt textarea").fill("The cat ☃")
+    page.locator("#prompt textarea").press("Tab")
+    wait_until(page, shows("#next-token", "☃"))
