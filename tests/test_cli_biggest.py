@@ -27,9 +27,9 @@ def biggest(tmp_path, small_text, capsys, monkeypatch):
 
 
 def test_a_model_is_found_and_no_run_is_made(biggest):
-    code, out, said, workspace = biggest("--minutes", "2", "--json")
+    code, out, said, workspace = biggest("--minutes", "60", "--json")  # more than enough on however busy a machine
     found = json.loads(out.splitlines()[-1])
-    assert code == 0 and found["parameters"] > 0 and found["seconds"] <= 120 and found["told"] in said
+    assert code == 0 and found["parameters"] > 0 and found["seconds"] <= 3600 and found["told"] in said
     assert "too small for it" in found["warned"] and found["epochs"] > 4
     assert f"--set model.n_embd={found['settings']['model.n_embd']}" in said and list(workspace.runs.iterdir()) == []
 
