@@ -97,7 +97,8 @@ def build(lab: Lab, page: Page) -> None:
     all_shown = [chooser, *boxes, *beside]
     everything = [page.draft, *all_shown]
     pasted = [box.blur for box in boxes if isinstance(box, (gr.Textbox, gr.Number))]  # Gradio 6.31: pasting is no "input"
-    gr.on([*(box.input for box in boxes), *pasted], edit, [page.draft, page.elsewhere, filled, *boxes],
+    cut = [box.release for box in boxes if isinstance(box, gr.Slider)]  # a number beyond its ends, once its box is left: no "input"
+    gr.on([*(box.input for box in boxes), *pasted, *cut], edit, [page.draft, page.elsewhere, filled, *boxes],
           [page.draft, *(widgets[name] for name in CONSTRAINED), *beside], preprocess=False, trigger_mode="always_last", **QUIET)
     chooser.input(choose, [page.draft, chooser], everything, **SPEAKS)
     back.click(guarded(lambda draft: changed(undo(draft))), page.draft, everything, **SPEAKS)

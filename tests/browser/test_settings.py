@@ -49,6 +49,21 @@ def test_settings_move_the_numbers_survive_a_reload_and_can_be_undone(page):
     assert page.locator("#n-layer input[type=number]").input_value() == layers
 
 
+def test_a_number_beyond_a_sliders_end_is_cut_in_the_model_too(page):
+    """The slider showed what it had cut it to, and the model was as large as what had been typed."""
+    tab(page, "Model")
+    wait_until(page, f"{PARAMETERS}")
+    page.get_by_text("Module tree").click()
+    for box, typed, cut, built in (("#n-embd", "5000", "1024", "Linear(in_features=1024"), ("#n-embd", "0", "16", "Linear(in_features=16"),
+                                   ("#n-layer", "500", "24", "(0-23): 24 x Block"), ("#n-layer", "0", "1", "(0): Block")):
+        set_number(page, box, typed)
+        assert page.locator(f"{box} input[type=number]").input_value() == cut
+        wait_until(page, f"document.querySelector('.arch-tree').innerText.includes('{built}')")
+        assert "setting" in page.locator("#model-message").inner_text()
+    page.locator("#reset").click()
+    wait_until(page, "document.querySelector('#reset').disabled")
+
+
 def test_a_file_is_only_looked_at_until_it_is_prepared(page, tmp_path):
     tab(page, "Data")
     wait_until(page, "document.querySelector('#preview')?.innerText?.includes('characters')")
