@@ -102,6 +102,21 @@ def test_what_may_be_compared(workspace, tmp_path, small_text):
     assert not other.same_text and "data sets differ" in other.note and OTHER_TOKENS in other.note
 
 
+def test_who_sees_the_answer_is_never_the_best(workspace):
+    """Without the causal mask the lowest loss of all says nothing."""
+    def run(name: str, loss: float, causal: bool):
+        return trained(tiny_run(workspace, name, model__causal=causal), (loss + 1, loss, loss + 2))
+    worse, better, blind = run("worse", 2.0, True), run("better", 1.8, True), run("blind", 0.02, False)
+    found = compare([worse, blind, better])
+    assert found.winners == {"val_bits_per_byte": ["A", "C"], "val_loss": ["C"], "val_perplexity": ["A", "C"]}
+    assert found.note.startswith(SAME_DATA) and "B blind has no causal mask: it sees the token" in found.note
+    assert compare([worse, better]).note == SAME_DATA
+    alone = compare([better, blind])
+    assert alone.winners == alone.to_dict()["winners"] == {}, "one alone is not the best"
+    several = compare([run("dark", 0.1, False), better, blind, run("dim", 0.3, False)])
+    assert "But A dark, C blind and D dim have no causal mask: they see" in several.note
+
+
 def test_one_name_for_different_data(workspace, tmp_path):
     """Data sets of two workspaces may share a name: the beginning of the hash tells them apart."""
     one, two = tiny_run(workspace, "a"), tiny_run(workspace, "b")

@@ -37,7 +37,9 @@ def test_it_tells_what_differs_who_is_better_and_what_they_wrote(lab, runs):
     told = json.loads(json.dumps(shown(compare(chosen(lab, [run.id for run in runs]))), allow_nan=False))
     assert [(one["letter"], one["name"]) for one in told["runs"]] == [("A", "slow"), ("B", "quick")]
     assert [(one["label"], one["values"]) for one in told["differences"]] == [("Learning rate", ["0.001", "0.004"])]
-    assert told["fair"] == ["val_bits_per_byte", "val_loss", "val_perplexity"] and told["main"] == "loss"
+    better = min(told["runs"], key=lambda one: one["best"]["val_loss"])["letter"]
+    assert told["winners"] == {name: [better] for name in ("val_bits_per_byte", "val_loss", "val_perplexity")}
+    assert told["main"] == "loss"
     assert told["samples"][0]["prompt"] == "The cat" and all(text["step"] == 16 for text in told["samples"][0]["texts"])
     for one, run in zip(told["runs"], runs):
         assert one["best"]["val_loss"] == pytest.approx(run.status()["best_val_loss"])
@@ -53,10 +55,10 @@ def test_where_tokenizers_differ_bits_per_byte_are_drawn_and_no_loss_is_called_b
     other = create_run(lab.workspace, runs[0].config().replace({"data.tokenizer": "byte"}),
                        lab.workspace.open_dataset("bytes"), "bytes")
     told = shown(compare([runs[0], other]))
-    assert told["main"] == "bits" and told["fair"] == [] and "bits per byte" in told["note"], "one alone is not the best"
+    assert told["main"] == "bits" and told["winners"] == {} and "bits per byte" in told["note"], "one alone is not the best"
     assert told["runs"][1]["best"] is None and told["runs"][1]["lines"]["val_loss"]["y"] == []
     other.append(evaluation(0, 4.0))
-    assert shown(compare([runs[0], other]))["fair"] == ["val_bits_per_byte"]
+    assert list(shown(compare([runs[0], other]))["winners"]) == ["val_bits_per_byte"]
 
 
 def test_a_long_curve_is_thinned_and_keeps_its_lowest_and_its_last():

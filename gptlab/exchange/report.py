@@ -245,15 +245,12 @@ def _called(one: Contender) -> str:
 
 def _results_table(found: Comparison) -> str:
     """Bold what is best, of the numbers that may be compared."""
-    def best_of_all(quantity: str) -> float:
-        return min((getattr(one.best, quantity) for one in found.contenders if one.best), default=math.nan)
     rows = []
     for one in found.contenders:
         numbers = []
         for quantity, digits in (("val_bits_per_byte", 4), ("val_loss", 4), ("val_perplexity", 2)):
-            value = one.best and getattr(one.best, quantity)
-            winner = quantity in found.fair and value is not None and value == best_of_all(quantity)
-            text = number(value, digits)
+            text = number(one.best and getattr(one.best, quantity), digits)
+            winner = one.letter in found.winners.get(quantity, ())
             numbers.append(f'<td class="number">{f"<b>★ {text}</b>" if winner else text}</td>')
         others = (f"{one.best.step:,}" if one.best else "–", f"{one.history.last_step:,}", duration(_seconds(one)),
                   f"{one.parameters:,}")

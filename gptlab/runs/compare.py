@@ -42,6 +42,8 @@ OTHER_DATA = ("The data sets differ: each number was measured on unseen text of 
               "easier text. Bits per byte are the fairest of them.")
 OTHER_SPLIT = ("The data sets differ, though the tokenizer is the same: each loss was measured on unseen text of its own, "
                "so a lower one may only mean easier text.")
+SEES_THE_ANSWER = "But {name} has no causal mask: it sees the token it is to predict, so its loss says nothing."
+SEE_THE_ANSWER = "But {names} have no causal mask: they see the token they are to predict, so their losses say nothing."
 
 DRAWN_ALIKE = "All were drawn alike and with the same seed: what differs is what the models learnt."
 DRAWN_UNLIKE = "They were not drawn alike, so they differ by more than the models: "
@@ -68,6 +70,11 @@ class Contender:
     def best(self) -> Evaluation | None:
         """The evaluation with the lowest loss on unseen text."""
         return self.history.best
+
+    @property
+    def sees_the_answer(self) -> bool:
+        """Whether it has no causal mask, so that its loss says nothing."""
+        return not self.config.model.causal
 
     @property
     def parameters(self) -> int:
@@ -141,17 +148,28 @@ class Comparison:
     def note(self) -> str:
         """Which of the numbers compare, in a sentence."""
         if self.same_data:
-            return SAME_DATA
-        if self.same_text and not self.same_tokenizer:
-            return OTHER_TOKENS
-        return OTHER_SPLIT if self.same_tokenizer else f"{OTHER_DATA} {OTHER_TOKENS}"
+            said = SAME_DATA
+        elif self.same_text and not self.same_tokenizer:
+            said = OTHER_TOKENS
+        else:
+            said = OTHER_SPLIT if self.same_tokenizer else f"{OTHER_DATA} {OTHER_TOKENS}"
+        cheats = [one.label for one in self.contenders if one.sees_the_answer]
+        if not cheats:
+            return said
+        if len(cheats) == 1:
+            return f"{said} {SEES_THE_ANSWER.format(name=cheats[0])}"
+        return f"{said} {SEE_THE_ANSWER.format(names=' and '.join((', '.join(cheats[:-1]), cheats[-1])))}"
 
-    @property
-    def fair(self) -> list[str]:
-        """The quantities whose lowest may be called the best: none where fewer than two runs were measured."""
-        if sum(one.best is not None for one in self.contenders) < FEWEST:
-            return []
-        return ["val_bits_per_byte"] * self.same_text + ["val_loss", "val_perplexity"] * self.same_data
+    @cached_property
+    def winners(self) -> dict[str, list[str]]:
+        """The letters of who has the lowest of each quantity that compares: of those measured that do not see the answer, if
+        they are two at least."""
+        able = [one for one in self.contenders if one.best is not None and not one.sees_the_answer]
+        if len(able) < FEWEST:
+            return {}
+        fair = ["val_bits_per_byte"] * self.same_text + ["val_loss", "val_perplexity"] * self.same_data
+        lowest = {name: min(getattr(one.best, name) for one in able) for name in fair}
+        return {name: [one.letter for one in able if getattr(one.best, name) == lowest[name]] for name in fair}
 
     @cached_property
     def differences(self) -> list[Difference]:
@@ -217,6 +235,7 @@ class Comparison:
                       "curves": {quantity: {axis: [_plain(values) for values in one.curve(quantity, axis)] for axis in AXES}
                                  for quantity in QUANTITIES}} for one in self.contenders],
             "same_data": self.same_data, "same_tokenizer": self.same_tokenizer, "note": self.note,
+            "winners": self.winners,
             "differences": [{"name": one.name, "label": one.label, "values": one.values,
                              "later": [[{"step": step, "value": value} for step, value in later] for later in one.later]}
                             for one in self.differences],

@@ -41,13 +41,12 @@ function cell(text, label) {
   return node;
 }
 
-// Bold and starred is the best, of the numbers that may be compared.
+// Bold and starred is who was found best, of the numbers that may be compared.
 function results() {
-  const best = name => Math.min(...found.runs.map(run => run.best?.[name] ?? Infinity));
   const number = (run, name, digits) => {
     const value = run.best?.[name] ?? null;
     if (value === null) return '–';
-    const star = found.fair.includes(name) && value === best(name) ? '★\u00a0' : '';
+    const star = found.winners[name]?.includes(run.letter) ? '★\u00a0' : '';
     return star + value.toLocaleString('en-US', {minimumFractionDigits: digits, maximumFractionDigits: digits});
   };
   const rows = found.runs.map((run, i) => {

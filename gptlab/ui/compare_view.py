@@ -107,7 +107,7 @@ def chosen(lab: Lab, ids: Any) -> list[RunDir]:
 def shown(found: Comparison) -> dict:
     """`Comparison.to_dict` as the page takes it: its values as words, and its curves as `lines`, thinned: x by axis, and y.
 
-    `main` is the quantity that compares best, `fair` are the numbers whose lowest may be called the best.
+    `main` is the quantity that compares best.
     """
     from gptlab.exchange.document import value_text  # here, because what draws takes long to import
 
@@ -120,7 +120,7 @@ def shown(found: Comparison) -> dict:
     told["family"] = [{"name": one.name, "letter": one.letter, "depth": one.depth, "told": family.told(one, value_text)}
                       for one in found.family]
     told["drawing"] = found.drawing(value_text)
-    return {**told, "fair": found.fair, "main": "loss" if found.same_data or found.same_tokenizer else "bits"}
+    return {**told, "main": "loss" if found.same_data or found.same_tokenizer else "bits"}
 
 
 def _line(curve: dict[str, list]) -> dict:
