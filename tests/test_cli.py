@@ -1,5 +1,6 @@
 """The command line as somebody at a terminal, or a program, meets it: output, exit codes, files."""
 
+import io
 import json
 import os
 import shlex
@@ -496,3 +497,13 @@ def test_evaluate_a_text(trained, gptlab, text_file, small_text):
         assert code == 1 and words in said
     text_file.write_text("Two birds.", encoding="utf-8")  # too short to train on
     assert gptlab("evaluate", "tiny", "--text", text_file)[1]["tokens"] == 11
+
+
+def test_evaluate_standard_input(trained, gptlab, workspace_dir, monkeypatch):
+    def measured(content: bytes):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+        return gptlab("evaluate", "tiny", "--text", "-")
+    assert measured(b"Two birds.")[1]["tokens"] == 11
+    code, nothing, said = measured(b"")
+    assert code == 1 and nothing is None and "stdin is empty: choose a file with text in it." in said
+    assert not list(workspace_dir.rglob("*stdin*"))

@@ -65,6 +65,14 @@ def test_a_document_that_fits_the_context_is_measured_whole(run):
     assert sum(one.loss * one.tokens for one in alone) == pytest.approx(expected, rel=1e-4)
 
 
+def test_it_tells_how_much_of_a_text_is_encoded_and_measured(run, monkeypatch):
+    monkeypatch.setattr("gptlab.data.token_files.BATCH_DOCUMENTS", 1)
+    told = []
+    evaluate(run, text=Documents.of(["The cat sat"] * 4), progress=lambda share, doing: told.append((doing, share)))
+    assert [share for doing, share in told if doing == "Encoding the text"] == [0.0, 0.25, 0.5, 0.75, 1.0]
+    assert told[-1] == ("Measuring", 1.0)
+
+
 def test_what_cannot_be_measured_says_why(run):
     with pytest.raises(UnknownCharacters, match="'ü', 'ß'"):
         evaluate(run, text="Füße")

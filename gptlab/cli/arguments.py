@@ -106,7 +106,7 @@ def _writing(command: Command) -> None:
     generate.add_argument("--seed", metavar="N", help="same seed, same text")
 
     evaluate = command("evaluate", "text.evaluate", "Measure the loss on unseen text.", _run(), _checkpoint())
-    evaluate.add_argument("--text", metavar="FILE", help="measure on this file (default: the run's own held-out text)")
+    evaluate.add_argument("--text", metavar="FILE", help="measure on this file, or - for standard input (default: the run's own held-out text)")
 
 
 def _handing_out(command: Command) -> None:

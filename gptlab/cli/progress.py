@@ -8,12 +8,12 @@ import time
 
 from tqdm import tqdm
 
+from gptlab.cli.line import LINE_SECONDS
 from gptlab.events import Alert, Evaluation, Event, Sample, Setting, Status, Step
 from gptlab.runs.eventlog import parse_lines
 from gptlab.runs.rundir import RunDir
 
 POLL_SECONDS = 0.5
-LINE_SECONDS = 5.0  # between lines where there is no terminal to draw a bar on
 
 
 class Progress:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import math
 from pathlib import Path
@@ -11,8 +12,10 @@ import numpy as np
 
 from gptlab.cli.line import Line
 from gptlab.cli.options import settings_of, workspace_of
+from gptlab.cli.sources import STDIN, given
 from gptlab.config import DataConfig, RunConfig, SampleConfig
 from gptlab.data.dataset import open_dataset
+from gptlab.data.documents import Documents
 from gptlab.data.sources import read_documents
 from gptlab.data.synthetic import sums_right
 from gptlab.data.tokenizers import Tokenizer
@@ -22,6 +25,7 @@ from gptlab.model.gpt import GPT
 from gptlab.runs.checkpoint import load_model
 from gptlab.runs.evaluating import MAKE_ROOM
 from gptlab.runs.evaluating import evaluate as evaluate_run
+from gptlab.runs.workspace import Workspace
 from gptlab.train.device import explain_out_of_memory, pick_device
 
 MOST_SUMS = 200  # that a model of arithmetic is asked
@@ -73,12 +77,9 @@ def evaluate(options: argparse.Namespace) -> dict:
     """
     workspace = workspace_of(options)
     run = workspace.find_run(options.run)
-    if options.text is None:
-        text, dataset = None, workspace.dataset_of(run)
-    else:
-        file = DataConfig(source=str(Path(options.text).resolve()))
-        text, dataset = read_documents(file, fewest_characters=1).documents, None
+    dataset = workspace.dataset_of(run) if options.text is None else None
     with Line() as line:
+        text = None if options.text is None else _documents(workspace, options.text, line)
         measured = evaluate_run(run, options.checkpoint, text, dataset=dataset, progress=line.show)
     if not options.json:
         print(f"loss {measured.loss:.4f}, perplexity {measured.perplexity:.2f}, {measured.bits_per_byte:.4f} bits per byte, over "
@@ -92,6 +93,15 @@ def evaluate(options: argparse.Namespace) -> dict:
         if not options.json:
             print(f"exact match: {result['exact_match']:.1%} of unseen sums answered right")
     return result
+
+
+def _documents(workspace: Workspace, wanted: str, line: Line) -> Documents:
+    """What stands in a file, or for "-" on standard input. Raises DataError."""
+    with contextlib.ExitStack() as kept:
+        line.show(0.0, "Reading the text")
+        path = kept.enter_context(given(workspace, [STDIN])).source if wanted == STDIN else str(Path(wanted).resolve())
+        return read_documents(DataConfig(source=path), fewest_characters=1,
+                              tell=lambda share: line.show(share, "Reading the text")).documents
 
 
 def exact_match(model: GPT, tokenizer: Tokenizer, tokens: np.ndarray) -> float:

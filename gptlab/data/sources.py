@@ -102,7 +102,7 @@ def _read_files(config: DataConfig, most_characters: int | None, writer: Documen
     documents = writer.documents()
     if not len(documents):
         if len(files) == 1:
-            raise DataError(whole.bad[0] if whole.bad else f"{name} is empty: choose a file with some thousand characters of text.")
+            raise DataError(whole.bad[0] if whole.bad else f"{name} is empty: choose a file with text in it.")
         raise DataError(f"No file of {name} can be read. {whole.bad[0] if whole.bad else 'All are empty.'}")
     for folder in filter(Path.is_dir, paths_of(config.source)):
         for other in _all_in(folder):

@@ -60,8 +60,7 @@ def evaluate(run: RunDir, checkpoint: str | int = "best", text: str | Documents 
         held_out = dataset or find_dataset(run.path.parent.parent / "datasets", run)
         windows, _ = evaluation_sets(config, open_dataset(held_out))
     else:
-        progress(0.0, "Encoding the text")
-        tokens = tokens_of(text, tokenizer)
+        tokens = tokens_of(text, tokenizer, lambda share: progress(share, "Encoding the text"))
         windows = EvaluationWindows(tokens, config.model.context_length, tokenizer.end_of_text)
     precision = precision_of(config, device, computed_with(saved))
     progress(0.0, "Measuring")
@@ -74,11 +73,16 @@ def evaluate(run: RunDir, checkpoint: str | int = "best", text: str | Documents 
     return Evaluated(loss, math.exp(loss) if loss < 700 else math.inf, loss * windows.n_targets / math.log(2) / n_bytes, windows.n_targets, n_bytes)
 
 
-def tokens_of(text: str | Documents, tokenizer: Tokenizer) -> np.ndarray:
-    """A text, or several documents, as a model sees them: ids, end-of-text after each. Raises DataError where there are none, and
-    UnknownCharacters."""
-    documents = Documents.of([text]) if isinstance(text, str) else text
-    ids = np.concatenate([np.empty(0, tokenizer.dtype), *map(tokenizer.encode_ended, batches(documents))])
+def tokens_of(text: str | Documents, tokenizer: Tokenizer, tell: Callable[[float], None] = lambda share: None) -> np.ndarray:
+    """A text, or several documents, as a model sees them: ids, end-of-text after each. `tell` is told the share done (0 to 1).
+    Raises DataError where there are none, and UnknownCharacters."""
+    documents, parts, done = Documents.of([text]) if isinstance(text, str) else text, [np.empty(0, tokenizer.dtype)], 0
+    tell(0.0)
+    for batch in batches(documents):
+        parts.append(tokenizer.encode_ended(batch))
+        done += sum(map(len, batch))
+        tell(done / max(1, documents.characters))
+    ids = np.concatenate(parts)
     if (ids == tokenizer.end_of_text).all():
         raise DataError("There is nothing in this text to measure on: give one of a few words at least.")
     return ids
