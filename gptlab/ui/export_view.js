@@ -26,11 +26,16 @@ const card = new WorkDialog(element, words, {
 });
 numbers.querySelector('select').append(...Object.entries(words.number_formats).map(one => option(...one)));
 
-const wanted = () => ({run: card.run, format: new FormData(card.form).get('format'), checkpoint: card.part('checkpoint').value,
-  number_format: numbers.querySelector('select').value});
+function wanted() {
+  const format = new FormData(card.form).get('format');
+  return {run: card.run, format, checkpoint: card.part('checkpoint').value,
+    number_format: format === 'gguf' ? numbers.querySelector('select').value : 'f32'};
+}
 
-// Something else is chosen: what stands in its way, or its command.
+// Something else is chosen: what stands in its way, or its command. What came of another choice is no answer to it.
 async function changed() {
+  setHidden(done, true);
+  card.refuse('');
   const now = wanted(), problem = refused[now.format] ?? '';
   setHidden(numbers, now.format !== 'gguf');
   setText(card.part('said'), problem);

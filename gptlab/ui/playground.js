@@ -60,7 +60,8 @@ const named = piece => words.names[piece] ?? `“${piece}”`;
 
 // What else could have stood where the mouse or a person is.
 function tell() {
-  const token = text.tokens[hovered >= 0 ? hovered : at], raw = token && versions[current].tokens[token.first];
+  const choosing = list.contains(document.activeElement);  // whoever is in the list by keyboard keeps it, wherever the mouse rests
+  const token = text.tokens[hovered >= 0 && !choosing ? hovered : at], raw = token && versions[current].tokens[token.first];
   setText(title, raw ? fill(words.title, {token: named(token.text)}) : words.hint);
   const shown = raw ? `${current} ${token.first} ${raw[0]}` : '';
   if (list.dataset.shown === shown) return;
@@ -114,6 +115,15 @@ written.addEventListener('keydown', event => {
   if (event.key === 'Enter') list.querySelector('button:enabled')?.focus();
   else if (to === undefined) return;
   else point(to);
+  event.preventDefault();
+});
+
+list.addEventListener('keydown', event => {
+  const buttons = [...list.querySelectorAll('button:enabled')], here = buttons.indexOf(document.activeElement);
+  const step = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1}[event.key];
+  if (event.key === 'Escape') written.focus();
+  else if (step === undefined) return;
+  else buttons[Math.max(0, Math.min(buttons.length - 1, here + step))]?.focus();
   event.preventDefault();
 });
 

@@ -203,7 +203,8 @@ BLANK = "What the model writes appears here."
 OTHER_TOKENS = "That text was written by another model: press Generate to begin anew."
 ALTERNATIVES = {
     "blank": BLANK, "hint": "Point at a piece of the text, or tap it: what else could have stood there?",
-    "keys": "What was written, token by token: arrow keys go through it, Enter shows what else could have stood there.",
+    "keys": "What was written, token by token: arrow keys go through it, Enter goes to what else could have stood there, where "
+            "arrow keys choose and Escape goes back.",
     "title": "Instead of {token}:", "names": {" ": "space", "\n": "new line", "\n\n": "empty line", "\t": "tab", "": "end of text"},
     "go_on": "{token}, {percent} %: go on from here with this one", "taken": "{token}, {percent} %: the one that was drawn",
     "share": "{percent} %", "first": "First text", "branch": "{number}: {token} instead of {other}",

@@ -45,6 +45,13 @@ def test_a_run_is_exported_and_transformers_computes_the_same(run, page, tmp_pat
     with torch.no_grad():
         assert torch.allclose(theirs(ids).logits, ours(ids), atol=1e-4)
 
+    page.locator("#export-card input[value=gguf]").check()
+    page.locator("#export-card .export-numbers select").select_option("q8_0")
+    page.locator("#export-card input[value=script]").check()
+    assert page.locator("#export-card .export-done").is_hidden()  # what was exported is not what is chosen now
+    page.get_by_role("button", name="Export", exact=True).click()
+    wait_until(page, shows("#export-card .export-done", "losses of train.py are exactly the run's"), 120)
+
 
 def test_a_run_is_measured_on_a_pasted_text(run, page, small_text):
     choose(page, run, "Measure on a text")

@@ -43,6 +43,7 @@ def test_another_token_is_chosen_by_keyboard_and_the_text_goes_on_from_there(run
     place = page.evaluate("[...document.querySelectorAll('#output .token')].findIndex(one => one.classList.contains('at'))")
     kept = first[:place]
     page.keyboard.press("Enter")
+    page.keyboard.press("ArrowRight")
     other = page.evaluate("document.activeElement.querySelector('.alternative-token').textContent")
     page.keyboard.press("Enter")
     wait_until(page, shows("#output .branches", "instead of"))
