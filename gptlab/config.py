@@ -11,9 +11,11 @@ import difflib
 import functools
 import json
 import math
+import re
 import types
 import typing
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from gptlab import values
@@ -257,6 +259,7 @@ class SampleConfig:
 
 
 SECTIONS: dict[str, type] = {"data": DataConfig, "model": ModelConfig, "train": TrainConfig, "sample": SampleConfig}
+NAMED = re.compile(rf"\b(?:{'|'.join(SECTIONS)})\.\w+")  # a setting's name in a sentence
 
 
 @dataclass(frozen=True)
@@ -348,12 +351,14 @@ def read_value(name: str, value: Any) -> Any:
 
 
 def check(config: RunConfig) -> list[str]:
-    """Every reason why these settings cannot be used, each a sentence naming the value, the limit and what to change."""
-    problems = []
+    """Every reason why these settings cannot be used, each a sentence naming the value, the limit and what to change.
+
+    What a setting clashes with is not said while it is beyond its own bounds.
+    """
+    problems, beyond = [], set()
     for name, item in all_settings():
         section, _, short = name.partition(".")
         value, meta = getattr(getattr(config, section), short), item.metadata
-        unit = f" {meta['unit']}" if meta["unit"] else ""
         if value is None:
             continue
         chosen = value if isinstance(value, tuple) else (value,)
@@ -361,11 +366,24 @@ def check(config: RunConfig) -> list[str]:
             allowed = ", ".join(str(c) for c in meta["choices"] if c is not None)
             wrong = next(one for one in chosen if one not in meta["choices"])
             problems.append(f"{name} is '{wrong}', but must be one of: {allowed}.")
-        elif meta["minimum"] is not None and value < meta["minimum"]:
-            problems.append(f"{name} is {value}, but must be at least {meta['minimum']:,}{unit}.")
-        elif meta["maximum"] is not None and value > meta["maximum"]:
-            problems.append(f"{name} is {value}, but must be at most {meta['maximum']:,}{unit}.")
-    return problems + clashes(config)
+        for bound, word, past in (("minimum", "least", -1), ("maximum", "most", 1)):
+            if meta[bound] is not None and past * value > past * meta[bound]:
+                unit = f" {meta['unit']}" if meta["unit"] and meta[bound] != 1 else ""
+                empty = ", or empty" if field_type(name)[1] and past < 0 else ""
+                problems.append(f"{name} is {written(value)}, but must be at {word} {written(meta[bound], ',')}{unit}{empty}.")
+                beyond.add(name)
+    return problems + [clash for clash in clashes(config) if beyond.isdisjoint(NAMED.findall(clash))]
+
+
+def written(value: int | float, separator: str = "") -> str:
+    """A number as people write it: 0.000001, not 1e-06. `separator` "," parts thousands."""
+    return f"{Decimal(repr(value)):{separator}f}"
+
+
+def alternatives(numbers: list[int]) -> str:
+    """ "1, 2 or 5" """
+    *others, last = (f"{number}" for number in numbers)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def clashes(config: RunConfig) -> list[str]:
@@ -378,23 +396,26 @@ def clashes(config: RunConfig) -> list[str]:
             problem = f"model.n_embd {model.n_embd} does not divide into {model.n_head} heads"
         else:
             problem = f"Rotary positions need an even number of channels a head, not {model.head_size}"
-        remedy = f"set model.n_head to one of {fitting}" if fitting else "make model.n_embd an even number, 8 or more"
-        problems.append(f"{problem}: {remedy}.")
+        other_heads = f", or model.n_head to {alternatives(fitting)}" if fitting else ""
+        widths = alternatives(nearest_widths(model.n_embd, model.n_head, even=rope))
+        problems.append(f"{problem}: set model.n_embd to {widths}{other_heads}.")
     if model.kv_heads >= 1 and model.n_head % model.kv_heads:
-        problems.append(f"{model.n_head} heads cannot share {model.kv_heads} key/value heads: set model.n_kv_head to one "
-                        f"of {[n for n in range(1, model.n_head + 1) if model.n_head % n == 0]}.")
+        problems.append(f"{model.n_head} heads cannot share {model.kv_heads} key/value heads: set model.n_kv_head "
+                        f"to {alternatives([n for n in range(1, model.n_head + 1) if model.n_head % n == 0])}.")
     if model.n_expert is not None:
         if model.mlp != "swiglu":
             problems.append(f"Experts are SwiGLU parts, but model.mlp is {model.mlp}: set model.mlp to swiglu, or leave model.n_expert empty.")
         if model.n_expert_active > model.n_expert:
             problems.append(f"A token cannot go through {model.n_expert_active} of {model.n_expert} experts: set "
-                            f"model.n_expert_active to {model.n_expert} or less.")
+                            f"model.n_expert_active to {model.n_expert} or less, or model.n_expert to more.")
         for name, width in (("model.n_embd", model.n_embd), ("model.mlp_hidden", model.hidden)):
             if width % 8:
-                problems.append(f"With experts widths must be multiples of 8, but {name} is {width}: set it to {8 * math.ceil(width / 8)}.")
+                problems.append(f"With experts (model.n_expert) widths must be multiples of 8, but {name} is {width}: set it to "
+                                f"{8 * math.ceil(width / 8)}.")
     if train.min_learning_rate > train.max_learning_rate > 0:
-        problems.append(f"train.min_learning_rate {train.min_learning_rate:g} is above train.max_learning_rate "
-                        f"{train.max_learning_rate:g}: set train.min_learning_rate to {train.max_learning_rate:g} or less.")
+        largest = written(train.max_learning_rate)
+        problems.append(f"train.min_learning_rate {written(train.min_learning_rate)} is above train.max_learning_rate "
+                        f"{largest}: set train.min_learning_rate to {largest} or less.")
     tokens_per_batch = (1 if train.batch_size is None else train.batch_size) * model.context_length
     if train.tokens_per_update is not None and tokens_per_batch > 0 and train.tokens_per_update % tokens_per_batch:
         lower = max(1, train.tokens_per_update // tokens_per_batch) * tokens_per_batch
@@ -411,6 +432,14 @@ def clashes(config: RunConfig) -> list[str]:
 def valid_heads(n_embd: int, even: bool = False) -> list[int]:
     """Numbers of heads that divide a width with at least 4 channels each (an even number of them if `even`)."""
     return [n for n in range(1, 129) if n_embd % n == 0 and n_embd // n >= 4 and not (even and n_embd // n % 2)]
+
+
+def nearest_widths(n_embd: int, n_head: int, even: bool = False) -> list[int]:
+    """The widths next to `n_embd`, below and above, that go with so many heads and everything else; as `valid_heads`."""
+    item = _field("model.n_embd").metadata
+    step = math.lcm(item["step"], n_head * (2 if even else 1))
+    below = n_embd // step * step
+    return [width for width in (below, below + step) if item["minimum"] <= width <= item["maximum"]]
 
 
 def changes(config: RunConfig, base: RunConfig) -> dict[str, Any]:

@@ -174,6 +174,11 @@ def test_experts_without_what_they_need_are_one_click_from_it(lab):
     assert not model_tab._beside(lab, model_tab.mended(draft))[3].visible
 
 
+def test_a_number_of_experts_that_cannot_be_is_told_alone_and_not_mended_by_another_setting(lab):
+    message, mend = model_tab._beside(lab, {**read_draft(None), "changes": {"model.n_expert": 0}})[2:4]
+    assert "“Experts” is 0, but must be at least 2 experts, or empty.</p>" in message and not mend.visible
+
+
 def test_an_empty_number_of_experts_says_that_there_are_none():
     assert form.widget("model.n_expert", None).placeholder == "no experts"
 

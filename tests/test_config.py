@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from gptlab.config import (ConfigError, RunConfig, TrainConfig, all_settings, changes, check, field_type, read_value,
-                           valid_heads)
+from gptlab.config import (ConfigError, RunConfig, TrainConfig, all_settings, changes, check, field_type, nearest_widths,
+                           read_value, valid_heads, written)
 
 
 def problems_of(changed: dict) -> list[str]:
@@ -31,7 +31,7 @@ def test_each_bound_is_held_and_the_sentence_names_value_and_limit(name):
                           for value in (limit, beyond))
         assert not [p for p in check(at_limit) if p.startswith(f"{name} is")]
         [problem] = [p for p in check(past) if p.startswith(f"{name} is")]
-        assert str(beyond) in problem and f"{words} {limit:,}" in problem
+        assert str(beyond) in problem and f"{words} {written(limit, ',')}" in problem
 
 
 @pytest.mark.parametrize("name", [name for name, item in all_settings() if item.metadata["choices"]])
@@ -113,11 +113,13 @@ def test_values_of_another_type_are_refused(name, value):
 
 
 @pytest.mark.parametrize("changed, remedy", [
-    ({"model.n_embd": 120, "model.n_head": 7}, "set model.n_head to one of [1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 24, 30]"),
-    ({"model.n_embd": 120, "model.n_head": 24, "model.positions": "rope"}, "even number"),
-    ({"model.n_head": 8, "model.n_kv_head": 3}, "one of [1, 2, 4, 8]"),
+    ({"model.n_embd": 120, "model.n_head": 7}, "model.n_embd to 112 or 168, or model.n_head to 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 24 or 30."),
+    ({"model.n_embd": 120, "model.n_head": 24, "model.positions": "rope"}, "even number of channels a head, not 5: set model.n_embd to 96 or 144, or"),
+    ({"model.n_embd": 99, "model.positions": "rope"}, "set model.n_embd to 96 or 104."),
+    ({"model.n_embd": 8191}, "set model.n_embd to 8184 or 8192, or model.n_head to 1."),
+    ({"model.n_head": 8, "model.n_kv_head": 3}, "set model.n_kv_head to 1, 2, 4 or 8."),
     ({"train.min_learning_rate": 0.01}, "set train.min_learning_rate to 0.001 or less"),
-    ({"train.max_learning_rate": 5e-5}, "set train.min_learning_rate to 5e-05 or less"),
+    ({"train.max_learning_rate": 5e-5}, "set train.min_learning_rate to 0.00005 or less"),
     ({"train.batch_size": 4, "model.context_length": 64, "train.tokens_per_update": 1000}, "768 or 1,024"),
     ({"train.batch_size": None, "model.context_length": 64, "train.tokens_per_update": 100}, "the context (64): set it to 64 or 128"),
     ({"train.max_steps": None}, "train.epochs, train.max_steps or train.max_minutes"),
@@ -125,6 +127,26 @@ def test_values_of_another_type_are_refused(name, value):
 def test_clashes_say_which_setting_to_move_and_where_to(changed, remedy):
     [problem] = problems_of(changed)
     assert remedy in problem
+
+
+@pytest.mark.parametrize("changed, problem", [
+    ({"model.n_expert": 0}, "model.n_expert is 0, but must be at least 2 experts, or empty."),
+    ({"model.n_embd": 3}, "model.n_embd is 3, but must be at least 8 channels."),
+    ({"model.n_layer": 0}, "model.n_layer is 0, but must be at least 1."),
+    ({"train.max_learning_rate": 1e-7, "train.min_learning_rate": 0}, "is 0.0000001, but must be at least 0.000001.")])
+def test_beyond_its_bounds_a_setting_is_told_nothing_else(changed, problem):
+    [said] = problems_of(changed)
+    assert said.endswith(problem)
+
+
+@pytest.mark.parametrize("n_head", [1, 3, 4, 7, 24, 128])
+@pytest.mark.parametrize("positions", ["learned", "rope"])
+def test_the_widths_that_are_named_work(n_head, positions):
+    for n_embd in (8, 98, 99, 100, 777, 8191):
+        widths = nearest_widths(n_embd, n_head, even=positions == "rope")
+        assert widths
+        for width in widths:
+            RunConfig().replace({"model.n_embd": width, "model.n_head": n_head, "model.positions": positions})
 
 
 def test_the_remedies_for_clashes_work():

@@ -83,6 +83,12 @@ def test_problems_use_the_words_of_the_page():
     assert "“Attention heads”" in sentence and "n_head" not in sentence
 
 
+def test_a_switch_is_turned_on_or_off():
+    text = "it cheats (set model.causal to true); biases (set model.bias to false); set model.mlp to swiglu; set model.gone to true"
+    assert form.page_names(text) == ("it cheats (turn “Causal mask” on); biases (turn “Biases” off); set “MLP” to swiglu; "
+                                     "set model.gone to true")
+
+
 def test_a_value_survives_the_command_line():
     for name in NAMES:
         for preset in presets().values():

@@ -12,7 +12,7 @@ from typing import Any
 
 import gradio as gr
 
-from gptlab.config import ConfigError, ModelConfig, RunConfig, all_settings, field_type, valid_heads
+from gptlab.config import NAMED, ConfigError, ModelConfig, RunConfig, all_settings, field_type, valid_heads
 
 FIELDS: dict[str, dataclasses.Field] = dict(all_settings())
 
@@ -134,10 +134,14 @@ def in_words(error: ConfigError) -> str:
 
 def page_names(text: str) -> str:
     """A sentence with the page's labels in place of the settings' names."""
+    def turned(match: re.Match) -> str:
+        is_switch = match[1] in FIELDS and field_type(match[1])[0] is bool
+        return f"turn {match[1]} {'on' if match[2] == 'true' else 'off'}" if is_switch else match[0]
+
     def page_name(match: re.Match) -> str:
         return f"“{label(match[0])}”" if match[0] in FIELDS else match[0]
 
-    return re.sub(r"\b(?:data|model|train|sample)\.\w+", page_name, text)
+    return NAMED.sub(page_name, re.sub(rf"\bset ({NAMED.pattern}) to (true|false)\b", turned, text))
 
 
 def value_text(name: str, value: Any) -> str:

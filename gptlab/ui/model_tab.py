@@ -233,7 +233,7 @@ def experts_need(draft) -> dict:
     draft = read_draft(draft)
     count, kind, active = (draft["changes"].get(name, form.value_of(draft_preset(draft).config, name))
                            for name in ("model.n_expert", "model.mlp", "model.n_expert_active"))
-    if not isinstance(count, int):
+    if not isinstance(count, int) or count < form.FIELDS["model.n_expert"].metadata["minimum"]:
         return {}
     too_many = isinstance(active, int) and active > count
     return ({"model.mlp": "swiglu"} if kind != "swiglu" else {}) | ({"model.n_expert_active": count} if too_many else {})
