@@ -15,6 +15,7 @@ const box = element.querySelector('.compare'), plot = box.querySelector('.compar
 const part = name => box.querySelector(`.compare-${name}`);
 const SECONDS_BETWEEN_QUESTIONS = 3, SHARE_OF_TIME = 20;  // at least; and so many times as long as an answer took
 let found = null, home = null, opened = 0;
+let happened = '';  // what the comparison was asked for with, such as that a run begins: true while one goes on
 
 function options(select, labels) {
   select.replaceChildren(...Object.entries(labels).map(([value, label]) => Object.assign(make('option', '', label), {value})));
@@ -198,6 +199,8 @@ function draw() {
 
 // What is known of the runs, anew; what somebody chose to see of it stays.
 function fillIn() {
+  setHidden(part('said'), !found.alive || !happened);
+  setText(part('said'), happened);
   setText(part('note'), found.note);
   results();
   settings();
@@ -244,6 +247,7 @@ function show() {
   box.hidden = !found;
   if (!found) return;
   opened = found.at;
+  happened = found.said;
   part('quantity').value = found.main;
   part('reset').hidden = true;
   fillIn();

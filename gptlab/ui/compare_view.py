@@ -93,7 +93,7 @@ def connect(comparisons: Comparisons, table: gr.HTML, view: gr.HTML, file: gr.Do
         except Exception:
             yield gr.skip(), ""
             raise
-        yield {**told, "at": time.time()}, said(event.note) if isinstance(event.note, str) and event.note else ""
+        yield {**told, "at": time.time(), "said": event.note if isinstance(event.note, str) else ""}, ""
 
     table.run_compare(on_compare, None, [view, message], **SPEAKS)
     run_files.connect(lab, view.report, lambda event: ("report", chosen(lab, event.runs)), file, message)

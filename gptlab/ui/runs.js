@@ -108,12 +108,12 @@ async function ask() {
   }
 }
 
-let seen = false;
+let seen = false;  // or nearly: what is read a screen further down goes on beside a table that does too
 new IntersectionObserver(entries => {
   const {isIntersecting} = entries.at(-1);  // the latest: they come by twos after a slow moment
   if (isIntersecting && !seen) { list.mark = null; ask(); }
   seen = isIntersecting;
-}).observe(element);
+}, {rootMargin: '100% 0px'}).observe(element);
 const asking = setInterval(() => {
   if (!element.isConnected) clearInterval(asking);
   else if (seen && !question && document.visibilityState === 'visible') ask();

@@ -22,8 +22,10 @@ def test_a_twin_is_trained_and_compared_while_it_learns(workspace, page):
     page.get_by_role("radio", name="No residual connections").check()
     wait_until(page, shows("#twin-card .card-said", "It will be called “first, no residual”, and starts at once."))
     page.get_by_role("button", name="Train the twin").click()
+    wait_until(page, shows("#comparison .compare-said:not([hidden])", "first, no residual begins to train"))
     wait_until(page, f"{ROW}?.includes('first, no residual')")
     assert page.get_by_role("tab", name="Runs").get_attribute("aria-selected") == "true"
     assert page.locator("#runs [data-action=tick]:checked").count() == 2
     wait_until(page, f"/\\t400\\t/.test({ROW}) && !/Training|Waiting/.test({ROW})")  # which nobody asked for again
+    assert not page.locator("#comparison .compare-said").is_visible(), "it trains no more"
     assert "Residual connections\tyes\tno" in page.locator("#comparison .compare-settings tbody").inner_text()
