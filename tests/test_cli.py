@@ -499,6 +499,15 @@ def test_evaluate_a_text(trained, gptlab, text_file, small_text):
     assert gptlab("evaluate", "tiny", "--text", text_file)[1]["tokens"] == 11
 
 
+def test_the_workspace_may_stand_before_the_command_or_after_it():
+    def read(*arguments: str) -> tuple[Path | None, bool]:
+        options = parser().parse_args(arguments)
+        return options.workspace, options.json
+    assert read("runs") == (None, False)
+    assert read("--workspace", "here", "--json", "runs") == read("runs", "--workspace", "here", "--json") == (Path("here"), True)
+    assert read("--workspace", "there", "runs", "--workspace", "here") == (Path("here"), False)
+
+
 def test_evaluate_standard_input(trained, gptlab, workspace_dir, monkeypatch):
     def measured(content: bytes):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))

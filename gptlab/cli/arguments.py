@@ -18,11 +18,11 @@ Command = Callable[..., argparse.ArgumentParser]
 def parser() -> argparse.ArgumentParser:
     """The parser. `options.command` is the dotted name of the function that does it."""
     top = argparse.ArgumentParser(prog="python -m gptlab", description="Train a GPT from scratch on this machine.",
-                                  allow_abbrev=False)
+                                  allow_abbrev=False, parents=[_everywhere(None)])
     commands = top.add_subparsers(metavar="COMMAND", required=True)
 
     def command(name: str, function: str, help: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=help, description=help, parents=[*parents, _everywhere()],
+        added = commands.add_parser(name, help=help, description=help, parents=[*parents, _everywhere(argparse.SUPPRESS)],
                                     allow_abbrev=False)
         added.set_defaults(command=f"gptlab.cli.{function}")
         return added
@@ -130,9 +130,9 @@ def _handing_out(command: Command) -> None:
 
 # --- options that several commands have ---
 
-def _everywhere() -> argparse.ArgumentParser:
-    """Options of every command."""
-    shared = argparse.ArgumentParser(add_help=False)
+def _everywhere(default: str | None) -> argparse.ArgumentParser:
+    """Options of every command, typed before it or after it: argparse.SUPPRESS leaves what was typed before as it is."""
+    shared = argparse.ArgumentParser(add_help=False, argument_default=default)
     shared.add_argument("--workspace", metavar="DIR", type=Path,
                         help="where data sets and runs are kept (default: GPTLAB_WORKSPACE, else ./workspace)")
     shared.add_argument("--json", action="store_true", help="print one JSON object as the last line of stdout")
