@@ -122,7 +122,8 @@ def test_on_a_terminal_one_line_changes(monkeypatch, capsys):
     assert said.count("\n") == 1 and said.split("\r\033[K") == ["", "  0% Loading", " 50% Measuring\n"]
 
 
-@pytest.mark.parametrize("seconds, said", [(1e6, "Loading\nMeasuring\n"), (0.0, "Loading\nMeasuring\nMeasuring: 25%\nMeasuring: 50%\n")])
+@pytest.mark.parametrize("seconds, said", [
+    (1e6, "Loading\nMeasuring\n"), (0.0, "Loading\nMeasuring\nMeasuring: 25%\nMeasuring: 50%\n")])
 def test_elsewhere_a_line_now_and_then_says_how_much_is_done(monkeypatch, capsys, seconds, said):
     monkeypatch.setattr("gptlab.cli.line.LINE_SECONDS", seconds)
     with Line() as line:
