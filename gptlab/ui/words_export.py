@@ -33,7 +33,7 @@ SWITCHES = {  # by setting: (label, help) where the run has the part, and where 
                       "texts are noise."), ("Causal mask", "Each token sees only what stands before it.")),
     "model.residual": (("No residual connections", "Each part replaces what came before it, in place of adding to it."),
                        ("Residual connections", "Each part adds to what came before it.")),
-    "model.norm": (("No normalisation", "Numbers may grow or shrink from layer to layer."),
+    "model.norm": (("No normalisation", "Numbers may grow or shrink from layer to layer. QK-norm stays as it is set."),
                    ("LayerNorm", "Numbers are brought to the same size before each part.")),
     "model.n_head": (("One attention head", "Each block can look back over the text in one way only."),) * 2,
     "model.tie_embeddings": (("Embeddings not tied", "One table to read tokens, another one to predict them."),

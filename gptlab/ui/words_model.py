@@ -132,7 +132,7 @@ ABLATIONS = {  # what is taken away, and what to expect of a model without it
     "residual": ("No residual connections",
                  "Each part replaces what it read. Two layers learn slowly; many hardly learn at all."),
     "norm": ("No normalisation",
-             "Learning gets touchy: the loss ends higher, or jumps until you lower the learning rate."),
+             "Learning gets touchy: the loss ends higher, or jumps until you lower the learning rate. QK-norm stays as it is set."),
     "heads": ("One head",
               "Each token can look back in only one way at a time, for the same work: the loss ends a little higher."),
     "tied": ("Untied embeddings",
