@@ -11,7 +11,7 @@ let asking = false, missed = false;
 
 async function ask() {
   missed = true;
-  if (asking || !box.offsetParent) return;  // it is asked for when that is over, or it is seen
+  if (asking || !part('fits').offsetParent) return;  // it is asked for when that is over, or it is seen
   asking = true;
   try {
     do {
@@ -75,7 +75,7 @@ function changed() {
 }
 
 minutes.addEventListener('input', writeCommand);
-new ResizeObserver(() => { if (missed) ask(); }).observe(box);
+new ResizeObserver(() => { if (missed) ask(); }).observe(part('fits'));
 watch('value', changed);
 changed();
 const timer = setInterval(() => {

@@ -37,8 +37,9 @@ def build(lab: Lab, page: Page) -> None:
             widgets, rates, switches = _settings(base, finder)
         with gr.Column(min_width=320, elem_classes="beside"):
             size = gr.HTML(elem_id="model-size")
-            message = gr.HTML(elem_id="model-message")
-            mend = gr.Button(visible=False, size="sm", elem_id="mend")
+            with gr.Column(elem_id="model-told"):
+                message = gr.HTML(elem_id="model-message")
+                mend = gr.Button(visible=False, size="sm", elem_id="mend")
             picture = architecture.component()
             with gr.Row(elem_classes="tight"):
                 back = gr.Button(words.UNDO, size="sm", elem_id="undo", interactive=False)

@@ -31,6 +31,9 @@ BADLY_PLACED = """() => [...document.querySelectorAll('svg')].flatMap(svg => {
                                                     .map(other => `${text} on ${other[0]}`))];
 })"""
 
+IN_SIGHT = """ids => ids.every(id => { const box = document.querySelector(id)?.getBoundingClientRect();
+  return box && box.height > 0 && box.top >= 0 && box.bottom <= innerHeight; })"""
+
 
 @pytest.mark.parametrize("config", [ModelConfig(), BARE, *LARGE.values()], ids=["usual", "bare", *LARGE])
 def test_words_stay_in_their_boxes(chromium, config):
@@ -81,8 +84,10 @@ def test_a_part_is_explained_where_it_is_pointed_at_or_chosen_by_keys(page):
                           ("Escape", "(B, T, C)")):
         page.keyboard.press(key)
         wait_until(page, f"{said}.startsWith('{expected}')")
+    wait_until(page, IN_SIGHT, arg=["#model-size", ".biggest-fits", "#arch-caption"])
     page.locator(".arch-more summary").click()
     assert page.locator(".arch-tree").inner_text().startswith("GPT(")
+    wait_until(page, "(tree => tree.scrollWidth <= tree.clientWidth)(document.querySelector('.arch-tree'))")
 
 
 def test_a_clash_greys_the_picture_and_one_click_mends_it(page):
@@ -94,6 +99,12 @@ def test_a_clash_greys_the_picture_and_one_click_mends_it(page):
     page.keyboard.press("Tab")
     wait_until(page, "document.querySelector('#model-message')?.innerText.includes('Experts are SwiGLU parts')")
     assert picture(page) == before
+    for scrolled, reach in (("document.querySelector('.beside').scrollTop = 1e6", (1440, 900)), ("0", (390, 844))):
+        page.set_viewport_size({"width": reach[0], "height": reach[1]})
+        page.locator("#n-expert").scroll_into_view_if_needed()
+        page.evaluate(scrolled)
+        wait_until(page, IN_SIGHT, arg=["#model-message", "#mend"])
+    page.set_viewport_size({"width": 1440, "height": 900})
     wait_until(page, "getComputedStyle(document.querySelector('.arch-picture')).opacity < 1")
     reload(page)
     tab(page, "Model")
