@@ -34,7 +34,7 @@ def command(workspace, capsys):
 def test_compare(command):
     code, result, out, _ = command("compare", "one", "two", "--json")
     assert code == 0 and out == "" and [run["name"] for run in result["runs"]] == ["one", "two"]
-    assert {"runs", "same_data", "same_tokenizer", "note", "differences", "drawn_unlike", "samples", "family"} == set(result)
+    assert {"runs", "same_data", "same_tokenizer", "note", "winners", "differences", "drawn_unlike", "samples", "family"} == set(result)
     code, _, out, err = command("compare", "one", "two")
     assert "A one: best val loss" in out and "B two: nothing measured yet" in out and "model.n_layer: A 1, B 2" in out
     assert "same data" in err and "from step" not in out
