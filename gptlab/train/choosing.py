@@ -25,6 +25,7 @@ from gptlab.train.room import MEMORY_SHARE, free_bytes, needed_bytes
 from gptlab.train.trainer import Trainer
 
 COMPARING_SECONDS = 0.2    # at least, for threads and for number formats
+CLEARLY = 1.4              # times as long as with the usual one: then that is taken after one comparison
 GIVING_UP_SECONDS = 0.8    # at most, about, before each of them has been timed once
 GROWING_SECONDS = 0.5      # of updates, about, for batch sizes
 LONGEST_UPDATE = 0.04      # seconds, by its operations: longer ones are not tried; they keep all threads busy
@@ -145,8 +146,10 @@ def compare(options: Sequence[Any], update: Callable[[Any], float]) -> dict[Any,
             times[option].append(update(option))
             if time.perf_counter() - started > GIVING_UP_SECONDS and min(map(len, times.values())) < 2:
                 return None
-        if time.perf_counter() - started > COMPARING_SECONDS and len(times[options[0]]) >= 3:
-            return {option: min(taken[1:]) for option, taken in times.items()}  # the first one makes its threads
+        usual, *others = (times[option][1:] for option in options)  # the first one of each makes its threads
+        clear = len(usual) == 1 and all(other[0] > CLEARLY * usual[0] for other in others)
+        if time.perf_counter() - started > COMPARING_SECONDS and (len(usual) >= 2 or clear):
+            return {option: min(taken[1:]) for option, taken in times.items()}
 
 
 def _threads(trials: Trials) -> tuple[int, str]:
