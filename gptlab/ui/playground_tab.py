@@ -148,9 +148,10 @@ def _connect_writing(lab: Lab, parts: Parts) -> None:
         settings = sample_settings(dict(zip(SETTINGS, values)))
         found, stopping = run_by_id(lab, run_id), stops.begin(session)
         read, shown, cut = read_prompt(text or "")
-        tokenizer = writer.model(found, which or "best")[1]
+        tokenizer, tokens = writer.model(found, which or "best")[1], []
         for so_far in writer.write(found, which or "best", read, settings, stopping.is_set, begun):
-            yield {"prompt": shown, "cut": bool(cut), "tokens": [told(token, tokenizer) for token in so_far.pieces],
+            tokens = tokens + [told(token, tokenizer) for token in so_far.pieces[len(tokens):]]
+            yield {"prompt": shown, "cut": bool(cut), "tokens": tokens,
                    "number": number, "writing": not so_far.ending, "note": f"{words.written_note(so_far)} {cut}".rstrip()}
 
     @guarded

@@ -30,7 +30,8 @@ from gptlab.ui.lab import Lab
 
 MODELS_KEPT = 2
 ALTERNATIVES = 10  # to each token
-SECONDS_BETWEEN_UPDATES = 0.1
+SECONDS_BETWEEN_UPDATES = 0.1     # of a text on a page; of one longer than LONG_TOKENS more in proportion, for each repeats it all
+LONG_TOKENS, MOST_SECONDS_BETWEEN = 500, 1.0
 NICENESS = 10  # on Linux, where a thread can have one of its own
 
 
@@ -91,7 +92,7 @@ class Writer:
                         written.append(item)
                 yield Written(tuple(written), time.perf_counter() - started, ending)
                 if not ending:
-                    time.sleep(SECONDS_BETWEEN_UPDATES)
+                    time.sleep(min(MOST_SECONDS_BETWEEN, SECONDS_BETWEEN_UPDATES * max(1, len(written) / LONG_TOKENS)))
         finally:
             closed.set()
 
